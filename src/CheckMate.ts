@@ -1,0 +1,313 @@
+/**
+ * A definition: a name, a state model, the input attributes and the ordered stages. A pure value; the engine runs it.
+ *
+ * @since 0.1.0
+ */
+import * as Arr from "effect/Array"
+import * as Duration from "effect/Duration"
+import * as Either from "effect/Either"
+import { dual } from "effect/Function"
+import { type Pipeable, pipeArguments } from "effect/Pipeable"
+import * as Predicate from "effect/Predicate"
+import type * as Types from "effect/Types"
+import { type DefinitionProblem, InvalidDefinitionError } from "./CheckMateError.ts"
+import type * as Stage from "./Stage.ts"
+import type * as State from "./State.ts"
+
+/**
+ * @since 0.1.0
+ * @category symbols
+ */
+export const TypeId: unique symbol = Symbol.for("checkmate/CheckMate")
+
+/**
+ * @since 0.1.0
+ * @category symbols
+ */
+export type TypeId = typeof TypeId
+
+/**
+ * What becomes of earlier stages when one fails for good: `halt` leaves their checkpoints, so that `run` or `resume`
+ * goes on from the failed stage; `rollback` rolls back every stage that ran, in reverse order.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type OnFailure = "halt" | "rollback"
+
+/**
+ * A definition as the engine sees it: stages by name, values untyped.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Any<out E = unknown, out R = unknown> {
+  readonly [TypeId]: TypeId
+  readonly name: string
+  readonly state: State.Any
+  readonly input: ReadonlyArray<string>
+  readonly stages: ReadonlyArray<Stage.Any<E, R>>
+  readonly onFailure: OnFailure
+  readonly description: string | undefined
+  readonly tags: ReadonlyArray<string>
+  /** The rules the definition breaks, found for callers the compiler could not check. See {@link validate}. */
+  readonly problems: ReadonlyArray<DefinitionProblem>
+}
+
+/**
+ * A definition whose tasks take `Input`, return `Output`, fail with `E` and use the services `R`. Make one with
+ * {@link make}.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface CheckMate<out Name extends string, in Input, out Output, out E, out R> extends Any<E, R>, Pipeable {
+  readonly name: Name
+  readonly _Input?: Types.Contravariant<Input>
+  readonly _Output?: Types.Covariant<Output>
+}
+
+/**
+ * What a CheckMate's tasks take: its input attributes, and any other attribute of its state model.
+ *
+ * @since 0.1.0
+ * @category type-level
+ */
+export type Input<C> = C extends CheckMate<string, infer In, infer _Out, infer _E, infer _R> ? In : never
+
+/**
+ * What a CheckMate's tasks return: every attribute of the input or of a stage present, all others optional.
+ *
+ * @since 0.1.0
+ * @category type-level
+ */
+export type Output<C> = C extends CheckMate<string, infer _In, infer Out, infer _E, infer _R> ? Out : never
+
+/**
+ * What a CheckMate's stages fail with.
+ *
+ * @since 0.1.0
+ * @category type-level
+ */
+export type Error<C> = C extends Any<infer E, infer _R> ? E : never
+
+/**
+ * The services a CheckMate's stages use.
+ *
+ * @since 0.1.0
+ * @category type-level
+ */
+export type Services<C> = C extends Any<infer _E, infer R> ? R : never
+
+// --- the dataflow, checked by the compiler ------------------------------------
+
+/** `Stages` where the dataflow is right; where it is not, a sentence in the place of the stage that is wrong. */
+type Checked<
+  F extends State.Fields,
+  Stages extends ReadonlyArray<unknown>,
+  Have,
+  Names = never,
+  Done extends ReadonlyArray<unknown> = []
+> = number extends Stages["length"] ? Stages // a list made at run time, checked there
+  : Stages extends readonly [infer Head, ...infer Tail]
+    ? Head extends Stage.Stage<infer Name, infer G, infer Requires, infer Provides, infer _E, infer _R> ? Checked<
+        F,
+        Tail,
+        Have | Provides,
+        Names | Name,
+        [
+          ...Done,
+          Name extends Names ? `stage "${Name}" is defined twice`
+            : Types.Equals<F, G> extends false ? `stage "${Name}" is a stage of another state model`
+            : [Exclude<Requires, Have>] extends [never] ? Head
+            : `stage "${Name}" requires "${
+              & Exclude<Requires, Have>
+              & string}", which neither the input nor an earlier stage provides`
+        ]
+      >
+    : Checked<F, Tail, Have, Names, [...Done, "this is not a stage"]>
+  : Done
+
+type ProvidedBy<S> = S extends Stage.Stage<infer _N, infer _F, infer _Req, infer Provides, infer _E, infer _R> ? Provides
+  : never
+type ErrorOf<S> = S extends Stage.Any<infer E, infer _R> ? E : never
+type ServicesOf<S> = S extends Stage.Any<infer _E, infer R> ? R : never
+
+// --- making one ---------------------------------------------------------------
+
+const nameProblem = (name: unknown): string | undefined =>
+  typeof name !== "string" || name.length === 0
+    ? "must have a name of at least 1 character"
+    : name.length > 150
+    ? `has a name of ${name.length} characters; 150 are the most`
+    : undefined
+
+const quoted = (names: ReadonlyArray<string>): string => names.map((name) => `"${name}"`).join(", ")
+
+const stageProblems = (
+  stage: Stage.Any,
+  state: State.Any,
+  seen: ReadonlySet<string>,
+  have: ReadonlySet<string>
+): ReadonlyArray<DefinitionProblem> => {
+  const label = `stage "${stage.name}"`
+  const problem = (text: string, attribute?: string): DefinitionProblem => ({
+    stage: stage.name,
+    ...(attribute === undefined ? {} : { attribute }),
+    problem: `${label} ${text}`
+  })
+  const name = nameProblem(stage.name)
+  const attributes = [...stage.requires, ...stage.provides]
+  return [
+    ...(name === undefined ? [] : [problem(name)]),
+    ...(seen.has(stage.name) ? [problem("is defined twice")] : []),
+    ...(stage.state === state ? [] : [problem("is a stage of another state model")]),
+    ...Arr.dedupe(attributes).filter((attribute) => !state.codecs.has(attribute)).map((attribute) =>
+      problem(`names "${attribute}", which the state model does not declare`, attribute)
+    ),
+    ...stage.requires.filter((attribute) => state.codecs.has(attribute) && !have.has(attribute)).map((attribute) =>
+      problem(`requires "${attribute}", which neither the input nor an earlier stage provides`, attribute)
+    ),
+    ...(typeof stage.execute === "function" ? [] : [problem("has no execute function")]),
+    ...(stage.timeout === undefined || Duration.greaterThan(stage.timeout, Duration.zero)
+      ? []
+      : [problem("has a timeout that is not a Duration of more than zero")])
+  ]
+}
+
+const findProblems = (
+  name: string,
+  options: {
+    readonly state: State.Any
+    readonly input: ReadonlyArray<string>
+    readonly stages: ReadonlyArray<Stage.Any>
+  }
+): ReadonlyArray<DefinitionProblem> => {
+  const own = nameProblem(name)
+  const seen = new Set<string>()
+  const have = new Set<string>(options.input)
+  const problems: Array<DefinitionProblem> = [
+    ...(own === undefined ? [] : [{ problem: `the CheckMate ${own}` }]),
+    ...options.state.problems,
+    ...options.input.filter((attribute) => !options.state.codecs.has(attribute)).map((attribute) => ({
+      attribute,
+      problem: `the input names "${attribute}", which the state model does not declare; it declares ${
+        quoted([...options.state.codecs.keys()])
+      }`
+    })),
+    ...(options.stages.length === 0 ? [{ problem: "the CheckMate has no stages" }] : [])
+  ]
+  for (const stage of options.stages) {
+    problems.push(...stageProblems(stage, options.state, seen, have))
+    seen.add(stage.name)
+    for (const attribute of stage.provides) have.add(attribute)
+  }
+  return problems
+}
+
+/**
+ * Makes a definition. The dataflow is checked by the compiler: every attribute a stage requires must be in `input` or
+ * provided by an earlier stage, stage names must be unique, and all stages must be of `state`. A mistake does not
+ * compile, and says in a sentence which stage is wrong and why. Definitions that the compiler cannot see through are
+ * checked at run time, and are refused with `InvalidDefinitionError` before anything is read or written.
+ *
+ * By convention a file `ingest_cm.ts` exports `cm_factory_ingest`:
+ *
+ * ```ts
+ * export const cm_factory_ingest = () =>
+ *   CheckMate.make("ingest", { state: Ingest, input: ["folder"], stages: [scan, chunk, index] })
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export function make<
+  const Name extends string,
+  F extends State.Fields,
+  const In extends keyof F,
+  const S extends ReadonlyArray<unknown>
+>(
+  name: Name,
+  options: {
+    /** The state model, which every stage must be made of. */
+    readonly state: State.State<F>
+    /** The attributes a task begins with. */
+    readonly input: ReadonlyArray<In>
+    /** The stages, in the order they run. */
+    readonly stages: S & Checked<F, S, In>
+    /**
+     * @default "halt"
+     */
+    readonly onFailure?: OnFailure
+    /** For people: shown by whatever lists or draws the CheckMate. */
+    readonly description?: string
+    /** For people and tools. */
+    readonly tags?: ReadonlyArray<string>
+  }
+): CheckMate<
+  Name,
+  State.View<F, In>,
+  State.View<F, In | ProvidedBy<S[number]>>,
+  ErrorOf<S[number]>,
+  ServicesOf<S[number]>
+>
+export function make(
+  name: string,
+  options: {
+    readonly state: State.Any
+    readonly input: ReadonlyArray<string>
+    readonly stages: ReadonlyArray<Stage.Any>
+    readonly onFailure?: OnFailure
+    readonly description?: string
+    readonly tags?: ReadonlyArray<string>
+  }
+): Any & Pipeable {
+  return {
+    [TypeId]: TypeId,
+    name,
+    state: options.state,
+    input: options.input,
+    stages: options.stages,
+    onFailure: options.onFailure ?? "halt",
+    description: options.description,
+    tags: options.tags ?? [],
+    problems: findProblems(name, options),
+    pipe() {
+      return pipeArguments(this, arguments)
+    }
+  }
+}
+
+/**
+ * Whether a value is a CheckMate.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isCheckMate = (u: unknown): u is Any => Predicate.hasProperty(u, TypeId)
+
+/**
+ * The definition, or every rule it breaks.
+ *
+ * @since 0.1.0
+ * @category validation
+ */
+export const validate = <C extends Any>(checkMate: C): Either.Either<C, InvalidDefinitionError> =>
+  Arr.isNonEmptyReadonlyArray(checkMate.problems)
+    ? Either.left(new InvalidDefinitionError({ checkMate: checkMate.name, problems: checkMate.problems }))
+    : Either.right(checkMate)
+
+/**
+ * Adds a description or tags, for whatever lists or draws the CheckMate.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const annotate: {
+  (annotations: Stage.Annotations): <C extends Any>(self: C) => C
+  <C extends Any>(self: C, annotations: Stage.Annotations): C
+} = dual(2, <C extends Any>(self: C, annotations: Stage.Annotations): C => ({
+  ...self,
+  description: annotations.description ?? self.description,
+  tags: [...self.tags, ...annotations.tags ?? []]
+}))

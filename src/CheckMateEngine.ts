@@ -1,0 +1,349 @@
+/**
+ * The service that runs, resumes, steers and shows tasks. Every operation is a function of this module:
+ *
+ * ```ts
+ * import { CheckMateEngine } from "effect-checkmate"
+ * import { NodeContext, NodeRuntime } from "@effect/platform-node"
+ *
+ * const program = CheckMateEngine.run(cm_factory_ingest(), {
+ *   taskId: "docs-november",
+ *   input: { folder: "./docs" }
+ * })
+ *
+ * program.pipe(
+ *   Effect.provide(CheckMateEngine.layerFileSystem(".checkmate")),
+ *   Effect.provide(NodeContext.layer),
+ *   NodeRuntime.runMain
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ */
+import type * as FileSystem from "@effect/platform/FileSystem"
+import type * as Path from "@effect/platform/Path"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
+import * as BindLock from "./BindLock.ts"
+import type * as CheckMate from "./CheckMate.ts"
+import type {
+  BindLockError,
+  InvalidTaskIdError,
+  ReadError,
+  TaskCancelledError,
+  TaskIOError,
+  TaskNotFoundError,
+  TaskStatusError,
+  UnknownStageError
+} from "./CheckMateError.ts"
+import type {
+  CancelOptions,
+  CleanOptions,
+  FindOptions,
+  Handle,
+  HoldError,
+  Of,
+  Options,
+  Resumed,
+  ResumeAllOptions,
+  ResumeOptions,
+  RollbackOptions,
+  RunError,
+  RunOptions,
+  Service,
+  View
+} from "./CheckMateEngine/Service.ts"
+import * as engine from "./internal/engine.ts"
+import type * as Task from "./Task.ts"
+import * as TaskIO from "./TaskIO.ts"
+
+export type {
+  CancelOptions,
+  CleanOptions,
+  FindOptions,
+  Handle,
+  Options,
+  Resumed,
+  ResumeAllOptions,
+  ResumeOptions,
+  RollbackOptions,
+  RunError,
+  RunOptions,
+  View,
+  WhenBound
+} from "./CheckMateEngine/Service.ts"
+
+/**
+ * The service that runs, resumes, steers and shows tasks.
+ *
+ * @since 0.1.0
+ * @category services
+ */
+export class CheckMateEngine extends Context.Tag("checkmate/CheckMateEngine")<CheckMateEngine, Service>() {}
+
+// --- layers -------------------------------------------------------------------
+
+/**
+ * An engine over whatever TaskIO and BindLock are provided. Any lock works with any store.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerWith = (options?: Options): Layer.Layer<CheckMateEngine, never, TaskIO.TaskIO | BindLock.BindLock> =>
+  Layer.scoped(CheckMateEngine, engine.make(options))
+
+/**
+ * An engine with the default options, over whatever TaskIO and BindLock are provided.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer: Layer.Layer<CheckMateEngine, never, TaskIO.TaskIO | BindLock.BindLock> = layerWith()
+
+/**
+ * An engine in memory: for tests, and for work that need not survive the process.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerMemory: Layer.Layer<CheckMateEngine> = Layer.provide(
+  layer,
+  Layer.merge(TaskIO.layerMemory, BindLock.layerMemory)
+)
+
+/**
+ * An engine that keeps journals and locks as files in a directory, which is created where it does not exist.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerFileSystem = (
+  directory: string,
+  options?: Options & BindLock.FileSystemOptions
+): Layer.Layer<CheckMateEngine, TaskIOError | BindLockError, FileSystem.FileSystem | Path.Path> =>
+  Layer.provide(
+    layerWith(options),
+    Layer.merge(TaskIO.layerFileSystem(directory), BindLock.layerFileSystem(directory, options))
+  )
+
+// --- operations -----------------------------------------------------------------
+
+/**
+ * Runs a task to its end and returns its output. A task of this id that exists is resumed: attributes that are given
+ * override persisted ones, absent ones are restored, stages that succeeded do not run again. One that has succeeded
+ * returns its output without running anything.
+ *
+ * ```ts
+ * const { indexed } = yield* CheckMateEngine.run(cm_factory_ingest(), {
+ *   taskId: "docs-november",
+ *   input: { folder: "./docs" }
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const run = <Input extends object, Output, E, R>(
+  checkMate: Of<Input, Output, E, R>,
+  options: RunOptions<Input>
+): Effect.Effect<Output, E | RunError, R | CheckMateEngine> =>
+  Effect.flatMap(CheckMateEngine, (engine) => engine.run(checkMate, options))
+
+/**
+ * Runs a task in the background and returns a handle to it. It outlives the caller, and is interrupted, resumably,
+ * when the engine's layer is released.
+ *
+ * ```ts
+ * const handle = yield* CheckMateEngine.start(cm_factory_ingest(), { input: { folder: "./docs" } })
+ * yield* Effect.log(`started ${handle.taskId}`)
+ * const { indexed } = yield* handle.await
+ * ```
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const start = <Input extends object, Output, E, R>(
+  checkMate: Of<Input, Output, E, R>,
+  options: RunOptions<Input>
+): Effect.Effect<Handle<Output, E>, InvalidTaskIdError, R | CheckMateEngine> =>
+  Effect.flatMap(CheckMateEngine, (engine) => engine.start(checkMate, options))
+
+/**
+ * Goes on with a task that exists, and fails with `TaskNotFoundError` where it does not.
+ *
+ * ```ts
+ * yield* CheckMateEngine.resume(cm_factory_ingest(), "docs-november", { input: { folder: "./moved" } })
+ * ```
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const resume = <Input extends object, Output, E, R>(
+  checkMate: Of<Input, Output, E, R>,
+  taskId: string,
+  options?: ResumeOptions<Input>
+): Effect.Effect<Output, E | RunError | TaskNotFoundError, R | CheckMateEngine> =>
+  Effect.flatMap(CheckMateEngine, (engine) => engine.resume(checkMate, taskId, options))
+
+/**
+ * Goes on with every task of these CheckMates that was running or being rolled back when its engine ended, and
+ * reports what became of each. For the start of a backend. Tasks that another engine holds are left to it.
+ *
+ * ```ts
+ * const report = yield* CheckMateEngine.resumeAll([cm_factory_ingest(), cm_factory_report()], { concurrency: 8 })
+ * ```
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const resumeAll = <E, R>(
+  checkMates: ReadonlyArray<CheckMate.Any<E, R>>,
+  options?: ResumeAllOptions
+): Effect.Effect<ReadonlyArray<Resumed>, TaskIOError, R | CheckMateEngine> =>
+  Effect.flatMap(CheckMateEngine, (engine) => engine.resumeAll(checkMates, options))
+
+/**
+ * Rolls back a stage and all that ran after it, and runs on from there. The way back for a task that was cancelled,
+ * poisoned, or succeeded with the wrong result.
+ *
+ * ```ts
+ * yield* CheckMateEngine.retryFrom(cm_factory_ingest(), "docs-november", "chunk")
+ * ```
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const retryFrom = <Input extends object, Output, E, R>(
+  checkMate: Of<Input, Output, E, R>,
+  taskId: string,
+  stage: string,
+  options?: ResumeOptions<Input>
+): Effect.Effect<
+  Output,
+  E | RunError | TaskNotFoundError | TaskStatusError | UnknownStageError,
+  R | CheckMateEngine
+> => Effect.flatMap(CheckMateEngine, (engine) => engine.retryFrom(checkMate, taskId, stage, options))
+
+/**
+ * Rolls back every stage that succeeded, last one first, or goes on with a rollback that failed or was cut off. The
+ * task must not be running; to stop and roll back one that is, use {@link cancel}.
+ *
+ * ```ts
+ * yield* CheckMateEngine.rollback(cm_factory_order(), "order-17", { reason: "the customer withdrew" })
+ * ```
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const rollback = <E, R>(
+  checkMate: CheckMate.Any<E, R>,
+  taskId: string,
+  options?: RollbackOptions
+): Effect.Effect<void, RunError | TaskNotFoundError, R | CheckMateEngine> =>
+  Effect.flatMap(CheckMateEngine, (engine) => engine.rollback(checkMate, taskId, options))
+
+/**
+ * Cancels a task, wherever it runs: a running stage is interrupted at once and its attempt rolled back. With
+ * `rollback`, the stages that succeeded are rolled back too. Returns once that is done.
+ *
+ * ```ts
+ * yield* CheckMateEngine.cancel("order-17", { reason: "out of stock", rollback: cm_factory_order() })
+ * ```
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const cancel = <E = never, R = never>(
+  taskId: string,
+  options?: CancelOptions<E, R>
+): Effect.Effect<void, RunError | TaskNotFoundError | TaskStatusError, R | CheckMateEngine> =>
+  Effect.flatMap(CheckMateEngine, (engine) => engine.cancel(taskId, options))
+
+/**
+ * Asks a task to stop at its next stage boundary, wherever it runs; one that waits for a retry stops at once. `run`
+ * and `resume` go on. For a task that runs in this engine it returns as soon as that is asked.
+ *
+ * ```ts
+ * yield* CheckMateEngine.pause("docs-november")
+ * ```
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const pause = (
+  taskId: string
+): Effect.Effect<
+  void,
+  HoldError | TaskCancelledError | TaskNotFoundError | TaskStatusError,
+  CheckMateEngine
+> => Effect.flatMap(CheckMateEngine, (engine) => engine.pause(taskId))
+
+/**
+ * One task: status, state, stages, attempts, history, and who holds it. Needs no lock.
+ *
+ * ```ts
+ * const { task, holder } = yield* CheckMateEngine.get("docs-november")
+ * ```
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const get = (
+  taskId: string
+): Effect.Effect<View, ReadError | BindLockError | TaskNotFoundError, CheckMateEngine> =>
+  Effect.flatMap(CheckMateEngine, (engine) => engine.get(taskId))
+
+/**
+ * Lists tasks by their summaries, without folding their journals.
+ *
+ * ```ts
+ * const failed = yield* CheckMateEngine.find({ status: ["Failed"], checkMate: "ingest", limit: 20 })
+ * ```
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const find = (
+  options?: FindOptions
+): Effect.Effect<ReadonlyArray<Task.Summary>, TaskIOError, CheckMateEngine> =>
+  Effect.flatMap(CheckMateEngine, (engine) => engine.find(options))
+
+/**
+ * One task as it changes, beginning with how it is now and ending when it has settled.
+ *
+ * ```ts
+ * yield* Stream.runForEach(CheckMateEngine.watch(taskId), ({ task }) => Effect.log(task.status._tag))
+ * ```
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const watch = (
+  taskId: string
+): Stream.Stream<View, ReadError | BindLockError | TaskNotFoundError, CheckMateEngine> =>
+  Stream.unwrap(Effect.map(CheckMateEngine, (engine) => engine.watch(taskId)))
+
+/**
+ * All tasks as they change: each summary once to begin with, and again whenever it is another. Does not end.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const watchAll = (query?: TaskIO.Query): Stream.Stream<Task.Summary, TaskIOError, CheckMateEngine> =>
+  Stream.unwrap(Effect.map(CheckMateEngine, (engine) => engine.watchAll(query)))
+
+/**
+ * Removes tasks that are over, and reports which. With `dryRun` it only reports which it would remove.
+ *
+ * ```ts
+ * yield* CheckMateEngine.clean({ olderThan: "30 days", dryRun: true })
+ * ```
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const clean = (
+  options?: CleanOptions
+): Effect.Effect<ReadonlyArray<Task.Summary>, ReadError | BindLockError, CheckMateEngine> =>
+  Effect.flatMap(CheckMateEngine, (engine) => engine.clean(options))

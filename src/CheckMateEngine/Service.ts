@@ -1,0 +1,297 @@
+/**
+ * What an engine offers: its operations, their options, and what they return.
+ *
+ * @since 0.1.0
+ */
+import type * as Duration from "effect/Duration"
+import type * as Effect from "effect/Effect"
+import type * as Option from "effect/Option"
+import type * as Stream from "effect/Stream"
+import type * as BindLock from "../BindLock.ts"
+import type * as CheckMate from "../CheckMate.ts"
+import type {
+  BindLockError,
+  InvalidTaskIdError,
+  ReadError,
+  TaskCancelledError,
+  TaskIOError,
+  TaskNotFoundError,
+  TaskStatusError,
+  UnknownStageError
+} from "../CheckMateError.ts"
+import type * as Failure from "../Failure.ts"
+import type * as runTask from "../internal/runTask.ts"
+import type { HoldError } from "../internal/supervise.ts"
+import type * as Stage from "../Stage.ts"
+import type * as Task from "../Task.ts"
+import type * as TaskEvent from "../TaskEvent.ts"
+import type * as TaskIO from "../TaskIO.ts"
+import type * as TaskStatus from "../TaskStatus.ts"
+
+// --- options ------------------------------------------------------------------
+
+/**
+ * How an engine works.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export interface Options {
+  /**
+   * How often the engine looks for messages from other processes while tasks run, and for changes that other
+   * processes make to a watched task. At least 10 milliseconds.
+   *
+   * @default "500 millis"
+   */
+  readonly pollInterval?: Duration.DurationInput
+  /**
+   * How often a task is taken up again that crashed its process without getting anywhere, before it is Poisoned.
+   *
+   * @default 5
+   */
+  readonly maxRecoveries?: number
+}
+
+/**
+ * What to do about a task that another engine holds: fail with `TaskBoundError`, or wait until it is free.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export interface WhenBound {
+  /**
+   * @default "fail"
+   */
+  readonly whenBound?: "fail" | "wait"
+}
+
+/**
+ * @since 0.1.0
+ * @category options
+ */
+export interface RunOptions<Input> extends WhenBound {
+  /**
+   * Names the task: 1 to 200 of `A-Z a-z 0-9 . _ - @ + =`, beginning with a letter or digit. A task of this id that
+   * exists is resumed.
+   *
+   * @default a new UUID, ordered by time
+   */
+  readonly taskId?: string
+  /** The input attributes. Those given override persisted ones; those absent are restored. */
+  readonly input: Input
+  /** For finding the task; kept from its start. */
+  readonly tags?: ReadonlyArray<string>
+  /** A note for people; kept from its start. */
+  readonly memo?: string
+}
+
+/**
+ * @since 0.1.0
+ * @category options
+ */
+export interface ResumeOptions<Input> extends WhenBound {
+  /** Attributes to override; all others are restored. */
+  readonly input?: Partial<Input>
+}
+
+/**
+ * @since 0.1.0
+ * @category options
+ */
+export interface CancelOptions<E, R> {
+  /** For people. */
+  readonly reason?: string
+  /** Rolls back every stage that succeeded, with this definition. */
+  readonly rollback?: CheckMate.Any<E, R>
+}
+
+/**
+ * @since 0.1.0
+ * @category options
+ */
+export interface RollbackOptions extends WhenBound {
+  /** For people. */
+  readonly reason?: string
+}
+
+/**
+ * @since 0.1.0
+ * @category options
+ */
+export interface ResumeAllOptions {
+  /**
+   * How many tasks run at a time.
+   *
+   * @default 4
+   */
+  readonly concurrency?: number
+}
+
+/**
+ * Which tasks to find, and in what order.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export interface FindOptions extends TaskIO.Query {
+  /**
+   * @default "createdAt"
+   */
+  readonly sort?: "createdAt" | "updatedAt"
+  /**
+   * @default "descending"
+   */
+  readonly order?: "ascending" | "descending"
+  /**
+   * @default all
+   */
+  readonly limit?: number
+}
+
+/**
+ * @since 0.1.0
+ * @category options
+ */
+export interface CleanOptions {
+  /**
+   * Tasks in these statuses. Active tasks are never removed.
+   *
+   * @default ["Succeeded", "Cancelled", "RolledBack"]
+   */
+  readonly status?: ReadonlyArray<Exclude<TaskStatus.Tag, "Running" | "RollingBack">>
+  /** Tasks of this CheckMate only. */
+  readonly checkMate?: string
+  /**
+   * Tasks that were last touched this long ago, or longer.
+   *
+   * @default "0 millis"
+   */
+  readonly olderThan?: Duration.DurationInput
+  /**
+   * Only report what would be removed.
+   *
+   * @default false
+   */
+  readonly dryRun?: boolean
+}
+
+// --- what comes back ------------------------------------------------------------
+
+/**
+ * What running a task can fail with, beside the failures of its stages.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type RunError = runTask.RunError
+
+/**
+ * Everything there is to see of a task: its fold, its stages in order, its history, who holds it now, and the
+ * progress its running stage reports, where it runs in this engine.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface View {
+  readonly task: Task.Task
+  readonly stages: ReadonlyArray<Task.StageRecord>
+  readonly history: ReadonlyArray<TaskEvent.TaskEvent>
+  readonly holder: Option.Option<BindLock.Holder>
+  readonly progress: Option.Option<Stage.Progress>
+}
+
+/**
+ * A task that runs in the background, until its engine's layer is released.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Handle<out Output, out E> {
+  readonly taskId: string
+  /** The task's output, or its failure. */
+  readonly await: Effect.Effect<Output, E | RunError>
+  /** Interrupts the task, which stays resumable, and returns once it has stopped. */
+  readonly interrupt: Effect.Effect<void>
+  /** The task as it is now. */
+  readonly status: Effect.Effect<View, ReadError | BindLockError | TaskNotFoundError>
+}
+
+/**
+ * What became of a task that `resumeAll` found unfinished.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Resumed {
+  readonly taskId: string
+  readonly checkMate: string
+  /** Why the task did not succeed; none where it did. */
+  readonly failure: Option.Option<Failure.Failure>
+}
+
+/**
+ * What holding a task can fail with: the lock, the store, and losing either.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type { HoldError }
+
+/**
+ * A CheckMate by what its tasks take, return, fail with and use.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Of<Input, Output, E, R> = CheckMate.CheckMate<string, Input, Output, E, R>
+
+/**
+ * The operations of an engine. Each is documented where it is exported, in `effect-checkmate/CheckMateEngine`.
+ *
+ * @since 0.1.0
+ * @category services
+ */
+export interface Service {
+  readonly run: <Input extends object, Output, E, R>(
+    checkMate: Of<Input, Output, E, R>,
+    options: RunOptions<Input>
+  ) => Effect.Effect<Output, E | RunError, R>
+  readonly start: <Input extends object, Output, E, R>(
+    checkMate: Of<Input, Output, E, R>,
+    options: RunOptions<Input>
+  ) => Effect.Effect<Handle<Output, E>, InvalidTaskIdError, R>
+  readonly resume: <Input extends object, Output, E, R>(
+    checkMate: Of<Input, Output, E, R>,
+    taskId: string,
+    options?: ResumeOptions<Input>
+  ) => Effect.Effect<Output, E | RunError | TaskNotFoundError, R>
+  readonly resumeAll: <E, R>(
+    checkMates: ReadonlyArray<CheckMate.Any<E, R>>,
+    options?: ResumeAllOptions
+  ) => Effect.Effect<ReadonlyArray<Resumed>, TaskIOError, R>
+  readonly retryFrom: <Input extends object, Output, E, R>(
+    checkMate: Of<Input, Output, E, R>,
+    taskId: string,
+    stage: string,
+    options?: ResumeOptions<Input>
+  ) => Effect.Effect<Output, E | RunError | TaskNotFoundError | TaskStatusError | UnknownStageError, R>
+  readonly rollback: <E, R>(
+    checkMate: CheckMate.Any<E, R>,
+    taskId: string,
+    options?: RollbackOptions
+  ) => Effect.Effect<void, RunError | TaskNotFoundError, R>
+  readonly cancel: <E = never, R = never>(
+    taskId: string,
+    options?: CancelOptions<E, R>
+  ) => Effect.Effect<void, RunError | TaskNotFoundError | TaskStatusError, R>
+  readonly pause: (
+    taskId: string
+  ) => Effect.Effect<void, HoldError | TaskCancelledError | TaskNotFoundError | TaskStatusError>
+  readonly get: (taskId: string) => Effect.Effect<View, ReadError | BindLockError | TaskNotFoundError>
+  readonly find: (options?: FindOptions) => Effect.Effect<ReadonlyArray<Task.Summary>, TaskIOError>
+  readonly watch: (taskId: string) => Stream.Stream<View, ReadError | BindLockError | TaskNotFoundError>
+  readonly watchAll: (query?: TaskIO.Query) => Stream.Stream<Task.Summary, TaskIOError>
+  readonly clean: (
+    options?: CleanOptions
+  ) => Effect.Effect<ReadonlyArray<Task.Summary>, ReadError | BindLockError>
+}

@@ -1,0 +1,490 @@
+/**
+ * A named unit of work: what it requires of the state, what it provides, how it runs, and how it is undone.
+ *
+ * @since 0.1.0
+ */
+import type * as Cause from "effect/Cause"
+import * as Ctx from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { dual, identity } from "effect/Function"
+import type * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import { type Pipeable, pipeArguments } from "effect/Pipeable"
+import * as Predicate from "effect/Predicate"
+import type * as Schedule from "effect/Schedule"
+import type * as ScheduleDecision from "effect/ScheduleDecision"
+import type * as Scope from "effect/Scope"
+import type * as Types from "effect/Types"
+import type { StageDefectError, StageTimeoutError } from "./CheckMateError.ts"
+import type * as State from "./State.ts"
+
+/**
+ * @since 0.1.0
+ * @category symbols
+ */
+export const TypeId: unique symbol = Symbol.for("checkmate/Stage")
+
+/**
+ * @since 0.1.0
+ * @category symbols
+ */
+export type TypeId = typeof TypeId
+
+/**
+ * How far a running attempt has come, as its stage reports it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Progress {
+  /** Units done so far, in the stage's own unit. */
+  readonly done: number
+  /** Units there are, where the stage knows it. */
+  readonly total?: number
+  readonly message?: string
+}
+
+/**
+ * What a stage can know about the attempt it runs in. Available in `execute` and `rollback`:
+ *
+ * ```ts
+ * execute: ({ order }) =>
+ *   Effect.gen(function*() {
+ *     const { idempotencyKey } = yield* Stage.Context
+ *     return { receipt: yield* Payments.charge(order, { idempotencyKey }) }
+ *   })
+ * ```
+ *
+ * @since 0.1.0
+ * @category context
+ */
+export class Context extends Ctx.Tag("checkmate/Stage/Context")<Context, {
+  readonly taskId: string
+  readonly stage: string
+  /** Counts from 1 over the whole life of the task. */
+  readonly attempt: number
+  /** Stable over attempts; new only once the stage has been rolled back after a success. */
+  readonly idempotencyKey: string
+  /** Grows with every engine that takes the task up, so that an outside system can refuse a stale one. */
+  readonly fencingToken: number
+  /** Shows progress to whoever watches the task through this engine. Costs no write. */
+  readonly progress: (progress: Progress) => Effect.Effect<void>
+}>() {}
+
+/** What the engine provides to every stage. */
+type Provided = Context | Scope.Scope
+
+/**
+ * A Schedule with its input erased. Its steps are driven by the engine, which journals its position.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RetrySchedule<out R> {
+  readonly initial: unknown
+  // A method: what it is stepped with are the failures of the very stage it was given for.
+  step(
+    now: number,
+    failure: unknown,
+    state: unknown
+  ): Effect.Effect<readonly [unknown, unknown, ScheduleDecision.ScheduleDecision], never, R>
+}
+
+/**
+ * A stage as the engine sees it: dataflow by name, values untyped.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Any<out E = unknown, out R = unknown> {
+  readonly [TypeId]: TypeId
+  readonly name: string
+  readonly state: State.Any
+  readonly requires: ReadonlyArray<string>
+  readonly provides: ReadonlyArray<string>
+  readonly description: string | undefined
+  readonly tags: ReadonlyArray<string>
+  readonly retry: RetrySchedule<R> | undefined
+  readonly retryDefects: boolean
+  readonly rollbackRetry: RetrySchedule<R> | undefined
+  readonly timeout: Duration.Duration | undefined
+  /** Turns the failure the stage gives up with into the one its caller sees. */
+  readonly mapError: Erased<E, R>["mapError"]
+  readonly execute: Erased<E, R>["execute"]
+  readonly rollback: Erased<E, R>["rollback"] | undefined
+}
+
+/** The functions of a stage. Methods, because the engine hands them just the values their own types ask for. */
+interface Erased<out E, out R> {
+  mapError(error: unknown): E
+  execute(state: Attributes): Effect.Effect<unknown, unknown, R | Provided>
+  rollback(state: Attributes, cause: Cause.Cause<unknown>): Effect.Effect<void, unknown, R | Provided>
+}
+
+interface Fallback<out R> {
+  answer(error: unknown, state: Attributes): Effect.Effect<unknown, never, R>
+}
+
+/** Attributes by name, values untyped. */
+type Attributes = Readonly<Record<string, unknown>>
+
+/**
+ * A unit of work over the state model `F`: it needs the attributes `Requires`, returns the attributes `Provides`,
+ * fails with `E` and uses the services `R`. Make one with {@link make}.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Stage<
+  out Name extends string,
+  F extends State.Fields,
+  out Requires extends keyof F,
+  out Provides extends keyof F,
+  out E,
+  out R
+> extends Any<E, R>, Pipeable {
+  readonly name: Name
+  readonly state: State.State<F>
+  readonly requires: ReadonlyArray<Extract<Requires, string>>
+  readonly provides: ReadonlyArray<Extract<Provides, string>>
+}
+
+type Output<F extends State.Fields, Provides extends keyof F> = Types.Simplify<
+  { readonly [K in Provides]: State.Attributes<F>[K] }
+>
+
+type AnyOutput<F extends State.Fields> = Partial<State.Attributes<F>> | void
+type KeysOf<Out> = Out extends unknown ? keyof Out : never
+type MissingFrom<Out, Provides> = Out extends unknown ? Exclude<Provides, keyof Out> : never
+
+/** The stage's name where the output is right, a sentence where it is not. */
+type CheckOutput<Name extends string, F extends State.Fields, Provides extends keyof F, Out> =
+  // What the compiler tries with before it has looked at execute.
+  [AnyOutput<F>] extends [Out] ? Name
+    : [MissingFrom<Out, Provides>] extends [never]
+    ? [Exclude<KeysOf<Out>, Provides>] extends [never]
+      ? [Out] extends [[Provides] extends [never] ? void | object : Output<F, Provides>] ? Name
+      : `stage "${Name}" returns an attribute it provides as another type, or perhaps not at all`
+    : [Provides] extends [never]
+      ? `stage "${Name}" provides nothing, so its execute must return nothing; end it with Effect.asVoid, or list what it returns in provides`
+    : `stage "${Name}" returns "${Exclude<KeysOf<Out>, Provides> & string}", which it does not list in provides`
+    : `stage "${Name}" provides "${MissingFrom<Out, Provides> & string}", which its execute does not return`
+
+/**
+ * What a stage is made of.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options<
+  F extends State.Fields,
+  Requires extends keyof F,
+  Provides extends keyof F,
+  Out,
+  E,
+  R,
+  E2,
+  R2,
+  R3,
+  R4,
+  Timeout extends Duration.DurationInput,
+  Defects extends boolean
+> {
+  /** For people: shown by whatever lists or draws the stage. */
+  readonly description?: string
+  /** For people and tools. */
+  readonly tags?: ReadonlyArray<string>
+  /**
+   * Attributes that must be present before the stage runs.
+   *
+   * @default []
+   */
+  readonly requires?: ReadonlyArray<Requires>
+  /**
+   * Attributes the stage returns, all of them and no others.
+   *
+   * @default []
+   */
+  readonly provides?: ReadonlyArray<Provides>
+  /** The work. Resources it acquires are released at the attempt's end. */
+  readonly execute: (state: State.View<F, Requires>) => Effect.Effect<Out, E, R>
+  /**
+   * Undoes the work, after a failed attempt or when the task is rolled back. It sees the state as it was when the
+   * stage ran, with the stage's output if it had succeeded, and the cause. It may be asked to undo work that was
+   * only begun, so it must be safe to run when there is nothing to undo.
+   */
+  readonly rollback?: (state: State.View<F, Requires>, cause: Cause.Cause<unknown>) => Effect.Effect<void, E2, R2>
+  /**
+   * When to try again after a typed failure. Its position survives restarts.
+   *
+   * @default no retries
+   */
+  readonly retry?: Schedule.Schedule<
+    unknown,
+    | NoInfer<E>
+    | ([Timeout] extends [never] ? never : StageTimeoutError)
+    | ([Defects] extends [true] ? StageDefectError : never),
+    R3
+  >
+  /**
+   * Whether `retry` also answers defects and self-inflicted interruptions, given to it as `StageDefectError`.
+   *
+   * @default false
+   */
+  readonly retryDefects?: Defects
+  /**
+   * When to try a failed rollback again, within this process.
+   *
+   * @default no retries
+   */
+  readonly rollbackRetry?: Schedule.Schedule<unknown, NoInfer<E2>, R4>
+  /**
+   * How long an attempt may take before it is interrupted and fails with `StageTimeoutError`. More than zero.
+   *
+   * @default no limit
+   */
+  readonly timeout?: Timeout
+}
+
+const Proto = {
+  [TypeId]: TypeId as TypeId,
+  pipe() {
+    return pipeArguments(this, arguments)
+  }
+}
+
+/** The options with their types erased: what {@link make} works on. */
+interface ErasedOptions extends Annotations {
+  readonly requires?: ReadonlyArray<string>
+  readonly provides?: ReadonlyArray<string>
+  readonly execute: Erased<unknown, unknown>["execute"]
+  readonly rollback?: Erased<unknown, unknown>["rollback"]
+  readonly retry?: RetrySchedule<unknown>
+  readonly retryDefects?: boolean
+  readonly rollbackRetry?: RetrySchedule<unknown>
+  readonly timeout?: Duration.DurationInput
+}
+
+/**
+ * Makes a stage of a state model. In `execute` the required attributes are present and all others optional; it must
+ * return exactly what the stage provides.
+ *
+ * ```ts
+ * import { Stage } from "effect-checkmate"
+ * import { Schedule } from "effect"
+ *
+ * const index = Stage.make(Ingest, "index", {
+ *   requires: ["chunks"],
+ *   provides: ["indexed"],
+ *   retry: Schedule.exponential("200 millis").pipe(Schedule.intersect(Schedule.recurs(5))),
+ *   timeout: "10 minutes",
+ *   execute: ({ chunks }) => Effect.map(SearchIndex.add(chunks), (indexed) => ({ indexed })),
+ *   rollback: ({ chunks }) => SearchIndex.remove(chunks)
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export function make<
+  F extends State.Fields,
+  const Name extends string,
+  Out extends AnyOutput<F> = AnyOutput<F>,
+  E = never,
+  R = never,
+  const Requires extends keyof F = never,
+  const Provides extends keyof F = never,
+  E2 = never,
+  R2 = never,
+  R3 = never,
+  R4 = never,
+  const Timeout extends Duration.DurationInput = never,
+  const Defects extends boolean = false
+>(
+  state: State.State<F>,
+  name: CheckOutput<Name, F, Provides, Out>,
+  options: Options< F, Requires, Provides, Out, E, R, E2, R2, R3, R4, Timeout, Defects>
+): Stage<
+  Name,
+  F,
+  Requires,
+  Provides,
+  E | ([Timeout] extends [never] ? never : StageTimeoutError),
+  Exclude<R | R2, Provided> | R3 | R4
+>
+export function make(state: State.Any, name: string, options: ErasedOptions): Any & Pipeable {
+  return {
+    ...Proto,
+    name,
+    state,
+    requires: options.requires ?? [],
+    provides: options.provides ?? [],
+    description: options.description,
+    tags: options.tags ?? [],
+    retry: options.retry,
+    retryDefects: options.retryDefects ?? false,
+    rollbackRetry: options.rollbackRetry,
+    // What is no Duration becomes zero, which CheckMate.make reports as a problem.
+    timeout: options.timeout === undefined
+      ? undefined
+      : Option.getOrElse(Duration.decodeUnknown(options.timeout), () => Duration.zero),
+    mapError: identity,
+    execute: options.execute,
+    rollback: options.rollback
+  }
+}
+
+/**
+ * Whether a value is a stage.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isStage = (u: unknown): u is Any => Predicate.hasProperty(u, TypeId)
+
+/**
+ * Builds a layer afresh for every attempt, and for every rollback: a fresh session, connection or transaction each
+ * time, released at the attempt's end. The layer's own failures count as the attempt's, so the stage's `retry` sees
+ * them too.
+ *
+ * ```ts
+ * const load = Stage.make(Orders, "load", { ... }).pipe(Stage.provide(Session.layer))
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const provide: {
+  <ROut, E2, RIn>(layer: Layer.Layer<ROut, E2, RIn>): <
+    Name extends string,
+    F extends State.Fields,
+    Requires extends keyof F,
+    Provides extends keyof F,
+    E,
+    R
+  >(
+    self: Stage<Name, F, Requires, Provides, E, R>
+  ) => Stage<Name, F, Requires, Provides, E | E2, Exclude<R, ROut> | Exclude<RIn, Provided>>
+  <Name extends string, F extends State.Fields, Requires extends keyof F, Provides extends keyof F, E, R, ROut, E2, RIn>(
+    self: Stage<Name, F, Requires, Provides, E, R>,
+    layer: Layer.Layer<ROut, E2, RIn>
+  ): Stage<Name, F, Requires, Provides, E | E2, Exclude<R, ROut> | Exclude<RIn, Provided>>
+} = dual(2, <E, R, ROut, E2, RIn>(self: Any<E, R>, layer: Layer.Layer<ROut, E2, RIn>) => {
+  const { rollback } = self
+  return {
+    ...self,
+    execute: (state: Attributes) => Effect.provide(self.execute(state), layer),
+    rollback: rollback === undefined
+      ? undefined
+      : (state: Attributes, cause: Cause.Cause<unknown>) => Effect.provide(rollback(state, cause), layer)
+  }
+})
+
+/**
+ * Turns the failure the stage gives up with into another. The stage's `retry` still sees the original.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const mapError: {
+  <E, E2>(f: (error: E) => E2): <
+    Name extends string,
+    F extends State.Fields,
+    Requires extends keyof F,
+    Provides extends keyof F,
+    R
+  >(
+    self: Stage<Name, F, Requires, Provides, E, R>
+  ) => Stage<Name, F, Requires, Provides, E2, R>
+  <Name extends string, F extends State.Fields, Requires extends keyof F, Provides extends keyof F, E, R, E2>(
+    self: Stage<Name, F, Requires, Provides, E, R>,
+    f: (error: E) => E2
+  ): Stage<Name, F, Requires, Provides, E2, R>
+} = dual(2, <E, R, E2>(self: Any<E, R>, f: (error: E) => E2) => ({
+  ...self,
+  mapError: (error: unknown) => f(self.mapError(error))
+}))
+
+/**
+ * Answers failures of one tag with a fallback output, within the attempt: the stage's `retry` does not see them. A
+ * fallback that can fail itself belongs in `execute`.
+ *
+ * ```ts
+ * const summary = Stage.make(Docs, "summary", { ... }).pipe(
+ *   Stage.catchTag("ModelOverloaded", (_, { text }) => Effect.succeed({ summary: text.slice(0, 200) }))
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const catchTag: {
+  <
+    F extends State.Fields,
+    Requires extends keyof F,
+    Provides extends keyof F,
+    E,
+    const Tag extends E extends { readonly _tag: string } ? E["_tag"] : never,
+    R2
+  >(
+    tag: Tag,
+    fallback: (
+      error: Extract<E, { readonly _tag: Tag }>,
+      state: State.View<F, Requires>
+    ) => Effect.Effect<NoInfer<Output<F, Provides>>, never, R2>
+  ): <Name extends string, R>(
+    self: Stage<Name, F, Requires, Provides, E, R>
+  ) => Stage<Name, F, Requires, Provides, Exclude<E, { readonly _tag: Tag }>, R | Exclude<R2, Provided>>
+  <
+    Name extends string,
+    F extends State.Fields,
+    Requires extends keyof F,
+    Provides extends keyof F,
+    E,
+    R,
+    const Tag extends E extends { readonly _tag: string } ? E["_tag"] : never,
+    R2
+  >(
+    self: Stage<Name, F, Requires, Provides, E, R>,
+    tag: Tag,
+    fallback: (
+      error: Extract<E, { readonly _tag: Tag }>,
+      state: State.View<F, Requires>
+    ) => Effect.Effect<NoInfer<Output<F, Provides>>, never, R2>
+  ): Stage<Name, F, Requires, Provides, Exclude<E, { readonly _tag: Tag }>, R | Exclude<R2, Provided>>
+} = dual(3, <E, R, R2>(self: Any<E, R>, tag: string, fallback: Fallback<R2>["answer"]) => ({
+  ...self,
+  execute: (state: Attributes) =>
+    Effect.catchIf(
+      self.execute(state),
+      (error) => Predicate.isTagged(self.mapError(error), tag),
+      (error) => fallback(self.mapError(error), state)
+    )
+}))
+
+/**
+ * Adds a description or tags, for whatever lists or draws the stage.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const annotate: {
+  (annotations: Annotations): <S extends Any>(self: S) => S
+  <S extends Any>(self: S, annotations: Annotations): S
+} = dual(2, <S extends Any>(self: S, annotations: Annotations): S => ({
+  ...self,
+  description: annotations.description ?? self.description,
+  tags: [...self.tags, ...annotations.tags ?? []]
+}))
+
+/**
+ * What people and tools are told about a stage or a CheckMate.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Annotations {
+  readonly description?: string
+  readonly tags?: ReadonlyArray<string>
+}

@@ -1,0 +1,212 @@
+/**
+ * The state model that all stages of a CheckMate share: every attribute declared once, with its schema, and every
+ * attribute absent until the input or a stage provides it.
+ *
+ * @since 0.1.0
+ */
+import * as Either from "effect/Either"
+import * as ParseResult from "effect/ParseResult"
+import { type Pipeable, pipeArguments } from "effect/Pipeable"
+import * as Predicate from "effect/Predicate"
+import type * as Schema from "effect/Schema"
+import type * as Types from "effect/Types"
+import { findNonJson } from "./internal/json.ts"
+import { attributeProblems } from "./internal/schemaProblems.ts"
+
+/**
+ * @since 0.1.0
+ * @category symbols
+ */
+export const TypeId: unique symbol = Symbol.for("checkmate/State")
+
+/**
+ * @since 0.1.0
+ * @category symbols
+ */
+export type TypeId = typeof TypeId
+
+/**
+ * A state model: the attributes by name. Make one with {@link make}.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface State<F extends Fields> extends Any, Pipeable {
+  readonly fields: F
+}
+
+/**
+ * The schemas of a state model by attribute name.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Fields = Readonly<Record<string, Schema.Schema.AnyNoContext>>
+
+/**
+ * Any state model, whatever its attributes.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Any {
+  readonly [TypeId]: TypeId
+  readonly fields: Fields
+  /** Why attributes cannot be checkpointed, one sentence each; empty for a sound model. */
+  readonly problems: ReadonlyArray<{ readonly attribute: string; readonly problem: string }>
+  /** @internal */
+  readonly codecs: ReadonlyMap<string, Codec>
+}
+
+/**
+ * All attributes of a model, present.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Attributes<F extends Fields> = { readonly [K in keyof F]: Schema.Schema.Type<F[K]> }
+
+/**
+ * What a stage sees: its required attributes present, all others optional.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type View<F extends Fields, Required extends keyof F> = Types.Simplify<
+  & { readonly [K in Required]: Schema.Schema.Type<F[K]> }
+  & { readonly [K in Exclude<keyof F, Required>]?: Schema.Schema.Type<F[K]> }
+>
+
+/**
+ * Where inside a value a schema refused it, and why.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Refusal {
+  readonly attribute: string
+  readonly direction: "encode" | "decode"
+  readonly path: ReadonlyArray<string | number>
+  readonly problem: string
+}
+
+/**
+ * The compiled codec of one attribute.
+ *
+ * @internal
+ */
+export interface Codec {
+  readonly encode: (value: unknown) => Either.Either<unknown, Refusal>
+  readonly decode: (value: unknown) => Either.Either<unknown, Refusal>
+}
+
+const refusal = (
+  attribute: string,
+  direction: Refusal["direction"],
+  issue: ParseResult.ParseIssue
+): Refusal => {
+  const first = ParseResult.ArrayFormatter.formatIssueSync(issue)[0]
+  return {
+    attribute,
+    direction,
+    path: (first?.path ?? []).map((step) => typeof step === "symbol" ? String(step) : step),
+    problem: first?.message ?? "the schema refuses the value"
+  }
+}
+
+const makeCodec = (attribute: string, schema: Schema.Schema.AnyNoContext): Codec => {
+  const encodeValue = ParseResult.encodeUnknownEither(schema)
+  const decodeValue = ParseResult.decodeUnknownEither(schema)
+  return {
+    encode: (value) => {
+      const encoded = encodeValue(value)
+      if (Either.isLeft(encoded)) return Either.left(refusal(attribute, "encode", encoded.left))
+      const found = findNonJson(encoded.right)
+      return found === undefined
+        ? Either.right(encoded.right)
+        : Either.left({ attribute, direction: "encode", ...found })
+    },
+    decode: (value) => Either.mapLeft(decodeValue(value), (issue) => refusal(attribute, "decode", issue))
+  }
+}
+
+/**
+ * Declares a state model. Attributes are written to the journal through their schemas, so each must encode to JSON;
+ * secrets (`Schema.Redacted`) are refused, because a journal would hold them in clear.
+ *
+ * ```ts
+ * import { State } from "effect-checkmate"
+ * import { Schema } from "effect"
+ *
+ * const Ingest = State.make({
+ *   folder: Schema.String,
+ *   files: Schema.Array(Schema.String)
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = <const F extends Fields>(fields: F): State<F> => {
+  const entries = Object.entries(fields)
+  return {
+    [TypeId]: TypeId,
+    fields,
+    problems: entries.flatMap(([attribute, schema]) =>
+      attributeProblems(schema.ast).map((problem) => ({ attribute, problem: `attribute "${attribute}" ${problem}` }))
+    ),
+    codecs: new Map(entries.map(([attribute, schema]) => [attribute, makeCodec(attribute, schema)])),
+    pipe() {
+      return pipeArguments(this, arguments)
+    }
+  }
+}
+
+/**
+ * Whether a value is a state model.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isState = (u: unknown): u is Any => Predicate.hasProperty(u, TypeId)
+
+const convert = (
+  state: Any,
+  direction: Refusal["direction"],
+  values: Readonly<Record<string, unknown>>
+): Either.Either<Record<string, unknown>, Refusal> => {
+  const converted: Record<string, unknown> = {}
+  for (const [attribute, value] of Object.entries(values)) {
+    if (value === undefined) continue
+    const codec = state.codecs.get(attribute)
+    if (codec === undefined) {
+      return Either.left({ attribute, direction, path: [], problem: "the state model does not declare it" })
+    }
+    const result = codec[direction](value)
+    if (Either.isLeft(result)) return Either.left(result.left)
+    converted[attribute] = result.right
+  }
+  return Either.right(converted)
+}
+
+/**
+ * Encodes attributes to the JSON a journal holds. Absent (`undefined`) attributes are left out.
+ *
+ * @since 0.1.0
+ * @category codecs
+ */
+export const encode = (
+  state: Any,
+  values: Readonly<Record<string, unknown>>
+): Either.Either<Record<string, unknown>, Refusal> => convert(state, "encode", values)
+
+/**
+ * Decodes attributes as a journal holds them, such as `task.state` of a task that was read with `get`.
+ *
+ * @since 0.1.0
+ * @category codecs
+ */
+export const decode: {
+  <F extends Fields>(state: State<F>, values: Readonly<Record<string, unknown>>): Either.Either<Partial<Attributes<F>>, Refusal>
+  (state: Any, values: Readonly<Record<string, unknown>>): Either.Either<Record<string, unknown>, Refusal>
+} = (state: Any, values: Readonly<Record<string, unknown>>): Either.Either<any, Refusal> => convert(state, "decode", values)

@@ -1,0 +1,105 @@
+/**
+ * The events a journal holds, and how they are written: one JSON text per event, marked with the format's version.
+ *
+ * @since 0.1.0
+ */
+import * as Either from "effect/Either"
+import * as ParseResult from "effect/ParseResult"
+import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
+import { JournalDamagedError, JournalVersionError } from "./CheckMateError.ts"
+import * as StageStatus from "./StageStatus.ts"
+import * as TaskStatus from "./TaskStatus.ts"
+
+/**
+ * The newest journal format this version reads, and the one it writes.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const version = 1
+
+const Attributes = Schema.Record({ key: Schema.String, value: Schema.Unknown })
+
+/**
+ * A task begins: its definition's name and stages, and its input, encoded.
+ *
+ * @since 0.1.0
+ * @category events
+ */
+export const TaskStarted = Schema.TaggedStruct("TaskStarted", {
+  at: Schema.DateTimeUtc,
+  checkMate: Schema.String,
+  stages: Schema.Array(Schema.String),
+  input: Attributes,
+  tags: Schema.Array(Schema.String),
+  memo: Schema.optionalWith(Schema.String, { exact: true })
+})
+
+/**
+ * The caller gave attributes that differ from the persisted ones; these are theirs, encoded.
+ *
+ * @since 0.1.0
+ * @category events
+ */
+export const AttributesOverridden = Schema.TaggedStruct("AttributesOverridden", {
+  at: Schema.DateTimeUtc,
+  attributes: Attributes
+})
+
+/**
+ * The schema of everything a journal can hold.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const TaskEvent = Schema.Union(
+  TaskStarted,
+  AttributesOverridden,
+  ...TaskStatus.Event.members,
+  ...StageStatus.Event.members
+)
+
+/**
+ * Anything a journal can hold.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type TaskEvent = typeof TaskEvent.Type
+
+const encodeEvent = ParseResult.encodeSync(TaskEvent)
+const decodeEvent = ParseResult.decodeUnknownEither(TaskEvent)
+const parseJson = Schema.decodeUnknownEither(Schema.parseJson())
+
+/**
+ * An event as its journal text: one line of JSON.
+ *
+ * @since 0.1.0
+ * @category codecs
+ */
+export const encode = (event: TaskEvent): string => JSON.stringify({ v: version, ...encodeEvent(event) })
+
+/**
+ * Reads an event from its journal text. A newer format is a `JournalVersionError`; anything else that does not read
+ * is a `JournalDamagedError` that names the position.
+ *
+ * @since 0.1.0
+ * @category codecs
+ */
+export const decode = (
+  taskId: string,
+  position: number,
+  text: string
+): Either.Either<TaskEvent, JournalDamagedError | JournalVersionError> => {
+  const damaged = (problem: string) =>
+    Either.left(new JournalDamagedError({ taskId, location: `record ${position}`, problem }))
+  const parsed = parseJson(text)
+  if (Either.isLeft(parsed)) return damaged("the record is not JSON")
+  const record = parsed.right
+  if (Predicate.hasProperty(record, "v") && typeof record.v === "number" && record.v > version) {
+    return Either.left(new JournalVersionError({ taskId, version: record.v, supported: version }))
+  }
+  const event = decodeEvent(record)
+  return Either.isLeft(event) ? damaged(ParseResult.TreeFormatter.formatIssueSync(event.left)) : Either.right(event.right)
+}

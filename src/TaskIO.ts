@@ -1,0 +1,271 @@
+/**
+ * The service that stores journals: persistence. It is typed here, once, over a small driver interface
+ * ({@link Encoded}), so that a backend is about a hundred lines. Its heart is the single-writer journal.
+ *
+ * @since 0.1.0
+ */
+import type * as FileSystem from "@effect/platform/FileSystem"
+import type * as Path from "@effect/platform/Path"
+import * as Arr from "effect/Array"
+import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as ParseResult from "effect/ParseResult"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import {
+  type InvalidTaskIdError,
+  type InvalidTransitionError,
+  type JournalDamagedError,
+  type JournalVersionError,
+  type ReadError,
+  type StaleWriterError,
+  TaskIOError
+} from "./CheckMateError.ts"
+import { appendLatency } from "./internal/metrics.ts"
+import { checkTaskId } from "./internal/taskId.ts"
+import * as Task from "./Task.ts"
+import * as TaskEvent from "./TaskEvent.ts"
+import type * as Driver from "./TaskIO/Encoded.ts"
+import * as files from "./TaskIO/FileSystem.ts"
+import * as memory from "./TaskIO/Memory.ts"
+import type * as TaskStatus from "./TaskStatus.ts"
+
+/**
+ * The driver interface: what a backend implements.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Encoded = Driver.Encoded
+
+/**
+ * A journal as a driver opens it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type EncodedJournal = Driver.EncodedJournal
+
+/**
+ * What a driver keeps for lists of tasks.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type EncodedSummary = Driver.EncodedSummary
+
+/**
+ * What another process asks of whoever runs a task.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const Message = Schema.Union(
+  Schema.TaggedStruct("Cancel", {
+    at: Schema.DateTimeUtc,
+    rollback: Schema.Boolean,
+    reason: Schema.optionalWith(Schema.String, { exact: true })
+  }),
+  Schema.TaggedStruct("Pause", { at: Schema.DateTimeUtc })
+)
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Message = typeof Message.Type
+
+/**
+ * Which tasks to list. What is left out does not restrict.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Query {
+  readonly status?: ReadonlyArray<TaskStatus.Tag>
+  readonly checkMate?: string
+  /** Tasks that carry all of these tags. */
+  readonly tags?: ReadonlyArray<string>
+  /** Tasks updated at or after this time. */
+  readonly since?: DateTime.DateTime.Input
+}
+
+/**
+ * A task's journal, open for writing. Only the newest claimant's appends are accepted.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Journal {
+  /** Grows with every claim: the fencing token. */
+  readonly epoch: number
+  /** The task as its journal told it when it was claimed; none for a new one. */
+  readonly task: Option.Option<Task.Task>
+  /**
+   * Appends events, all or none, and returns once they are durable. `task` is the task with these events folded in,
+   * so the journal must be as many records long as its position without them.
+   */
+  readonly append: (
+    events: readonly [TaskEvent.TaskEvent, ...Array<TaskEvent.TaskEvent>],
+    task: Task.Task
+  ) => Effect.Effect<void, TaskIOError | StaleWriterError>
+}
+
+/**
+ * What opening a journal can fail with.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type OpenError = ReadError | StaleWriterError
+
+/**
+ * The service that stores journals.
+ *
+ * @since 0.1.0
+ * @category services
+ */
+export class TaskIO extends Context.Tag("checkmate/TaskIO")<TaskIO, {
+  /** Claims a task's journal for writing, for the length of the Scope. */
+  readonly open: (taskId: string) => Effect.Effect<Journal, OpenError, Scope.Scope>
+  /** The events of a task from a position on; none for a task that does not exist. */
+  readonly read: (
+    taskId: string,
+    from?: number
+  ) => Effect.Effect<ReadonlyArray<TaskEvent.TaskEvent>, Exclude<ReadError, InvalidTransitionError>>
+  /** The fold of a task's journal; none for a task that does not exist. */
+  readonly get: (taskId: string) => Effect.Effect<Option.Option<Task.Task>, ReadError>
+  /** The summaries of tasks, without folding their journals. In no particular order. */
+  readonly list: (query?: Query) => Stream.Stream<Task.Summary, TaskIOError>
+  /** Removes a task. Only for who holds its binding. */
+  readonly remove: (taskId: string) => Effect.Effect<void, InvalidTaskIdError | TaskIOError>
+  /** Leaves a message for whoever runs the task. */
+  readonly send: (taskId: string, message: Message) => Effect.Effect<void, InvalidTaskIdError | TaskIOError>
+  /** Takes the messages for a task, oldest first: each is handed out once it is removed. */
+  readonly take: (taskId: string) => Effect.Effect<ReadonlyArray<Message>, TaskIOError>
+  /** The ids of the tasks that have messages. */
+  readonly waiting: Effect.Effect<ReadonlyArray<string>, TaskIOError>
+}>() {}
+
+const decodeSummary = ParseResult.decodeUnknownEither(Task.Summary)
+const encodeSummary = ParseResult.encodeSync(Task.Summary)
+const encodeMessage = Schema.encodeSync(Schema.parseJson(Message))
+const decodeMessage = Schema.decodeOption(Schema.parseJson(Message))
+
+const decodeAll = (
+  taskId: string,
+  from: number,
+  records: ReadonlyArray<string>
+): Either.Either<ReadonlyArray<TaskEvent.TaskEvent>, JournalDamagedError | JournalVersionError> => {
+  const events: Array<TaskEvent.TaskEvent> = []
+  for (let index = 0; index < records.length; index++) {
+    const event = TaskEvent.decode(taskId, from + index, records[index]!)
+    if (Either.isLeft(event)) return Either.left(event.left)
+    events.push(event.right)
+  }
+  return Either.right(events)
+}
+
+const matches = (query: Driver.EncodedQuery) => (summary: Driver.EncodedSummary): boolean =>
+  (query.status === undefined || query.status.includes(summary.status))
+  && (query.checkMate === undefined || query.checkMate === summary.checkMate)
+  && (query.tags === undefined || query.tags.every((tag) => summary.tags.includes(tag)))
+  && (query.since === undefined || query.since <= summary.updatedAt)
+
+/**
+ * Makes the typed service of a driver: task ids are checked, events encoded, decoded and folded, summaries filtered.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (driver: Driver.Encoded): TaskIO["Type"] => {
+  const read = (taskId: string, from = 0) =>
+    checkTaskId(taskId).pipe(
+      Effect.zipRight(driver.read(taskId, from)),
+      Effect.flatMap((records) => decodeAll(taskId, from, records))
+    )
+
+  const openJournal = (taskId: string) =>
+    Effect.gen(function*() {
+      yield* checkTaskId(taskId)
+      const journal = yield* driver.open(taskId)
+      const events = yield* decodeAll(taskId, 0, journal.records)
+      const task = yield* Task.fold(taskId, events)
+      return {
+        epoch: journal.epoch,
+        task,
+        append: (events: readonly [TaskEvent.TaskEvent, ...Array<TaskEvent.TaskEvent>], next: Task.Task) =>
+          Effect.suspend(() =>
+            appendLatency(
+              journal.append(
+                next.position - events.length,
+                Arr.map(events, TaskEvent.encode),
+                encodeSummary(Task.summarize(next))
+              )
+            )
+          )
+      }
+    })
+
+  return {
+    open: openJournal,
+    read,
+    get: (taskId) => Effect.flatMap(read(taskId), (events) => Task.fold(taskId, events)),
+    list: (query = {}) => {
+      const encoded: Driver.EncodedQuery = {
+        ...(query.status === undefined ? {} : { status: query.status }),
+        ...(query.checkMate === undefined ? {} : { checkMate: query.checkMate }),
+        ...(query.tags === undefined ? {} : { tags: query.tags }),
+        ...(query.since === undefined ? {} : { since: DateTime.formatIso(DateTime.unsafeMake(query.since)) })
+      }
+      return driver.list(encoded).pipe(
+        Stream.filter(matches(encoded)),
+        Stream.mapEffect((summary) =>
+          Either.mapLeft(decodeSummary(summary), (issue) =>
+            new TaskIOError({
+              operation: "list tasks",
+              location: `the summary of task "${summary.taskId}"`,
+              problem: ParseResult.TreeFormatter.formatIssueSync(issue)
+            }))
+        )
+      )
+    },
+    remove: (taskId) => Effect.zipRight(checkTaskId(taskId), driver.remove(taskId)),
+    send: (taskId, message) => Effect.zipRight(checkTaskId(taskId), driver.send(taskId, encodeMessage(message))),
+    take: (taskId) =>
+      Effect.flatMap(driver.receive(taskId), (letters) =>
+        letters.length === 0
+          ? Effect.succeed([])
+          : Effect.as(
+            driver.acknowledge(taskId, letters.map(({ id }) => id)),
+            letters.flatMap(({ message }) => Option.toArray(decodeMessage(message)))
+          )),
+    waiting: driver.waiting
+  }
+}
+
+/**
+ * Journals in memory: for tests, and for work that need not survive the process. Every layer built is a store of its
+ * own.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerMemory: Layer.Layer<TaskIO> = Layer.effect(TaskIO, Effect.map(memory.make, make))
+
+/**
+ * Journals as files in a directory, which is created where it does not exist. Each acknowledged append is synced to
+ * disk. See `effect-checkmate/TaskIO/FileSystem` for the files' format.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerFileSystem = (
+  directory: string
+): Layer.Layer<TaskIO, TaskIOError, FileSystem.FileSystem | Path.Path> =>
+  Layer.effect(TaskIO, Effect.map(files.make(directory), make))

@@ -1,0 +1,111 @@
+/**
+ * The driver interface of TaskIO: what a backend implements. All typing, folding and versioning happens once above
+ * it, so a backend moves texts and small summaries, and is about a hundred lines.
+ *
+ * @since 0.1.0
+ */
+import type * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+import type { JournalDamagedError, JournalVersionError, StaleWriterError, TaskIOError } from "../CheckMateError.ts"
+import type * as TaskStatus from "../TaskStatus.ts"
+
+/**
+ * What a list of tasks shows of each, as plain JSON. Times are ISO 8601 texts in UTC.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface EncodedSummary {
+  readonly taskId: string
+  readonly checkMate: string
+  readonly status: TaskStatus.Tag
+  readonly stage?: string
+  readonly succeeded: number
+  readonly stages: number
+  readonly tags: ReadonlyArray<string>
+  readonly memo?: string
+  readonly createdAt: string
+  readonly updatedAt: string
+}
+
+/**
+ * Which tasks a list is about. A driver may use it to read less; whatever it yields is filtered again above it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface EncodedQuery {
+  readonly status?: ReadonlyArray<TaskStatus.Tag>
+  readonly checkMate?: string
+  readonly tags?: ReadonlyArray<string>
+  /** ISO 8601 text: only tasks updated at or after it. */
+  readonly since?: string
+}
+
+/**
+ * A message for whoever runs a task. `id` names it for {@link Encoded.acknowledge}.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Letter {
+  readonly id: string
+  readonly message: string
+}
+
+/**
+ * The journal of one task, open for writing by its newest claimant.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface EncodedJournal {
+  /** Greater than that of every earlier claim of this task's journal. */
+  readonly epoch: number
+  /** The records acknowledged before this claim, in order. */
+  readonly records: ReadonlyArray<string>
+  /**
+   * Appends records behind the first `position` ones, all or none, and returns once they are durable. Each record is
+   * one JSON text without line breaks. Refused with `StaleWriterError` when the journal has been claimed anew, or is
+   * not `position` records long. After any failure the outcome is unknown, and the journal takes no more writes.
+   */
+  readonly append: (
+    position: number,
+    records: readonly [string, ...Array<string>],
+    summary: EncodedSummary
+  ) => Effect.Effect<void, TaskIOError | StaleWriterError>
+}
+
+/**
+ * What a backend does.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Encoded {
+  /**
+   * Claims a task's journal for writing: from here on every earlier claimant's appends are refused by the store
+   * itself, not by a clock. A task that does not exist yet has an empty journal.
+   */
+  readonly open: (
+    taskId: string
+  ) => Effect.Effect<EncodedJournal, TaskIOError | JournalDamagedError | JournalVersionError | StaleWriterError, Scope.Scope>
+  /** The acknowledged records from a position on; none for a task that does not exist. Needs no claim. */
+  readonly read: (
+    taskId: string,
+    from: number
+  ) => Effect.Effect<ReadonlyArray<string>, TaskIOError | JournalDamagedError | JournalVersionError>
+  /** The summaries of the latest appends, without reading the journals. In no particular order. */
+  readonly list: (query: EncodedQuery) => Stream.Stream<EncodedSummary, TaskIOError>
+  /** Removes a task's journal and mail, if there is any. */
+  readonly remove: (taskId: string) => Effect.Effect<void, TaskIOError>
+  /** Leaves a message for whoever runs the task, now or later. Durable when it returns. */
+  readonly send: (taskId: string, message: string) => Effect.Effect<void, TaskIOError>
+  /** The messages for a task, oldest first. They stay until acknowledged. */
+  readonly receive: (taskId: string) => Effect.Effect<ReadonlyArray<Letter>, TaskIOError>
+  /** Removes messages that were acted upon. */
+  readonly acknowledge: (taskId: string, ids: ReadonlyArray<string>) => Effect.Effect<void, TaskIOError>
+  /** The ids of the tasks that have mail. Asked often by engines that run tasks, so it should cost next to nothing. */
+  readonly waiting: Effect.Effect<ReadonlyArray<string>, TaskIOError>
+}

@@ -1,0 +1,189 @@
+/** Puts an engine together: the operations with their defaults, spans and the background work that steers them. */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import * as BindLock from "../BindLock.ts"
+import type * as CheckMate from "../CheckMate.ts"
+import type {
+  CancelOptions,
+  CleanOptions,
+  FindOptions,
+  Handle,
+  Of,
+  Options,
+  Resumed,
+  ResumeAllOptions,
+  ResumeOptions,
+  RollbackOptions,
+  RunError,
+  RunOptions,
+  Service
+} from "../CheckMateEngine/Service.ts"
+import { WrongCheckMateError } from "../CheckMateError.ts"
+import * as Failure from "../Failure.ts"
+import * as TaskIO from "../TaskIO.ts"
+import * as observe from "./observe.ts"
+import * as registry from "./registry.ts"
+import * as runTask from "./runTask.ts"
+import * as steer from "./steer.ts"
+import type { Parts } from "./supervise.ts"
+import { checkTaskId, makeTaskId } from "./taskId.ts"
+import type { Values } from "./values.ts"
+
+/** What a task returns, by its definition's type: the state's schemas and the dataflow check vouch for it. */
+function typed<Input, Output, E, R>(checkMate: Of<Input, Output, E, R>, values: Values): Output
+function typed(_: CheckMate.Any, values: Values): unknown {
+  return values
+}
+
+const requestOf = (
+  maxRecoveries: number,
+  taskId: string,
+  options: Partial<Omit<RunOptions<object>, "taskId">> = {}
+): runTask.Request => ({
+  taskId,
+  input: options.input ?? {},
+  tags: options.tags ?? [],
+  memo: options.memo,
+  whenBound: options.whenBound ?? "fail",
+  maxRecoveries
+})
+
+const traced = (operation: string, taskId?: string) => <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.withSpan(self, `CheckMateEngine.${operation}`, {
+    attributes: taskId === undefined ? {} : { task: taskId },
+    captureStackTrace: false
+  })
+
+const over = ["Succeeded", "Cancelled", "RolledBack"] as const
+
+export const make = (options: Options = {}) =>
+  Effect.gen(function*() {
+    const parts: Parts = {
+      taskIO: yield* TaskIO.TaskIO,
+      bindLock: yield* BindLock.BindLock,
+      registry: yield* registry.make
+    }
+    const interval = Duration.max(options.pollInterval ?? "500 millis", "10 millis")
+    const maxRecoveries = Math.max(0, options.maxRecoveries ?? 5)
+    const scope = yield* Effect.scope
+
+    yield* steer.readMail(parts).pipe(
+      Effect.catchAllCause((cause) => Effect.logWarning("Messages for running tasks could not be read", cause)),
+      Effect.delay(interval),
+      Effect.forever,
+      Effect.forkScoped
+    )
+
+    const run = <Input extends object, Output, E, R>(
+      checkMate: Of<Input, Output, E, R>,
+      taskId: string,
+      options: RunOptions<Input>
+    ): Effect.Effect<Output, E | RunError, R> =>
+      runTask.run(parts, checkMate, requestOf(maxRecoveries, taskId, options)).pipe(
+        Effect.map((values) => typed(checkMate, values)),
+        traced("run", taskId)
+      )
+
+    const service: Service = {
+      run: (checkMate, options) =>
+        options.taskId === undefined
+          ? Effect.flatMap(makeTaskId, (taskId) => run(checkMate, taskId, options))
+          : run(checkMate, options.taskId, options),
+
+      start: <Input extends object, Output, E, R>(checkMate: Of<Input, Output, E, R>, options: RunOptions<Input>) =>
+        Effect.gen(function*() {
+          const taskId = options.taskId ?? (yield* makeTaskId)
+          yield* checkTaskId(taskId)
+          const fiber = yield* Effect.forkIn(run(checkMate, taskId, options), scope)
+          const handle: Handle<Output, E> = {
+            taskId,
+            await: Fiber.join(fiber),
+            interrupt: Effect.asVoid(Fiber.interrupt(fiber)),
+            status: service.get(taskId)
+          }
+          return handle
+        }).pipe(traced("start", options.taskId)),
+
+      resume: <Input extends object, Output, E, R>(
+        checkMate: Of<Input, Output, E, R>,
+        taskId: string,
+        options: ResumeOptions<Input> = {}
+      ) =>
+        runTask.resume(parts, checkMate, requestOf(maxRecoveries, taskId, options)).pipe(
+          Effect.map((values) => typed(checkMate, values)),
+          traced("resume", taskId)
+        ),
+
+      resumeAll: <E, R>(checkMates: ReadonlyArray<CheckMate.Any<E, R>>, options: ResumeAllOptions = {}) =>
+        parts.taskIO.list({ status: ["Running", "RollingBack"] }).pipe(
+          Stream.runCollect,
+          Effect.flatMap(Effect.forEach((summary) => {
+            const checkMate = checkMates.find(({ name }) => name === summary.checkMate)
+            const resumed: Effect.Effect<unknown, unknown, R> = checkMate === undefined
+              ? Effect.fail(
+                new WrongCheckMateError({
+                  taskId: summary.taskId,
+                  expected: checkMates.map(({ name }) => name).join(" or "),
+                  actual: summary.checkMate
+                })
+              )
+              : runTask.resume(parts, checkMate, requestOf(maxRecoveries, summary.taskId))
+            return Effect.map(Effect.exit(resumed), (exit): Resumed => ({
+              taskId: summary.taskId,
+              checkMate: summary.checkMate,
+              failure: Exit.isSuccess(exit) ? Option.none() : Option.some(Failure.fromCause(exit.cause))
+            }))
+          }, { concurrency: options.concurrency ?? 4 })),
+          traced("resumeAll")
+        ),
+
+      retryFrom: <Input extends object, Output, E, R>(
+        checkMate: Of<Input, Output, E, R>,
+        taskId: string,
+        stage: string,
+        options: ResumeOptions<Input> = {}
+      ) =>
+        runTask.retryFrom(parts, checkMate, stage, requestOf(maxRecoveries, taskId, options)).pipe(
+          Effect.map((values) => typed(checkMate, values)),
+          traced("retryFrom", taskId)
+        ),
+
+      rollback: <E, R>(checkMate: CheckMate.Any<E, R>, taskId: string, options: RollbackOptions = {}) =>
+        runTask.rollBack(parts, checkMate, taskId, {
+          whenBound: options.whenBound ?? "fail",
+          purpose: { _tag: "Request", ...(options.reason === undefined ? {} : { reason: options.reason }) }
+        }).pipe(traced("rollback", taskId)),
+
+      cancel: <E, R>(taskId: string, options: CancelOptions<E, R> = {}) => {
+        const { reason, rollback } = options
+        const purpose = { _tag: "Cancel", ...(reason === undefined ? {} : { reason }) } as const
+        return steer.cancel(
+          parts,
+          interval,
+          taskId,
+          reason,
+          rollback === undefined
+            ? Option.none()
+            : Option.some(runTask.rollBack(parts, rollback, taskId, { whenBound: "fail", purpose }))
+        ).pipe(traced("cancel", taskId))
+      },
+
+      pause: (taskId) => steer.pause(parts, interval, taskId).pipe(traced("pause", taskId)),
+      get: (taskId) => observe.get(parts, taskId).pipe(traced("get", taskId)),
+      find: (options: FindOptions = {}) => observe.find(parts, options).pipe(traced("find")),
+      watch: (taskId) => observe.watch(parts, interval, taskId),
+      watchAll: (query = {}) => observe.watchAll(parts, interval, query),
+      clean: (options: CleanOptions = {}) =>
+        steer.clean(parts, {
+          status: options.status ?? over,
+          checkMate: options.checkMate,
+          olderThan: Duration.decode(options.olderThan ?? Duration.zero),
+          dryRun: options.dryRun ?? false
+        }).pipe(traced("clean"))
+    }
+    return service
+  })

@@ -1,0 +1,43 @@
+/** The few file operations TaskIO and BindLock share, over @effect/platform's FileSystem. */
+import type { PlatformError } from "@effect/platform/Error"
+import type * as FileSystem from "@effect/platform/FileSystem"
+import * as Effect from "effect/Effect"
+import * as Random from "effect/Random"
+import { TaskIOError } from "../CheckMateError.ts"
+
+export const isNotFound = (error: PlatformError): boolean =>
+  error._tag === "SystemError" && error.reason === "NotFound"
+
+export const alreadyExists = (error: PlatformError): boolean =>
+  error._tag === "SystemError" && error.reason === "AlreadyExists"
+
+/** What a file operation failed with, for people. */
+export const problemOf = (error: PlatformError): string => error.description ?? error.message
+
+/** Turns a file operation's failure into a store's. */
+export const storeError =
+  (operation: string, location: string, taskId?: string) => (error: PlatformError): TaskIOError =>
+    new TaskIOError({
+      operation,
+      location,
+      problem: problemOf(error),
+      cause: error,
+      ...(taskId === undefined ? {} : { taskId })
+    })
+
+/** Makes a directory's entries durable. */
+export const syncDirectory = (fs: FileSystem.FileSystem, directory: string): Effect.Effect<void, PlatformError> =>
+  Effect.scoped(Effect.flatMap(fs.open(directory, { flag: "r" }), (handle) => handle.sync))
+
+/** The names in a directory; none where it does not exist. */
+export const entries = (
+  fs: FileSystem.FileSystem,
+  directory: string
+): Effect.Effect<ReadonlyArray<string>, PlatformError> =>
+  Effect.catchIf(fs.readDirectory(directory), isNotFound, () => Effect.succeed([]))
+
+/** Sixteen random hexadecimal digits. */
+export const nonce: Effect.Effect<string> = Effect.map(
+  Effect.all([Random.nextIntBetween(0, 0x1_0000_0000), Random.nextIntBetween(0, 0x1_0000_0000)]),
+  (halves) => halves.map((half) => half.toString(16).padStart(8, "0")).join("")
+)

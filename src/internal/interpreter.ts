@@ -1,0 +1,149 @@
+/**
+ * Runs a task: the one place that interprets a CheckMate. What it keeps, by number:
+ *
+ *  1. A stage's output is durable before the next stage starts, and a stage's start before it runs: the end of one and
+ *     the start of the next are one append (`record`, then `commit`).
+ *  2. A stage that stands as succeeded is passed over.
+ *  3. Every write goes through the session's journal, which refuses a stale writer; a refusal ends the work.
+ *  4. An attempt found running was left by a crash: it is undone before its stage runs again, and a task that keeps
+ *     crashing its process is stopped (`begin`).
+ *  5. Rollbacks are finalizers, in reverse order, journaled one by one (rollback.ts, attempt.ts).
+ *  6. A Schedule's position is in the journal (retry.ts); a restart waits only what is left.
+ *  7. Interruption undoes the attempt it cut off, and nothing that succeeded.
+ *  8. The journal is only ever appended to (TaskIO).
+ *  9. Every write leaves a journal that resumes to the same result: nothing is decided that is not either in the
+ *     journal or decided again the same way.
+ * 10. Events are folded before they are written, so an illegal one is never written (`record`).
+ * 11. A definition that changed under the task is refused before anything runs (`begin`).
+ */
+import * as Cause from "effect/Cause"
+import * as DateTime from "effect/DateTime"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
+import type * as CheckMate from "../CheckMate.ts"
+import {
+  type AttributeError,
+  MissingStateError,
+  type StageOutputError,
+  TaskPausedError,
+  TaskRolledBackError
+} from "../CheckMateError.ts"
+import * as Failure from "../Failure.ts"
+import type * as Stage from "../Stage.ts"
+import type * as StageStatus from "../StageStatus.ts"
+import * as attempt from "./attempt.ts"
+import * as rollback from "./rollback.ts"
+import { commit, record, type Session, stageOf } from "./session.ts"
+import type { Values } from "./values.ts"
+
+/** What running stages can fail with, beside their own failures. */
+export type RunStagesError =
+  | rollback.RollbackError
+  | AttributeError
+  | MissingStateError
+  | StageOutputError
+  | TaskPausedError
+  | TaskRolledBackError
+
+/** Stops at a boundary, if the task was asked to pause. */
+const pausePoint = (session: Session) =>
+  Effect.flatMap(Deferred.isDone(session.pause), (asked) =>
+    asked
+      ? Effect.zipRight(
+        commit(session, [{ _tag: "TaskPaused" }]),
+        Effect.fail(new TaskPausedError({ taskId: session.taskId }))
+      )
+      : Effect.void)
+
+/** Waits for the next attempt's time, or until the task is asked to pause. */
+const waitUntil = (session: Session, dueAt: DateTime.Utc) =>
+  Effect.gen(function*() {
+    const left = DateTime.toEpochMillis(dueAt) - DateTime.toEpochMillis(yield* DateTime.now)
+    if (left <= 0) return
+    yield* commit(session)
+    yield* Effect.raceFirst(Effect.sleep(left), Deferred.await(session.pause))
+  })
+
+const checkRequired = (session: Session, stage: Stage.Any, values: Values) => {
+  const missing = stage.requires.filter((attribute) => values[attribute] === undefined)
+  if (missing.length === 0) return Effect.void
+  const error = new MissingStateError({ taskId: session.taskId, stage: stage.name, missing })
+  return Effect.zipRight(
+    commit(session, [{ _tag: "TaskFailed", stage: stage.name, failure: Failure.fromUnknown(error, "Failure") }]),
+    Effect.fail(error)
+  )
+}
+
+/** Ends the task after a stage failed for good, by the CheckMate's policy, with the cause the stage failed with. */
+const giveUp = <E, R, E2>(
+  checkMate: CheckMate.Any<E, R>,
+  session: Session,
+  stage: Stage.Any,
+  failure: Failure.Failure,
+  cause: Cause.Cause<E2>
+): Effect.Effect<never, E2 | rollback.RollbackError, R> =>
+  Effect.uninterruptible(Effect.gen(function*() {
+    if (checkMate.onFailure === "halt") {
+      yield* commit(session, [{ _tag: "TaskFailed", stage: stage.name, failure }])
+      return yield* Effect.failCause(cause)
+    }
+    const purpose = { _tag: "Failure", stage: stage.name, failure } as const
+    yield* record(session, [{ _tag: "TaskRollbackStarted", purpose }])
+    yield* rollback.rollBackTask(checkMate, session, purpose, cause).pipe(
+      // A rollback that failed needs attention first; what it was about stands behind it.
+      Effect.catchAllCause((own) => Effect.failCause(Cause.sequential(own, cause)))
+    )
+    return yield* Effect.failCause(cause)
+  }))
+
+/** Runs one stage until it has succeeded or is given up, and returns what it adds to the state. */
+const runStage = <E, R>(
+  checkMate: CheckMate.Any<E, R>,
+  session: Session,
+  stage: Stage.Any<E, R>,
+  values: Values
+): Effect.Effect<Values, E | RunStagesError, R> =>
+  Effect.gen(function*() {
+    const position: attempt.Position = { state: Option.none() }
+    const found: StageStatus.StageStatus = stageOf(session, stage.name).status
+    yield* rollback.undoLeftover(checkMate, session, stage)
+    const left: StageStatus.StageStatus = stageOf(session, stage.name).status
+    if (left._tag === "Failed" && found._tag !== "Failed" && checkMate.onFailure === "rollback") {
+      // The process died between giving up and rolling back.
+      return yield* giveUp(checkMate, session, stage, left.failure, Cause.fail(rolledBack(session, left.failure)))
+    }
+    while (true) {
+      const { attempts, status } = stageOf(session, stage.name)
+      if (status._tag === "Waiting") yield* waitUntil(session, status.dueAt)
+      yield* pausePoint(session)
+      yield* checkRequired(session, stage, values)
+      yield* commit(session, [{ _tag: "StageStarted", stage: stage.name, attempt: attempts + 1 }])
+      const outcome = yield* attempt.runAttempt(stage, session, values, position)
+      if (Either.isRight(outcome)) return outcome.right.values
+      const after: StageStatus.StageStatus = stageOf(session, stage.name).status
+      if (after._tag === "Failed") return yield* giveUp(checkMate, session, stage, after.failure, outcome.left)
+      // The fiber is being interrupted; whatever comes next does not run.
+      if (session.stopping !== undefined) return yield* Effect.interrupt
+    }
+  })
+
+export const rolledBack = (session: Session, failure: Failure.Failure): TaskRolledBackError =>
+  new TaskRolledBackError({ taskId: session.taskId, problem: Failure.format(failure) })
+
+/** Runs all stages that do not stand as succeeded, in order, and returns the state they leave. */
+export const runStages = <E, R>(
+  checkMate: CheckMate.Any<E, R>,
+  session: Session,
+  given: Values
+): Effect.Effect<Values, E | RunStagesError, R> =>
+  Effect.gen(function*() {
+    let values = given
+    for (const stage of checkMate.stages) {
+      if (stageOf(session, stage.name).status._tag === "Succeeded") continue
+      values = { ...values, ...yield* runStage(checkMate, session, stage, values) }
+    }
+    yield* commit(session, [{ _tag: "TaskSucceeded" }])
+    return values
+  })

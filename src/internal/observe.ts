@@ -1,0 +1,77 @@
+/** Shows tasks: one, many, and as they change. */
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Order from "effect/Order"
+import * as PubSub from "effect/PubSub"
+import * as DateTime from "effect/DateTime"
+import * as Schedule from "effect/Schedule"
+import * as Stream from "effect/Stream"
+import type { FindOptions, View } from "../CheckMateEngine/Service.ts"
+import { TaskNotFoundError } from "../CheckMateError.ts"
+import type * as Stage from "../Stage.ts"
+import * as Task from "../Task.ts"
+import type * as TaskIO from "../TaskIO.ts"
+import * as TaskStatus from "../TaskStatus.ts"
+import type { Parts } from "./supervise.ts"
+
+const progressOf = (parts: Parts, taskId: string): Option.Option<Stage.Progress> =>
+  Option.fromNullable(parts.registry.running.get(taskId)?.session.progress)
+
+export const get = (parts: Parts, taskId: string) =>
+  Effect.gen(function*() {
+    const history = yield* parts.taskIO.read(taskId)
+    const task = yield* Effect.flatMap(Task.fold(taskId, history), Option.match({
+      onNone: () => Effect.fail(new TaskNotFoundError({ taskId })),
+      onSome: Effect.succeed
+    }))
+    const holder = yield* parts.bindLock.holder(taskId)
+    const view: View = { task, stages: Task.stages(task), history, holder, progress: progressOf(parts, taskId) }
+    return view
+  })
+
+export const find = (parts: Parts, options: FindOptions) =>
+  Effect.map(Stream.runCollect(parts.taskIO.list(options)), (summaries) => {
+    const sort = options.sort ?? "createdAt"
+    const ascending = Order.combine(
+      Order.mapInput(Order.number, (summary: Task.Summary) => DateTime.toEpochMillis(summary[sort])),
+      Order.mapInput(Order.string, (summary: Task.Summary) => summary.taskId)
+    )
+    const order = options.order === "ascending" ? ascending : Order.reverse(ascending)
+    return [...summaries].sort(order).slice(0, options.limit)
+  })
+
+/** Ticks when a task may have changed: at every change in this engine, and at intervals for changes elsewhere. */
+const ticks = (parts: Parts, interval: Duration.Duration, isRelevant: (taskId: string) => boolean) =>
+  Stream.unwrapScoped(
+    // Subscribed before the first look, so that no change falls between the two.
+    Effect.map(PubSub.subscribe(parts.registry.changes), (changes) =>
+      Stream.make(undefined).pipe(
+        Stream.concat(
+          Stream.merge(
+            Stream.fromQueue(changes).pipe(Stream.filter(isRelevant), Stream.as(undefined)),
+            Stream.fromSchedule(Schedule.spaced(interval)).pipe(Stream.as(undefined))
+          )
+        )
+      ))
+  )
+
+const mark = (view: View): string =>
+  JSON.stringify([view.task.position, Option.isSome(view.holder), Option.getOrNull(view.progress)])
+
+export const watch = (parts: Parts, interval: Duration.Duration, taskId: string) =>
+  ticks(parts, interval, (changed) => changed === taskId).pipe(
+    Stream.mapEffect(() => get(parts, taskId)),
+    Stream.changesWith((left, right) => mark(left) === mark(right)),
+    Stream.takeUntil((view) => !TaskStatus.isActive(view.task.status) && Option.isNone(view.holder))
+  )
+
+export const watchAll = (parts: Parts, interval: Duration.Duration, query: TaskIO.Query) =>
+  ticks(parts, interval, () => true).pipe(
+    Stream.mapEffect(() => Stream.runCollect(parts.taskIO.list(query))),
+    Stream.mapAccum(new Map<string, string>(), (seen, summaries) => {
+      const marks = new Map([...summaries].map((summary) => [summary.taskId, JSON.stringify(summary)]))
+      return [marks, [...summaries].filter((summary) => seen.get(summary.taskId) !== marks.get(summary.taskId))]
+    }),
+    Stream.flatMap(Stream.fromIterable)
+  )

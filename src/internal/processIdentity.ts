@@ -1,0 +1,64 @@
+/**
+ * Which process this is, and whether another one is dead, as far as Linux tells through files. Elsewhere nothing is
+ * known, and nobody is provably dead.
+ */
+import type * as FileSystem from "@effect/platform/FileSystem"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+
+/** A process, unambiguous over restarts of itself and of its machine. */
+export const ProcessIdentity = Schema.Struct({
+  /** The machine's boot id. */
+  boot: Schema.String,
+  /** The process-id namespace; ids of another one mean nothing here. */
+  namespace: Schema.String,
+  pid: Schema.String,
+  /** In clock ticks since boot: tells a process from an earlier one of the same id. */
+  startTime: Schema.String
+})
+
+export type ProcessIdentity = typeof ProcessIdentity.Type
+
+const attempt = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<Option.Option<A>> => Effect.option(effect)
+
+/** Fields of /proc/<pid>/stat behind the command name, which may itself hold spaces and parentheses. See proc(5). */
+const statFields = (stat: string): ReadonlyArray<string> => stat.slice(stat.lastIndexOf(")") + 2).split(" ")
+const state = 0
+const startTime = 19
+
+export const self = (fs: FileSystem.FileSystem): Effect.Effect<Option.Option<ProcessIdentity>> =>
+  attempt(Effect.gen(function*() {
+    const stat = yield* fs.readFileString("/proc/self/stat")
+    const start = statFields(stat)[startTime]
+    if (start === undefined) return yield* Effect.fail("no start time")
+    return {
+      boot: (yield* fs.readFileString("/proc/sys/kernel/random/boot_id")).trim(),
+      namespace: yield* fs.readLink("/proc/self/ns/pid"),
+      pid: stat.slice(0, stat.indexOf(" ")),
+      startTime: start
+    }
+  }))
+
+/** The name of this machine, for people. */
+export const hostName = (fs: FileSystem.FileSystem): Effect.Effect<string> =>
+  Effect.map(
+    attempt(fs.readFileString("/proc/sys/kernel/hostname")),
+    Option.match({ onNone: () => "this machine", onSome: (name) => name.trim() })
+  )
+
+/** Alive or dead where that can be told from here, none where it cannot. */
+export const isAlive = (
+  fs: FileSystem.FileSystem,
+  me: Option.Option<ProcessIdentity>,
+  other: ProcessIdentity | null
+): Effect.Effect<Option.Option<boolean>> => {
+  if (Option.isNone(me) || other === null || me.value.boot !== other.boot || me.value.namespace !== other.namespace) {
+    return Effect.succeed(Option.none())
+  }
+  return Effect.map(attempt(fs.readFileString(`/proc/${other.pid}/stat`)), (stat) => {
+    if (Option.isNone(stat)) return Option.some(false)
+    const fields = statFields(stat.value)
+    return Option.some(fields[startTime] === other.startTime && fields[state] !== "Z" && fields[state] !== "X")
+  })
+}

@@ -1,0 +1,105 @@
+/**
+ * Rolls stages back, last one first, as finalizers of the task's Scope. Which stages those are the journal says; the
+ * Scope gives the order, the Exit they see, and that nothing cuts them off. Each is journaled as it is done, in the same
+ * append as the beginning of the next, so a crash goes on with the first that is not done.
+ */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+import type * as CheckMate from "../CheckMate.ts"
+import type { AttributeError, RollbackFailedError } from "../CheckMateError.ts"
+import * as Failure from "../Failure.ts"
+import type * as Stage from "../Stage.ts"
+import type * as Task from "../Task.ts"
+import type * as TaskStatus from "../TaskStatus.ts"
+import * as attempt from "./attempt.ts"
+import { type AppendError, commit, record, type Session, stageOf } from "./session.ts"
+import { decodeState } from "./values.ts"
+
+export type RollbackError = AppendError | RollbackFailedError | AttributeError
+
+/** What a rollback sees of a failure whose process is gone: the record that was kept of it. */
+const recorded = (failure: Failure.Failure): Cause.Cause<unknown> => Cause.fail(failure)
+
+const causeOf = (purpose: TaskStatus.Purpose): Cause.Cause<unknown> =>
+  purpose._tag === "Failure" ? recorded(purpose.failure) : Cause.empty
+
+/** Undoes the attempt an earlier process left behind: one that crashed, or whose own rollback is not done. */
+export const undoLeftover = <E, R>(
+  checkMate: CheckMate.Any<E, R>,
+  session: Session,
+  stage: Stage.Any<E, R>
+): Effect.Effect<void, RollbackError, R> =>
+  Effect.gen(function*() {
+    const { before, status } = stageOf(session, stage.name)
+    if (status._tag === "Running") {
+      yield* record(session, [
+        { _tag: "AttemptFailed", stage: stage.name, failure: Failure.crash, next: { _tag: "Resume" } }
+      ])
+    } else if (status._tag === "RollbackFailed" && status.interrupted._tag === "Undoing") {
+      yield* record(session, [{ _tag: "StageRollbackStarted", stage: stage.name }])
+    } else if (status._tag !== "Undoing") {
+      return
+    }
+    const undoing = stageOf(session, stage.name).status
+    const failure = undoing._tag === "Undoing" ? undoing.failure : Failure.crash
+    const values = yield* decodeState(checkMate, session.taskId, before)
+    yield* attempt.undo(stage, session, values, recorded(failure))
+  })
+
+/** Whether a stage's success still stands, or is half rolled back. */
+const isToRollBack = ({ status }: Task.StageRecord): boolean =>
+  status._tag === "Succeeded" || status._tag === "RollingBack"
+  || (status._tag === "RollbackFailed" && status.interrupted._tag === "RollingBack")
+
+const rollBackStage = <E, R>(
+  checkMate: CheckMate.Any<E, R>,
+  session: Session,
+  stage: Stage.Any<E, R>,
+  cause: Cause.Cause<unknown>
+): Effect.Effect<void, RollbackError, R> =>
+  Effect.gen(function*() {
+    const { before, output, status } = stageOf(session, stage.name)
+    if (status._tag !== "RollingBack") {
+      yield* record(session, [{ _tag: "StageRollbackStarted", stage: stage.name }])
+    }
+    if (stage.rollback !== undefined) {
+      yield* commit(session)
+      const values = decodeState(checkMate, session.taskId, { ...before, ...output })
+      const exit = Either.isLeft(values)
+        ? Exit.fail(values.left)
+        : yield* attempt.runRollback(stage, session, values.right, cause)
+      if (Exit.isFailure(exit)) return yield* attempt.rollbackFailed(session, stage, exit.cause)
+    }
+    yield* record(session, [{ _tag: "StageRolledBack", stage: stage.name }])
+  })
+
+/** Carries out the rollback the task's status asks for, and leaves the task in the status that follows. */
+export const rollBackTask = <E, R>(
+  checkMate: CheckMate.Any<E, R>,
+  session: Session,
+  purpose: TaskStatus.Purpose,
+  cause: Cause.Cause<unknown> = causeOf(purpose)
+): Effect.Effect<void, RollbackError, R> =>
+  Effect.uninterruptible(Effect.gen(function*() {
+    const from = purpose._tag === "Retry" ? checkMate.stages.findIndex((stage) => stage.name === purpose.from) : 0
+    for (const stage of checkMate.stages) yield* undoLeftover(checkMate, session, stage)
+    const scope = yield* Scope.make()
+    let done: Exit.Exit<void, RollbackError> = Exit.void
+    for (const stage of checkMate.stages.slice(Math.max(from, 0))) {
+      if (!isToRollBack(stageOf(session, stage.name))) continue
+      yield* Effect.addFinalizer(() =>
+        Exit.isFailure(done) || session.stopping !== undefined
+          ? Effect.void
+          : Effect.map(Effect.exit(rollBackStage(checkMate, session, stage, cause)), (exit) => {
+            done = exit
+          })
+      ).pipe(Scope.extend(scope))
+    }
+    yield* Scope.close(scope, Exit.failCause(cause))
+    yield* done
+    if (session.stopping !== undefined) return yield* commit(session)
+    yield* commit(session, [{ _tag: "TaskRolledBack" }])
+  }))

@@ -1,0 +1,382 @@
+/** Takes a task up: from nothing, from where it stands, or from a stage of the caller's choice. */
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
+import * as CheckMate from "../CheckMate.ts"
+import {
+  type AttributeError,
+  DefinitionChangedError,
+  type InvalidDefinitionError,
+  TaskCancelledError,
+  TaskNotFoundError,
+  TaskPoisonedError,
+  TaskRolledBackError,
+  TaskStatusError,
+  type UnknownAttributeError,
+  UnknownStageError,
+  WrongCheckMateError
+} from "../CheckMateError.ts"
+import * as Failure from "../Failure.ts"
+import * as Task from "../Task.ts"
+import * as TaskStatus from "../TaskStatus.ts"
+import * as interpreter from "./interpreter.ts"
+import { sameJson } from "./json.ts"
+import * as metrics from "./metrics.ts"
+import * as rollback from "./rollback.ts"
+import { type AppendError, commit, record, type Session, stageOf, type Stop, type Untimed } from "./session.ts"
+import { hold, type HoldError, type Parts, writeCancelled } from "./supervise.ts"
+import { checkTaskId } from "./taskId.ts"
+import { decodeState, encodeInput, type Values } from "./values.ts"
+
+export interface Request {
+  readonly taskId: string
+  readonly input: object
+  readonly tags: ReadonlyArray<string>
+  readonly memo: string | undefined
+  readonly whenBound: "fail" | "wait"
+  readonly maxRecoveries: number
+}
+
+export type TakeUpError =
+  | AttributeError
+  | DefinitionChangedError
+  | HoldError
+  | InvalidDefinitionError
+  | TaskCancelledError
+  | TaskPoisonedError
+  | TaskRolledBackError
+  | UnknownAttributeError
+  | WrongCheckMateError
+
+export type RunError = TakeUpError | interpreter.RunStagesError
+
+const names = (checkMate: CheckMate.Any): ReadonlyArray<string> => checkMate.stages.map((stage) => stage.name)
+
+/** Refuses a task that is not this definition's, or whose stages are no longer a beginning of it. */
+export const checkDefinition = (
+  checkMate: CheckMate.Any,
+  task: Task.Task
+): Either.Either<void, WrongCheckMateError | DefinitionChangedError> => {
+  if (task.checkMate !== checkMate.name) {
+    return Either.left(new WrongCheckMateError({ taskId: task.id, expected: checkMate.name, actual: task.checkMate }))
+  }
+  const defined = names(checkMate)
+  const changed = (problem: string) =>
+    Either.left(
+      new DefinitionChangedError({ taskId: task.id, checkMate: checkMate.name, recorded: task.definition, defined, problem })
+    )
+  const index = task.definition.findIndex((name, position) => defined[position] !== name)
+  const expected = task.definition[index]
+  if (expected !== undefined) {
+    const found = defined[index]
+    return changed(
+      !defined.includes(expected)
+        ? `stage "${expected}" was removed or renamed. Put it back, or finish the task with the old definition`
+        : `stage ${index + 1} was "${expected}" and is "${found ?? "nothing"}" now. Keep the order, and add stages at the end`
+    )
+  }
+  return Either.void
+}
+
+/** The state a task that succeeded has left; its output would not be whole if stages were added since. */
+const outputOf = (
+  checkMate: CheckMate.Any,
+  task: Task.Task
+): Either.Either<Values, AttributeError | DefinitionChangedError> => {
+  const added = names(checkMate)[task.definition.length]
+  return added === undefined ? decodeState(checkMate, task.id, task.state) : Either.left(
+    new DefinitionChangedError({
+      taskId: task.id,
+      checkMate: checkMate.name,
+      recorded: task.definition,
+      defined: names(checkMate),
+      problem: `it succeeded before stage "${added}" was added. Run the added stages with retryFrom("${added}")`
+    })
+  )
+}
+
+/** Whether the last engine died in the middle of a stage's work or of a rollback. */
+const wasCutOff = (task: Task.Task): boolean => {
+  if (task.status._tag === "RollingBack") return true
+  const current = Option.map(task.current, (name) => Task.stage(task, name).status._tag)
+  return Option.exists(current, (tag) => tag === "Running" || tag === "Undoing")
+}
+
+/** Fails for a task that only its user's explicit word revives. */
+const refuseEnded = (task: Task.Task): Effect.Effect<void, TaskCancelledError | TaskPoisonedError> => {
+  switch (task.status._tag) {
+    case "Cancelled":
+      return Effect.fail(
+        new TaskCancelledError({
+          taskId: task.id,
+          ...(task.status.reason === undefined ? {} : { reason: task.status.reason })
+        })
+      )
+    case "Poisoned":
+      return Effect.fail(
+        new TaskPoisonedError({ taskId: task.id, stage: task.status.stage, recoveries: task.status.recoveries })
+      )
+    default:
+      return Effect.void
+  }
+}
+
+/** Folds in that the task goes on, with the attributes that the caller gives anew. */
+const goOn = (
+  checkMate: CheckMate.Any,
+  session: Session,
+  task: Task.Task,
+  given: Values,
+  maxRecoveries: number
+) =>
+  Effect.gen(function*() {
+    const recovered = TaskStatus.isActive(task.status) && wasCutOff(task)
+    if (recovered && task.recoveries >= maxRecoveries) {
+      const { recoveries } = task
+      const stage = Option.getOrElse(task.current, () => "")
+      yield* commit(session, [{ _tag: "TaskPoisoned", stage, recoveries }])
+      return yield* new TaskPoisonedError({ taskId: task.id, stage, recoveries })
+    }
+    const goesOn: Untimed = task.status._tag === "RollbackFailed"
+      ? { _tag: "TaskRollbackResumed" }
+      : { _tag: "TaskResumed", stages: names(checkMate), recovered }
+    const overrides = Object.entries(given).filter(([attribute, value]) => !sameJson(value, task.state[attribute]))
+    yield* record(session, [
+      goesOn,
+      ...(overrides.length === 0
+        ? []
+        : [{ _tag: "AttributesOverridden" as const, attributes: Object.fromEntries(overrides) }])
+    ])
+    if (recovered) yield* metrics.attemptEnded("crashed")
+  })
+
+/** Finishes a rollback that the task is in the middle of; only one for a retry leaves something to run. */
+const finishRollback = <E, R>(
+  checkMate: CheckMate.Any<E, R>,
+  session: Session
+): Effect.Effect<void, rollback.RollbackError | TaskRolledBackError | TaskCancelledError, R> =>
+  Effect.gen(function*() {
+    const status = session.task?.status
+    if (status?._tag !== "RollingBack") return
+    yield* rollback.rollBackTask(checkMate, session, status.purpose)
+    switch (status.purpose._tag) {
+      case "Retry":
+        return
+      case "Failure":
+        return yield* interpreter.rolledBack(session, status.purpose.failure)
+      case "Request":
+        return yield* new TaskRolledBackError({ taskId: session.taskId })
+      case "Cancel":
+        return yield* new TaskCancelledError({
+          taskId: session.taskId,
+          ...(status.purpose.reason === undefined ? {} : { reason: status.purpose.reason })
+        })
+    }
+  })
+
+const runHeld = <E, R>(
+  checkMate: CheckMate.Any<E, R>,
+  session: Session,
+  request: Request,
+  given: Values
+): Effect.Effect<Values, E | RunError, R> =>
+  Effect.gen(function*() {
+    const { task } = session
+    if (task === undefined) {
+      yield* record(session, [{
+        _tag: "TaskStarted",
+        checkMate: checkMate.name,
+        stages: names(checkMate),
+        input: given,
+        tags: [...checkMate.tags, ...request.tags],
+        ...(request.memo === undefined ? {} : { memo: request.memo })
+      }])
+    } else {
+      yield* checkDefinition(checkMate, task)
+      // Another engine may have finished it between the look and the binding.
+      if (task.status._tag === "Succeeded") return yield* outputOf(checkMate, task)
+      yield* refuseEnded(task)
+      yield* goOn(checkMate, session, task, given, request.maxRecoveries)
+      yield* finishRollback(checkMate, session)
+    }
+    const values = yield* decodeState(checkMate, session.taskId, session.task?.state ?? {})
+    return yield* interpreter.runStages(checkMate, session, values)
+  })
+
+/** Rolls a held task back because it was cancelled, or just writes that it was. A rollback under way is finished. */
+const cancelHeld = <E, R>(
+  checkMate: CheckMate.Any<E, R>,
+  session: Session,
+  stop: Extract<Stop, { readonly _tag: "Cancelled" }>
+): Effect.Effect<void, rollback.RollbackError, R> => {
+  const status = session.task?.status
+  if (status?._tag === "RollingBack") return rollback.rollBackTask(checkMate, session, status.purpose)
+  if (!stop.rollback) return writeCancelled(session, stop.reason)
+  const purpose = { _tag: "Cancel", ...(stop.reason === undefined ? {} : { reason: stop.reason }) } as const
+  return Effect.zipRight(
+    record(session, [{ _tag: "TaskRollbackStarted", purpose }]),
+    rollback.rollBackTask(checkMate, session, purpose)
+  )
+}
+
+const outcomeOf = (error: unknown): Parameters<typeof metrics.taskEnded>[0] => {
+  switch (Failure.fromUnknown(error, "Failure").tag) {
+    case "TaskPausedError":
+      return "paused"
+    case "TaskCancelledError":
+      return "cancelled"
+    case "TaskRolledBackError":
+      return "rolledBack"
+    default:
+      return "failed"
+  }
+}
+
+const counted = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  self.pipe(
+    Effect.tapBoth({
+      onSuccess: () => metrics.taskEnded("succeeded"),
+      onFailure: (error) => metrics.taskEnded(outcomeOf(error))
+    }),
+    Effect.onInterrupt(() => metrics.taskEnded("interrupted"))
+  )
+
+const runOr = <E, R, E2>(
+  parts: Parts,
+  checkMate: CheckMate.Any<E, R>,
+  request: Request,
+  whenMissing: Effect.Effect<void, E2>
+): Effect.Effect<Values, E | E2 | RunError, R> =>
+  Effect.gen(function*() {
+    const { taskId } = request
+    yield* checkTaskId(taskId)
+    yield* CheckMate.validate(checkMate)
+    const given = yield* encodeInput(checkMate, taskId, request.input)
+    // Looked at before it is bound, so that a task that is over is answered without a lock or a claim.
+    const found = yield* parts.taskIO.get(taskId)
+    if (Option.isSome(found)) {
+      yield* checkDefinition(checkMate, found.value)
+      if (found.value.status._tag === "Succeeded") return yield* outputOf(checkMate, found.value)
+      yield* refuseEnded(found.value)
+    } else {
+      yield* whenMissing
+    }
+    return yield* counted(hold(
+      parts,
+      taskId,
+      request.whenBound,
+      (session) => runHeld(checkMate, session, request, given),
+      (session, stop) => cancelHeld(checkMate, session, stop)
+    ))
+  })
+
+/** Runs a task: starts it where there is none of this id, else goes on with it. */
+export const run = <E, R>(
+  parts: Parts,
+  checkMate: CheckMate.Any<E, R>,
+  request: Request
+): Effect.Effect<Values, E | RunError, R> => runOr(parts, checkMate, request, Effect.void)
+
+/** Goes on with a task, which must exist. */
+export const resume = <E, R>(
+  parts: Parts,
+  checkMate: CheckMate.Any<E, R>,
+  request: Request
+): Effect.Effect<Values, E | RunError | TaskNotFoundError, R> =>
+  runOr(parts, checkMate, request, Effect.fail(new TaskNotFoundError({ taskId: request.taskId })))
+
+/** Holds a task that must exist and be of this definition. */
+const holdExisting = <A, E, E2, R>(
+  parts: Parts,
+  checkMate: CheckMate.Any<E, R>,
+  taskId: string,
+  whenBound: "fail" | "wait",
+  work: (session: Session, task: Task.Task) => Effect.Effect<A, E2, R>
+) =>
+  Effect.gen(function*() {
+    yield* checkTaskId(taskId)
+    yield* CheckMate.validate(checkMate)
+    const found = yield* parts.taskIO.get(taskId)
+    if (Option.isNone(found)) return yield* new TaskNotFoundError({ taskId })
+    return yield* hold(
+      parts,
+      taskId,
+      whenBound,
+      (session) =>
+        Effect.suspend((): Effect.Effect<A, E2 | TaskNotFoundError, R> =>
+          session.task === undefined ? Effect.fail(new TaskNotFoundError({ taskId })) : work(session, session.task)
+        ),
+      (session, stop) => cancelHeld(checkMate, session, stop)
+    )
+  })
+
+/** Folds in that a rollback begins, or that one that failed or was cut off goes on. Returns what it is for. */
+const beginRollback = (
+  session: Session,
+  task: Task.Task,
+  wanted: TaskStatus.Purpose
+): Effect.Effect<TaskStatus.Purpose, AppendError> => {
+  const { status } = task
+  const interrupted = status._tag === "RollbackFailed" ? status.interrupted : status
+  const back: ReadonlyArray<Untimed> = status._tag === "RollbackFailed" ? [{ _tag: "TaskRollbackResumed" }] : []
+  return interrupted._tag === "RollingBack"
+    ? Effect.as(record(session, back), interrupted.purpose)
+    : Effect.as(record(session, [...back, { _tag: "TaskRollbackStarted", purpose: wanted }]), wanted)
+}
+
+/** Rolls a whole task back, or goes on with a rollback that is not done. */
+export const rollBack = <E, R>(
+  parts: Parts,
+  checkMate: CheckMate.Any<E, R>,
+  taskId: string,
+  options: {
+    readonly whenBound: "fail" | "wait"
+    readonly purpose: Extract<TaskStatus.Purpose, { readonly _tag: "Request" | "Cancel" }>
+  }
+) =>
+  holdExisting(parts, checkMate, taskId, options.whenBound, (session, task) =>
+    Effect.gen(function*() {
+      if (task.status._tag === "RolledBack") return
+      yield* checkDefinition(checkMate, task)
+      const purpose = yield* beginRollback(session, task, options.purpose)
+      yield* rollback.rollBackTask(checkMate, session, purpose)
+      if (purpose._tag === "Retry") yield* writeCancelled(session, "rolled back")
+    }))
+
+/** Rolls back a stage and all after it, then runs on from there. */
+export const retryFrom = <E, R>(
+  parts: Parts,
+  checkMate: CheckMate.Any<E, R>,
+  stage: string,
+  request: Request
+) =>
+  Effect.gen(function*() {
+    const { taskId } = request
+    const known = names(checkMate)
+    if (!known.includes(stage)) {
+      return yield* new UnknownStageError({ taskId, checkMate: checkMate.name, stage, known })
+    }
+    const given = yield* encodeInput(checkMate, taskId, request.input)
+    return yield* counted(holdExisting(parts, checkMate, taskId, request.whenBound, (session, task) =>
+      Effect.gen(function*() {
+        yield* checkDefinition(checkMate, task)
+        const index = known.indexOf(stage)
+        const before = known.slice(0, index).find((name) => stageOf(session, name).status._tag !== "Succeeded")
+        if (before !== undefined && task.status._tag !== "RolledBack") {
+          return yield* new TaskStatusError({
+            taskId,
+            operation: `go on from stage "${stage}"`,
+            status: task.status._tag,
+            problem: `stage "${before}" before it has not succeeded. Go on from there instead`
+          })
+        }
+        const purpose = yield* beginRollback(session, task, { _tag: "Retry", from: stage })
+        yield* rollback.rollBackTask(checkMate, session, purpose)
+        const rolledBack = session.task ?? task
+        // It was in the middle of another rollback, which is done now and leaves nothing to go on with.
+        if (rolledBack.status._tag !== "Running") return yield* new TaskRolledBackError({ taskId })
+        yield* goOn(checkMate, session, rolledBack, given, request.maxRecoveries)
+        const values = yield* decodeState(checkMate, taskId, session.task?.state ?? {})
+        return yield* interpreter.runStages(checkMate, session, values)
+      })))
+  })

@@ -1,0 +1,66 @@
+/** One engine's hold of one task: the journal it may write, the task as it stands, and what it was asked to do. */
+import * as DateTime from "effect/DateTime"
+import type * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import type { InvalidTransitionError, StaleWriterError, TaskIOError } from "../CheckMateError.ts"
+import type * as Stage from "../Stage.ts"
+import * as Task from "../Task.ts"
+import type * as TaskEvent from "../TaskEvent.ts"
+import type * as TaskIO from "../TaskIO.ts"
+
+/** Why work is being interrupted. */
+export type Stop =
+  /** The caller's fiber was interrupted. */
+  | { readonly _tag: "Interrupted" }
+  /** Another engine owns the task: nothing may be written or rolled back. */
+  | { readonly _tag: "Lost"; readonly problem: string }
+  | { readonly _tag: "Cancelled"; readonly rollback: boolean; readonly reason: string | undefined }
+
+export interface Session {
+  readonly taskId: string
+  readonly journal: TaskIO.Journal
+  /** Tells whoever watches that the task has changed. */
+  readonly changed: Effect.Effect<void>
+  /** Completed once the task is asked to stop at the next boundary. */
+  readonly pause: Deferred.Deferred<void>
+  task: Task.Task | undefined
+  /** Folded into `task`, and not yet written. */
+  pending: Array<TaskEvent.TaskEvent>
+  stopping: Stop | undefined
+  progress: Stage.Progress | undefined
+}
+
+export type AppendError = TaskIOError | StaleWriterError | InvalidTransitionError
+
+/** An event without its time, which {@link record} adds. */
+export type Untimed = TaskEvent.TaskEvent extends infer Event ? Event extends unknown ? Omit<Event, "at"> : never : never
+
+/** Folds events in; they are written with the next {@link commit}, in the same append. */
+export const record = (
+  session: Session,
+  events: ReadonlyArray<Untimed>
+): Effect.Effect<void, InvalidTransitionError> =>
+  Effect.flatMap(DateTime.now, (at) => {
+    for (const untimed of events) {
+      const event: TaskEvent.TaskEvent = { ...untimed, at }
+      const next = Task.evolve(session.taskId, session.task, event)
+      if (Either.isLeft(next)) return Effect.fail(next.left)
+      session.task = next.right
+      session.pending.push(event)
+    }
+    return Effect.void
+  })
+
+/** Folds events in and writes all that is pending, durably, in one append. */
+export const commit = (session: Session, events: ReadonlyArray<Untimed> = []): Effect.Effect<void, AppendError> =>
+  Effect.uninterruptible(Effect.flatMap(record(session, events), () => {
+    const [first, ...rest] = session.pending
+    if (first === undefined || session.task === undefined) return Effect.void
+    session.pending = []
+    return Effect.zipRight(session.journal.append([first, ...rest], session.task), session.changed)
+  }))
+
+/** The status of a stage as it stands. */
+export const stageOf = (session: Session, name: string): Task.StageRecord =>
+  session.task === undefined ? Task.untouched(name) : Task.stage(session.task, name)

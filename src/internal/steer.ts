@@ -1,0 +1,166 @@
+/** Cancels, pauses and removes tasks, wherever they run. */
+import * as DateTime from "effect/DateTime"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import { TaskBoundError, TaskNotFoundError, TaskStatusError } from "../CheckMateError.ts"
+import type * as Task from "../Task.ts"
+import type * as TaskIO from "../TaskIO.ts"
+import type * as TaskStatus from "../TaskStatus.ts"
+import * as registry from "./registry.ts"
+import { commit, type Session, type Untimed } from "./session.ts"
+import { hold, type Parts, writeCancelled } from "./supervise.ts"
+import { checkTaskId } from "./taskId.ts"
+
+/** The task, which must exist. */
+export const getExisting = (parts: Parts, taskId: string) =>
+  Effect.flatMap(parts.taskIO.get(taskId), Option.match({
+    onNone: () => Effect.fail(new TaskNotFoundError({ taskId })),
+    onSome: Effect.succeed
+  }))
+
+const refuse = (task: Task.Task, operation: string, problem: string) =>
+  new TaskStatusError({ taskId: task.id, operation, status: task.status._tag, problem })
+
+/**
+ * Does something to a task: to the one running in this engine, else by holding it, else by asking its holder, for as
+ * long as that takes. `isDone` tells when nothing is left to do.
+ */
+const reach = <E, E2, R>(
+  parts: Parts,
+  interval: Duration.Duration,
+  taskId: string,
+  options: {
+    readonly here: (running: registry.Running) => Effect.Effect<void>
+    readonly held: Effect.Effect<void, E, R>
+    readonly message: (at: DateTime.Utc) => TaskIO.Message
+    readonly isDone: (task: Task.Task) => Effect.Effect<boolean, E2>
+  }
+) =>
+  Effect.gen(function*() {
+    yield* checkTaskId(taskId)
+    let asked = false
+    while (true) {
+      const task = yield* getExisting(parts, taskId)
+      if (yield* options.isDone(task)) return
+      const running = parts.registry.running.get(taskId)
+      if (running !== undefined) return yield* options.here(running)
+      const bound = yield* Effect.matchEffect(options.held, {
+        onFailure: (error): Effect.Effect<boolean, E> =>
+          error instanceof TaskBoundError ? Effect.succeed(true) : Effect.fail(error),
+        onSuccess: () => Effect.succeed(false)
+      })
+      if (!bound) return
+      if (!asked) yield* parts.taskIO.send(taskId, options.message(yield* DateTime.now))
+      asked = true
+      yield* Effect.sleep(interval)
+    }
+  })
+
+/** Holds a task that nobody runs, to write events that its status allows. */
+const write = (parts: Parts, taskId: string, events: (session: Session) => ReadonlyArray<Untimed>) =>
+  hold(parts, taskId, "fail", (session) => commit(session, events(session)), (session, { reason }) =>
+    writeCancelled(session, reason))
+
+export const cancel = <E, R>(
+  parts: Parts,
+  interval: Duration.Duration,
+  taskId: string,
+  reason: string | undefined,
+  rollBack: Option.Option<Effect.Effect<void, E, R>>
+) => {
+  const because = reason === undefined ? {} : { reason }
+  const rollback = Option.isSome(rollBack)
+  return reach(parts, interval, taskId, {
+    here: (running) => Effect.zipRight(running.stop({ _tag: "Cancelled", rollback, reason }), running.left),
+    held: Option.match(rollBack, {
+      onNone: () => Effect.asVoid(write(parts, taskId, () => [{ _tag: "TaskCancelled", ...because }])),
+      onSome: (effect): Effect.Effect<void, E | Effect.Effect.Error<ReturnType<typeof write>>, R> => effect
+    }),
+    message: (at) => ({ _tag: "Cancel", at, rollback, ...because }),
+    isDone: (task) => {
+      switch (task.status._tag) {
+        case "Cancelled":
+        case "RolledBack":
+          return Effect.succeed(true)
+        case "Succeeded":
+          return Effect.fail(refuse(task, "be cancelled", "it has succeeded. Undo it with rollback"))
+        case "RollingBack":
+          return rollback
+            ? Effect.succeed(false)
+            : Effect.fail(refuse(task, "be cancelled", "it is being rolled back. Finish that with rollback or resume"))
+        default:
+          return Effect.succeed(false)
+      }
+    }
+  })
+}
+
+export const pause = (parts: Parts, interval: Duration.Duration, taskId: string) =>
+  reach(parts, interval, taskId, {
+    here: registry.pause,
+    held: Effect.asVoid(write(parts, taskId, () => [{ _tag: "TaskPaused" }])),
+    message: (at) => ({ _tag: "Pause", at }),
+    isDone: (task) =>
+      task.status._tag === "Running"
+        ? Effect.succeed(false)
+        : task.status._tag === "Paused"
+        ? Effect.succeed(true)
+        : Effect.fail(refuse(task, "be paused", "only a running task can be"))
+  })
+
+/** Acts on the messages that other processes left for tasks that run here. */
+export const readMail = (parts: Parts) =>
+  Effect.gen(function*() {
+    const { running } = parts.registry
+    if (running.size === 0) return
+    const waiting = yield* parts.taskIO.waiting
+    for (const taskId of waiting) {
+      const task = running.get(taskId)
+      if (task === undefined) continue
+      for (const message of yield* parts.taskIO.take(taskId)) {
+        switch (message._tag) {
+          case "Cancel":
+            // Not awaited: a stage may take its time to stop, and there may be more mail.
+            yield* Effect.forkDaemon(
+              task.stop({ _tag: "Cancelled", rollback: message.rollback, reason: message.reason })
+            )
+            break
+          case "Pause":
+            yield* registry.pause(task)
+        }
+      }
+    }
+  })
+
+/** Removes tasks that are over. Each is removed while it is held, and only if it is still over then. */
+export const clean = (
+  parts: Parts,
+  options: {
+    readonly status: ReadonlyArray<TaskStatus.Tag>
+    readonly checkMate: string | undefined
+    readonly olderThan: Duration.Duration
+    readonly dryRun: boolean
+  }
+) =>
+  Effect.gen(function*() {
+    const limit = DateTime.subtractDuration(yield* DateTime.now, options.olderThan)
+    const isOver = (task: { readonly status: TaskStatus.Tag; readonly updatedAt: DateTime.Utc }) =>
+      options.status.includes(task.status) && DateTime.lessThanOrEqualTo(task.updatedAt, limit)
+    const found = yield* parts.taskIO.list({
+      status: options.status,
+      ...(options.checkMate === undefined ? {} : { checkMate: options.checkMate })
+    }).pipe(Stream.filter(isOver), Stream.runCollect)
+    if (options.dryRun) return [...found]
+    const removed = yield* Effect.forEach(found, (summary) =>
+      Effect.scoped(Effect.gen(function*() {
+        yield* parts.bindLock.acquire(summary.taskId)
+        const task = yield* parts.taskIO.get(summary.taskId)
+        if (Option.isNone(task)) return []
+        if (!isOver({ status: task.value.status._tag, updatedAt: task.value.updatedAt })) return []
+        yield* parts.taskIO.remove(summary.taskId)
+        return [summary]
+      })).pipe(Effect.catchTag("TaskBoundError", () => Effect.succeed([]))))
+    return removed.flat()
+  })

@@ -1,0 +1,118 @@
+/** Holds a task for the length of some work: binds it, claims its journal, and stops the work when it has to stop. */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as PubSub from "effect/PubSub"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import type * as BindLock from "../BindLock.ts"
+import { BindingLostError, type BindLockError, type TaskBoundError, TaskCancelledError } from "../CheckMateError.ts"
+import type * as TaskIO from "../TaskIO.ts"
+import type { Registry } from "./registry.ts"
+import { type AppendError, commit, type Session, type Stop } from "./session.ts"
+
+/** The services an engine is made of. */
+export interface Parts {
+  readonly taskIO: TaskIO.TaskIO["Type"]
+  readonly bindLock: BindLock.BindLock["Type"]
+  readonly registry: Registry
+}
+
+export type HoldError = BindLockError | BindingLostError | TaskBoundError | TaskIO.OpenError | AppendError
+
+/** How often a caller that waits for a binding tries again. */
+const waitSchedule = Schedule.spaced("250 millis")
+
+const bind = (
+  parts: Parts,
+  taskId: string,
+  whenBound: "fail" | "wait"
+): Effect.Effect<BindLock.Binding, TaskBoundError | BindLockError, Scope.Scope> => {
+  const acquire = parts.bindLock.acquire(taskId)
+  return whenBound === "fail"
+    ? acquire
+    : Effect.retry(acquire, { schedule: waitSchedule, while: (error) => error._tag === "TaskBoundError" })
+}
+
+/** Runs work in a fiber of its own, so that why it is interrupted is known before it is. */
+const supervise = <A, E, R>(
+  parts: Parts,
+  session: Session,
+  binding: BindLock.Binding,
+  left: Deferred.Deferred<void>,
+  work: Effect.Effect<A, E, R>,
+  restore: <B, E2, R2>(effect: Effect.Effect<B, E2, R2>) => Effect.Effect<B, E2, R2>
+): Effect.Effect<Exit.Exit<A, E>, never, R> =>
+    Effect.gen(function*() {
+      const fiber = yield* Effect.fork(Effect.interruptible(work))
+      const stop = (reason: Stop) =>
+        Effect.suspend(() => {
+          session.stopping ??= reason
+          return Effect.asVoid(Fiber.interrupt(fiber))
+        })
+      const watcher = yield* Effect.fork(
+        Effect.interruptible(Effect.flatMap(binding.lost, (problem) => stop({ _tag: "Lost", problem })))
+      )
+      parts.registry.running.set(session.taskId, { session, stop, left: Deferred.await(left) })
+      yield* restore(Fiber.await(fiber)).pipe(Effect.onInterrupt(() => stop({ _tag: "Interrupted" })), Effect.exit)
+      const exit = yield* Fiber.await(fiber)
+      yield* Fiber.inheritAll(fiber)
+      yield* Fiber.interrupt(watcher)
+      return exit
+    })
+
+/** Runs once the task is let go of, its binding included. */
+const leave = (parts: Parts, taskId: string, session: () => Session | undefined, left: Deferred.Deferred<void>) =>
+  Effect.suspend(() => {
+    const { changes, running } = parts.registry
+    if (running.get(taskId)?.session === session()) running.delete(taskId)
+    return Effect.zipRight(Deferred.succeed(left, undefined), PubSub.publish(changes, taskId))
+  })
+
+/** Writes that the task is cancelled, where nothing is to be rolled back. */
+export const writeCancelled = (session: Session, reason: string | undefined): Effect.Effect<void, AppendError> =>
+  commit(session, [{ _tag: "TaskCancelled", ...(reason === undefined ? {} : { reason }) }])
+
+/**
+ * Holds a task while `work` runs. When the task is cancelled meanwhile, `cancelled` decides what becomes of it; when
+ * the binding is lost, nothing more is written.
+ */
+export const hold = <A, E, R, E2, R2>(
+  parts: Parts,
+  taskId: string,
+  whenBound: "fail" | "wait",
+  work: (session: Session) => Effect.Effect<A, E, R>,
+  cancelled: (session: Session, stop: Extract<Stop, { readonly _tag: "Cancelled" }>) => Effect.Effect<void, E2, R2>
+): Effect.Effect<A, E | E2 | HoldError | TaskCancelledError, R | R2> =>
+  Effect.scoped(Effect.gen(function*() {
+    let session: Session | undefined
+    const left = yield* Deferred.make<void>()
+    yield* Effect.addFinalizer(() => leave(parts, taskId, () => session, left))
+    const binding = yield* bind(parts, taskId, whenBound)
+    const journal = yield* parts.taskIO.open(taskId)
+    const held: Session = {
+      taskId,
+      journal,
+      changed: Effect.asVoid(PubSub.publish(parts.registry.changes, taskId)),
+      pause: yield* Deferred.make<void>(),
+      task: Option.getOrUndefined(journal.task),
+      pending: [],
+      stopping: undefined,
+      progress: undefined
+    }
+    session = held
+    return yield* Effect.uninterruptibleMask((restore) => Effect.gen(function*() {
+      const exit = yield* supervise(parts, held, binding, left, work(held), restore)
+      if (exit._tag === "Success") return exit.value
+      const stopping: Stop | undefined = held.stopping
+      if (stopping?._tag === "Lost") return yield* new BindingLostError({ taskId, problem: stopping.problem })
+      yield* commit(held)
+      if (stopping?._tag !== "Cancelled") return yield* exit
+      held.stopping = undefined
+      yield* cancelled(held, stopping)
+      const { reason } = stopping
+      return yield* new TaskCancelledError({ taskId, ...(reason === undefined ? {} : { reason }) })
+    }))
+  }))

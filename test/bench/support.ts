@@ -1,0 +1,88 @@
+/** What the benchmarks share: pipelines of trivial stages, timing, and the bare loop they are held against. */
+import { NodeContext } from "@effect/platform-node"
+import { Effect, Schema } from "effect"
+import { CheckMate, CheckMateEngine, Stage, State } from "effect-checkmate"
+import * as fs from "node:fs/promises"
+import * as os from "node:os"
+import * as path from "node:path"
+import { performance } from "node:perf_hooks"
+
+/** About 200 bytes of output for each stage. */
+export const payload = "x".repeat(180)
+
+const fields = Object.fromEntries(Array.from({ length: 10 }, (_, index) => [`a${index}`, Schema.String]))
+
+/** `count` stages of 200 bytes each over ten attributes, which later stages overwrite. */
+export const pipeline = (count: number): CheckMate.CheckMate<string, object, object, never, never> => {
+  const state = State.make(fields)
+  const stages = Array.from({ length: count }, (_, index) => {
+    const attribute = `a${index % 10}`
+    return Stage.make(state, `stage-${index}`, {
+      provides: [attribute],
+      execute: () => Effect.sync(() => ({ [attribute]: payload }))
+    })
+  })
+  return CheckMate.make(`bench-${count}`, { state, input: [], stages })
+}
+
+export const withDirectory = async <A>(use: (directory: string) => Promise<A>): Promise<A> => {
+  const directory = await fs.mkdtemp(path.join(os.tmpdir(), "checkmate-bench-"))
+  try {
+    return await use(directory)
+  } finally {
+    await fs.rm(directory, { recursive: true, force: true })
+  }
+}
+
+export const inMemory = <A, E>(program: Effect.Effect<A, E, CheckMateEngine.CheckMateEngine>): Promise<A> =>
+  Effect.runPromise(Effect.provide(program, CheckMateEngine.layerMemory))
+
+export const onFiles = <A, E>(
+  directory: string,
+  program: Effect.Effect<A, E, CheckMateEngine.CheckMateEngine>
+): Promise<A> =>
+  Effect.runPromise(program.pipe(
+    Effect.provide(CheckMateEngine.layerFileSystem(directory)),
+    Effect.provide(NodeContext.layer)
+  ))
+
+export const time = async (work: () => Promise<unknown>): Promise<number> => {
+  const start = performance.now()
+  await work()
+  return performance.now() - start
+}
+
+export const median = (values: ReadonlyArray<number>): number =>
+  [...values].sort((left, right) => left - right)[Math.floor(values.length / 2)] ?? Number.NaN
+
+/** The appends of a task's journal, batch by batch, as they were written. */
+export const batchesOf = async (directory: string, taskId: string): Promise<ReadonlyArray<Buffer>> => {
+  const text = await fs.readFile(path.join(directory, "tasks", taskId, "00000001.ndjson"), "utf8")
+  const batches: Array<Buffer> = []
+  let batch = ""
+  for (const line of text.split(/(?<=\n)/)) {
+    batch += line
+    if (line.includes(`,"end":`)) {
+      batches.push(Buffer.from(batch))
+      batch = ""
+    }
+  }
+  return batches
+}
+
+/** Appends the batches to a new file, each with a sync: what nobody who wants durable steps can do without. */
+export const bareTask = async (directory: string, name: string, batches: ReadonlyArray<Buffer>): Promise<void> => {
+  const file = await fs.open(path.join(directory, name), "ax")
+  for (const batch of batches) {
+    await file.write(batch)
+    await file.datasync()
+  }
+  await file.close()
+}
+
+export const inTurns = async (count: number, atOnce: number, work: (index: number) => Promise<void>): Promise<void> => {
+  let next = 0
+  await Promise.all(Array.from({ length: atOnce }, async () => {
+    while (next < count) await work(next++)
+  }))
+}
