@@ -42,4 +42,4 @@ export const layerFileSystem = (
   directory: string,
   options?: FileSystemOptions
 ): Layer.Layer<BindLock, BindLockError, FileSystem.FileSystem | Path.Path> =>
-  Layer.effect(BindLock, files.make(directory, options))
+  Layer.scoped(BindLock, files.make(directory, options))

@@ -80,6 +80,8 @@ export interface Task {
   readonly memo: Option.Option<string>
   readonly createdAt: DateTime.Utc
   readonly updatedAt: DateTime.Utc
+  /** When the engine that ran it last took it up. */
+  readonly takenUpAt: DateTime.Utc
   /** How often the task was taken up after a crash in the middle of a stage or rollback, since it last got anywhere. */
   readonly recoveries: number
   /** How many events are folded: the position the next one is appended at. */
@@ -201,6 +203,7 @@ const onTask = (task: Task, event: TaskStatus.Event): Either.Either<Task, Invali
     definition: resumed?.stages ?? task.definition,
     recoveries: resumed?.recovered === true ? task.recoveries + 1 : settled ? 0 : task.recoveries,
     updatedAt: event.at,
+    takenUpAt: resumed === undefined ? task.takenUpAt : event.at,
     position: task.position + 1
   })
 }
@@ -221,6 +224,7 @@ const begin = (id: string, event: Extract<TaskEvent, { readonly _tag: "TaskStart
   memo: Option.fromNullable(event.memo),
   createdAt: event.at,
   updatedAt: event.at,
+  takenUpAt: event.at,
   recoveries: 0,
   position: 1
 })

@@ -68,17 +68,17 @@ export const TaskEvent = Schema.Union(
  */
 export type TaskEvent = typeof TaskEvent.Type
 
-const encodeEvent = ParseResult.encodeSync(TaskEvent)
 const decodeEvent = ParseResult.decodeUnknownEither(TaskEvent)
 const parseJson = Schema.decodeUnknownEither(Schema.parseJson())
 
 /**
- * An event as its journal text: one line of JSON.
+ * An event as its journal text: one line of JSON. An event is its own JSON, but for its times, and those say
+ * themselves how they are written, so no schema is run on the way out.
  *
  * @since 0.1.0
  * @category codecs
  */
-export const encode = (event: TaskEvent): string => JSON.stringify({ v: version, ...encodeEvent(event) })
+export const encode = (event: TaskEvent): string => `{"v":${version},${JSON.stringify(event).slice(1)}`
 
 /**
  * Reads an event from its journal text. A newer format is a `JournalVersionError`; anything else that does not read

@@ -153,7 +153,11 @@ export class TaskIO extends Context.Tag("checkmate/TaskIO")<TaskIO, {
 }>() {}
 
 const decodeSummary = ParseResult.decodeUnknownEither(Task.Summary)
-const encodeSummary = ParseResult.encodeSync(Task.Summary)
+const encodeSummary = (summary: Task.Summary): Driver.EncodedSummary => ({
+  ...summary,
+  createdAt: DateTime.formatIso(summary.createdAt),
+  updatedAt: DateTime.formatIso(summary.updatedAt)
+})
 const encodeMessage = Schema.encodeSync(Schema.parseJson(Message))
 const decodeMessage = Schema.decodeOption(Schema.parseJson(Message))
 
@@ -268,4 +272,4 @@ export const layerMemory: Layer.Layer<TaskIO> = Layer.effect(TaskIO, Effect.map(
 export const layerFileSystem = (
   directory: string
 ): Layer.Layer<TaskIO, TaskIOError, FileSystem.FileSystem | Path.Path> =>
-  Layer.effect(TaskIO, Effect.map(files.make(directory), make))
+  Layer.scoped(TaskIO, Effect.map(files.make(directory), make))

@@ -19,6 +19,7 @@ import type { BindLockError, TaskBoundError } from "../CheckMateError.ts"
 export interface Holder {
   /** For people: host and process, where the lock knows them. */
   readonly name: string
+  /** Since when it holds the task; where the lock does not keep that, since when it is there to hold any. */
   readonly since: DateTime.Utc
 }
 
@@ -30,7 +31,10 @@ export interface Holder {
  */
 export interface Binding {
   readonly holder: Holder
-  /** Completes, with the reason, once the binding is lost to another engine. Never completes otherwise. */
+  /**
+   * Completes, with the reason, once the binding is lost to another engine. Never completes otherwise, and is
+   * `Effect.never` itself where a binding cannot be lost.
+   */
   readonly lost: Effect.Effect<string>
 }
 

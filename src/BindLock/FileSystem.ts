@@ -1,12 +1,21 @@
 /**
- * A lock in a directory: `directory/locks/<task id>!<number>`, one file for each claim.
+ * A lock in a directory that all engines share.
  *
- * A claim is the exclusive creation of the next number's file. The claimant then looks again: it holds the task only
- * if every other claim there is one it found dead. Whoever creates looks afterwards, so of two that overlap at least
- * one sees the other. A holder lengthens its file by a byte as a sign of life, and has lost the task once the file is
- * not its own any more. A claim is dead if its process is provably gone (same boot, same process-id namespace, no
- * process of that id and start time), or if it stayed silent for the lease, by the file system's own clock, and then
- * for two more signs' time by ours.
+ * ```text
+ * directory/locks/<nonce>.engine    one file for each engine: who it is, and its signs of life
+ *                 <task id>.lock    a hard link to the file of the engine that holds the task
+ *                 <task id>.2.take  an engine's try to take the task over from one that is dead
+ * ```
+ *
+ * To hold a task is to have linked its lock to one's own file; a link is made exclusively or not at all. A lock whose
+ * engine is dead is taken over by linking the next number's take, exclusively, and looking again: the taker holds the
+ * task only if the dead engine's lock is still there and nobody else is trying; then it renames its take to the lock. Of
+ * two takers that overlap at least one sees the other, and the lock is there at every moment that anyone holds the task.
+ *
+ * An engine lengthens its file by a byte as a sign of life, five times in a lease. It is dead if its process is provably
+ * gone (same boot, same process-id namespace, no process of that id and start time), or if it stayed silent for the
+ * lease, by the file system's own clock, and then for two more signs' time by ours. It has lost a task whose lock is no
+ * longer a link to its file.
  *
  * @since 0.1.0
  */
@@ -19,37 +28,49 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
+import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import { BindLockError, TaskBoundError } from "../CheckMateError.ts"
 import { alreadyExists, entries, isNotFound, nonce, problemOf } from "../internal/files.ts"
 import * as Identity from "../internal/processIdentity.ts"
 import type { Binding, Driver, FileSystemOptions, Holder } from "./Driver.ts"
 
-const Claim = Schema.parseJson(Schema.Struct({
+const Engine = Schema.parseJson(Schema.Struct({
   nonce: Schema.String,
   name: Schema.String,
   since: Schema.DateTimeUtc,
   process: Schema.NullOr(Identity.ProcessIdentity)
 }))
-type Claim = typeof Claim.Type
+type Engine = typeof Engine.Type
 
-const decodeClaim = Schema.decodeOption(Claim)
-const encodeClaim = Schema.encodeSync(Claim)
+const decodeEngine = Schema.decodeOption(Engine)
+const encodeEngine = Schema.encodeSync(Engine)
 
-/** A claim found in the directory. `claim` is none while its file is being written. */
+/** An engine's file as it was found. `engine` is none for one that is not what an engine writes. */
 interface Found {
   readonly file: string
-  readonly number: number
-  readonly claim: Option.Option<Claim>
+  readonly engine: Option.Option<Engine>
   readonly size: number
   readonly modified: Option.Option<Date>
 }
 
+const sameState = (left: Found, right: Found): boolean =>
+  left.size === right.size
+  && Option.getOrUndefined(Option.map(left.engine, ({ nonce }) => nonce))
+    === Option.getOrUndefined(Option.map(right.engine, ({ nonce }) => nonce))
+
 const signsPerLease = 5
+const sign = new TextEncoder().encode("\n")
+
+const holderOf = ({ engine }: Found): Holder =>
+  Option.match(engine, {
+    onNone: () => ({ name: "an engine whose file cannot be read", since: DateTime.unsafeMake(0) }),
+    onSome: ({ name, since }) => ({ name, since })
+  })
 
 /**
- * The lock over a directory, which is created where it does not exist.
+ * The lock over a directory, which is created where it does not exist. The engine's own file goes with the Scope.
  *
  * @since 0.1.0
  * @category constructors
@@ -57,197 +78,212 @@ const signsPerLease = 5
 export const make = (
   directory: string,
   options: FileSystemOptions = {}
-): Effect.Effect<Driver, BindLockError, FileSystem.FileSystem | Path.Path> =>
+): Effect.Effect<Driver, BindLockError, FileSystem.FileSystem | Path.Path | Scope.Scope> =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
     const locks = path.join(path.resolve(directory), "locks")
-    const lease = Duration.max(Option.getOrElse(Duration.decodeUnknown(options.lease ?? "10 seconds"), () => Duration.zero), "1 second")
+    const lease = Duration.max(
+      Option.getOrElse(Duration.decodeUnknown(options.lease ?? "10 seconds"), () => Duration.zero),
+      "1 second"
+    )
     const beat = Duration.times(lease, 1 / signsPerLease)
     const me = yield* Identity.self(fs)
     const host = yield* Identity.hostName(fs)
     const name = Option.match(me, { onNone: () => host, onSome: ({ pid }) => `process ${pid} on ${host}` })
-
+    const lockOf = (taskId: string): string => path.join(locks, `${taskId}.lock`)
     const failure = (operation: string, taskId: string, location: string) => (error: Parameters<typeof problemOf>[0]) =>
       new BindLockError({ operation, taskId, location, problem: problemOf(error), cause: error })
 
-    yield* Effect.mapError(fs.makeDirectory(locks, { recursive: true }), failure("prepare to bind", "*", locks))
+    // --- looking ---------------------------------------------------------------
 
-    const fileOf = (taskId: string, number: number): string => path.join(locks, `${taskId}!${number}`)
-
-    const look = (file: string, number: number) =>
+    const look = (file: string) =>
       Effect.gen(function*() {
         const text = yield* fs.readFileString(file)
         const info = yield* fs.stat(file)
-        return Option.some<Found>({
+        const found: Found = {
           file,
-          number,
-          claim: decodeClaim(text.trimEnd()),
+          engine: decodeEngine(text.trimEnd()),
           size: Number(info.size),
           modified: info.mtime
-        })
+        }
+        return Option.some(found)
       }).pipe(Effect.catchIf(isNotFound, () => Effect.succeed(Option.none<Found>())))
 
-    const claimsOf = (taskId: string, except?: number): Effect.Effect<ReadonlyArray<Found>, BindLockError> =>
-      entries(fs, locks).pipe(
-        Effect.map((names) =>
-          names.filter((entry) => entry.startsWith(`${taskId}!`)).map((entry) => Number(entry.slice(taskId.length + 1)))
-        ),
-        Effect.flatMap((numbers) =>
-          Effect.forEach(numbers.filter((number) => number !== except), (number) => look(fileOf(taskId, number), number))
-        ),
-        Effect.map((found) => found.flatMap(Option.toArray)),
-        Effect.mapError(failure("look for who holds", taskId, locks))
-      )
+    const lookAt = (taskId: string, file: string) =>
+      Effect.mapError(look(file), failure("look for who holds", taskId, file))
 
-    /** The file system's own time, which is also what it stamps the claims with. */
-    const now = (taskId: string): Effect.Effect<number, BindLockError> =>
-      Effect.gen(function*() {
-        const probe = path.join(locks, `.now-${yield* nonce}`)
-        yield* fs.writeFileString(probe, "", { flag: "wx" })
-        const info = yield* fs.stat(probe)
-        yield* fs.remove(probe)
-        return Option.match(info.mtime, { onNone: () => 0, onSome: (time) => time.getTime() })
-      }).pipe(Effect.mapError(failure("read the clock for", taskId, locks)))
+    /** The file system's own time, which is also what it stamps signs of life with. */
+    const now = Effect.gen(function*() {
+      const probe = path.join(locks, `${yield* nonce}.now`)
+      yield* fs.writeFileString(probe, "", { flag: "wx" })
+      const info = yield* fs.stat(probe)
+      yield* fs.remove(probe)
+      return Option.match(info.mtime, { onNone: () => 0, onSome: (time) => time.getTime() })
+    })
 
-    const looksSilent = (taskId: string, found: Found): Effect.Effect<boolean, BindLockError> =>
+    const looksSilent = (found: Found) =>
       Option.match(found.modified, {
         onNone: () => Effect.succeed(false),
-        onSome: (modified) =>
-          Effect.map(now(taskId), (time) => time - modified.getTime() > Duration.toMillis(lease))
+        onSome: (modified) => Effect.map(now, (time) => time - modified.getTime() > Duration.toMillis(lease))
       })
 
-    /** Whether a claim's holder is dead. A silent one is watched for two signs' time before it is given up. */
-    const isDead = (taskId: string, found: Found): Effect.Effect<boolean, BindLockError> =>
+    const isAlive = (found: Found) =>
+      Identity.isAlive(fs, me, Option.match(found.engine, { onNone: () => null, onSome: ({ process }) => process }))
+
+    /** Whether an engine is dead. A silent one is watched for two signs' time before it is given up. */
+    const isDead = (found: Found) =>
       Effect.gen(function*() {
-        const process = Option.match(found.claim, { onNone: () => null, onSome: (claim) => claim.process })
-        const alive = yield* Identity.isAlive(fs, me, process)
-        if (Option.isSome(alive) && !alive.value) return true
-        if (!(yield* looksSilent(taskId, found))) return false
+        const alive = yield* isAlive(found)
+        if (Option.contains(alive, false)) return true
+        if (!(yield* looksSilent(found))) return false
         yield* Effect.sleep(Duration.times(beat, 2))
-        const again = yield* Effect.mapError(look(found.file, found.number), failure("look for who holds", taskId, found.file))
-        return Option.isNone(again) || again.value.size === found.size
+        const again = yield* look(found.file)
+        return Option.isNone(again) || sameState(again.value, found)
       })
 
-    const holderOf = (found: Found): Holder =>
-      Option.match(found.claim, {
-        onNone: () => ({ name: "an engine that is just binding it", since: DateTime.unsafeMake(0) }),
-        onSome: (claim) => ({ name: claim.name, since: claim.since })
+    // --- this engine's file ------------------------------------------------------
+
+    yield* Effect.mapError(fs.makeDirectory(locks, { recursive: true }), failure("prepare to bind", "*", locks))
+    const since = yield* DateTime.now
+    const created = yield* Effect.uninterruptible(Effect.gen(function*() {
+      const engine: Engine = { nonce: yield* nonce, name, since, process: Option.getOrNull(me) }
+      const file = path.join(locks, `${engine.nonce}.engine`)
+      const handle = yield* fs.open(file, { flag: "ax" })
+      yield* Effect.addFinalizer(() => Effect.ignore(fs.remove(file)))
+      yield* handle.writeAll(new TextEncoder().encode(encodeEngine(engine)))
+      const { ino } = yield* handle.stat
+      return { file, handle, ino }
+    })).pipe(
+      Effect.retry({ while: alreadyExists, times: 10 }),
+      Effect.mapError(failure("prepare to bind", "*", locks))
+    )
+    const held = new Map<string, Deferred.Deferred<string>>()
+    const seen = { alive: yield* Clock.currentTimeMillis }
+
+    const giveSign = Effect.zipRight(
+      created.handle.writeAll(sign),
+      Effect.map(Clock.currentTimeMillis, (time) => {
+        seen.alive = time
       })
+    )
 
-    const bound = (taskId: string, found: Found) => {
-      const holder = holderOf(found)
-      return new TaskBoundError({ taskId, holder: holder.name, since: holder.since })
-    }
-
-    /** Removes a dead claim, unless its name has been claimed anew meanwhile. */
-    const bury = (taskId: string, found: Found) =>
-      Effect.flatMap(look(found.file, found.number), (current) =>
-        Option.isSome(current) && nonceOf(current.value) === nonceOf(found) ? fs.remove(found.file) : Effect.void).pipe(
-          Effect.catchIf(isNotFound, () => Effect.void),
-          Effect.mapError(failure("take over", taskId, found.file))
+    /** Whether a task's lock is still a link to this engine's file. */
+    const isMine = (taskId: string) =>
+      Effect.map(fs.stat(lockOf(taskId)), ({ ino }) =>
+        Option.isNone(ino) || Option.isNone(created.ino) || ino.value === created.ino.value).pipe(
+          Effect.catchIf(isNotFound, () => Effect.succeed(false))
         )
 
-    /** One try to claim: the claim's file and its open handle, or none where another engine was in the way. */
-    const claim = (taskId: string): Effect.Effect<
-      Option.Option<{ readonly file: string; readonly handle: FileSystem.File; readonly claim: Claim }>,
-      BindLockError | TaskBoundError,
-      Scope.Scope
-    > =>
+    const lose = (taskId: string, reason: string) => {
+      const lost = held.get(taskId)
+      return lost === undefined ? Effect.void : Effect.asVoid(Deferred.succeed(lost, reason))
+    }
+
+    /** One look at all that is held: the file has one name for itself and one for each task, or some are lost. */
+    const checkHeld = Effect.gen(function*() {
+      const { nlink } = yield* created.handle.stat
+      if (Option.contains(nlink, held.size + 1)) return
+      for (const taskId of [...held.keys()]) {
+        if (yield* isMine(taskId)) continue
+        yield* lose(taskId, "another engine took it over, because this one gave no sign of life in time")
+      }
+    })
+
+    const live = Effect.gen(function*() {
+      yield* checkHeld
+      yield* giveSign
+    }).pipe(
+      Effect.catchAll((error) =>
+        Effect.flatMap(Clock.currentTimeMillis, (time) =>
+          time - seen.alive <= Duration.toMillis(lease) ? Effect.void : Effect.forEach(
+            [...held.keys()],
+            (taskId) => lose(taskId, `its lock cannot be reached: ${problemOf(error)}`),
+            { discard: true }
+          ))
+      )
+    )
+    yield* Effect.forkScoped(Effect.repeat(Effect.delay(live, beat), Schedule.forever))
+
+    // --- binding -----------------------------------------------------------------
+
+    const link = (file: string) =>
+      Effect.as(fs.link(created.file, file), true).pipe(
+        Effect.catchIf(alreadyExists, () => Effect.succeed(false))
+      )
+
+    const takeName = /\.(\d+)\.take$/
+
+    const takesOf = (taskId: string) =>
+      Effect.map(entries(fs, locks), (names) =>
+        names.filter((entry) => entry.startsWith(`${taskId}.`) && takeName.exec(entry)?.index === taskId.length))
+
+    /** Puts this engine's link in the place of a dead one's; false where another engine was in the way. */
+    const takeOver = (taskId: string, dead: Found) =>
       Effect.gen(function*() {
-        const before = yield* claimsOf(taskId)
-        const dead = new Set<string>()
-        for (const found of before) {
-          if (!(yield* isDead(taskId, found))) return yield* bound(taskId, found)
-          dead.add(`${found.number} ${nonceOf(found)}`)
+        for (const entry of yield* takesOf(taskId)) {
+          const left = yield* look(path.join(locks, entry))
+          if (Option.isSome(left) && (yield* isDead(left.value))) yield* Effect.ignore(fs.remove(left.value.file))
         }
-        const number = before.reduce((highest, found) => Math.max(highest, found.number), 0) + 1
-        const file = fileOf(taskId, number)
-        const mine: Claim = { nonce: yield* nonce, name, since: yield* DateTime.now, process: Option.getOrNull(me) }
-        const handle = yield* create(taskId, file, mine)
-        if (Option.isNone(handle)) return Option.none()
-        const after = yield* claimsOf(taskId, number)
-        if (after.some((found) => !dead.has(`${found.number} ${nonceOf(found)}`))) {
-          yield* Effect.ignore(withdraw(file, mine))
-          return Option.none()
-        }
-        for (const found of before) yield* bury(taskId, found)
-        return Option.some({ file, handle: handle.value, claim: mine })
+        const others = yield* takesOf(taskId)
+        const number = others.reduce((highest, entry) => Math.max(highest, Number(takeName.exec(entry)?.[1])), 1) + 1
+        const take = path.join(locks, `${taskId}.${number}.take`)
+        if (!(yield* link(take))) return false
+        const still = yield* look(lockOf(taskId))
+        const alone = (yield* takesOf(taskId)).length === 1 && Option.isSome(still) && sameState(still.value, dead)
+        yield* alone ? fs.rename(take, lockOf(taskId)) : Effect.ignore(fs.remove(take))
+        return alone
       })
 
-    /** Creates a claim's file for the length of the Scope; none where another engine was first. */
-    const create = (taskId: string, file: string, mine: Claim) =>
-      fs.open(file, { flag: "ax" }).pipe(
-        Effect.tap((handle) =>
-          handle.writeAll(new TextEncoder().encode(encodeClaim(mine))).pipe(
-            Effect.tapError(() => Effect.ignore(fs.remove(file))),
-            Effect.zipRight(Effect.addFinalizer(() => Effect.ignore(withdraw(file, mine))))
-          )
-        ),
-        Effect.map(Option.some),
-        Effect.catchIf(alreadyExists, () => Effect.succeed(Option.none<FileSystem.File>())),
-        Effect.mapError(failure("bind", taskId, file)),
-        Effect.uninterruptible
-      )
-
-    /** Whether a claim's file still holds this claim. */
-    const isMine = (file: string, mine: Claim) =>
-      fs.readFileString(file).pipe(
-        Effect.map((text) => Option.exists(decodeClaim(text.trimEnd()), (claim) => claim.nonce === mine.nonce)),
-        Effect.catchIf(isNotFound, () => Effect.succeed(false))
-      )
-
-    const withdraw = (file: string, mine: Claim) =>
-      Effect.flatMap(isMine(file, mine), (own) => own ? fs.remove(file) : Effect.void)
-
-    /** Gives a sign of life at every beat, until the claim is another's or cannot be reached for a whole lease. */
-    const live = (held: { readonly file: string; readonly handle: FileSystem.File; readonly claim: Claim }) =>
+    /** One try to hold a task; false where another engine was in the way and has not bound it. */
+    const tryToHold = (taskId: string): Effect.Effect<boolean, BindLockError | TaskBoundError> =>
       Effect.gen(function*() {
-        let seen = yield* Clock.currentTimeMillis
-        while (true) {
-          yield* Effect.sleep(beat)
-          const own = yield* Effect.either(isMine(held.file, held.claim))
-          const time = yield* Clock.currentTimeMillis
-          if (own._tag === "Right") {
-            if (!own.right) return "another engine took it over, because this one gave no sign of life in time"
-            seen = time
-            yield* Effect.ignore(held.handle.writeAll(sign))
-          } else if (time - seen > Duration.toMillis(lease)) {
-            return `its claim ${held.file} cannot be reached: ${problemOf(own.left)}`
-          }
-        }
+        // An engine that was frozen has to be seen alive again before it holds anything new.
+        const time = yield* Clock.currentTimeMillis
+        if (time - seen.alive > Duration.toMillis(beat) * 2) yield* giveSign
+        if (yield* link(lockOf(taskId))) return true
+        const found = yield* look(lockOf(taskId))
+        if (Option.isNone(found)) return false
+        if (yield* Effect.interruptible(isDead(found.value))) return yield* takeOver(taskId, found.value)
+        const holder = holderOf(found.value)
+        return yield* new TaskBoundError({ taskId, holder: holder.name, since: holder.since })
+      }).pipe(
+        Effect.mapError((error) =>
+          error._tag === "TaskBoundError" ? error : failure("bind", taskId, lockOf(taskId))(error)
+        )
+      )
+
+    const release = (taskId: string) =>
+      Effect.suspend(() => {
+        held.delete(taskId)
+        return Effect.ignore(Effect.flatMap(isMine(taskId), (own) => own ? fs.remove(lockOf(taskId)) : Effect.void))
       })
 
     const acquire = (taskId: string): Effect.Effect<Binding, TaskBoundError | BindLockError, Scope.Scope> =>
-      Effect.gen(function*() {
-        let held = yield* claim(taskId)
-        while (Option.isNone(held)) {
-          // Whoever was in the way has either bound the task by now, or backed off as this engine did.
-          yield* Effect.sleep(Duration.millis(yield* Random.nextIntBetween(5, 50)))
-          held = yield* claim(taskId)
-        }
-        const lost = yield* Deferred.make<string>()
-        yield* Effect.forkScoped(Effect.flatMap(live(held.value), (reason) => Deferred.succeed(lost, reason)))
-        return { holder: { name, since: held.value.claim.since }, lost: Deferred.await(lost) }
-      })
+      Effect.uninterruptibleMask((restore) =>
+        Effect.gen(function*() {
+          while (!(yield* tryToHold(taskId))) {
+            // Whoever was in the way has either bound the task by now, or backed off as this engine did.
+            yield* restore(Effect.sleep(Duration.millis(yield* Random.nextIntBetween(5, 50))))
+          }
+          const lost = yield* Deferred.make<string>()
+          held.set(taskId, lost)
+          yield* Scope.addFinalizer(yield* Effect.scope, release(taskId))
+          return { holder: { name, since: yield* DateTime.now }, lost: Deferred.await(lost) }
+        })
+      )
 
     return {
       acquire,
       holder: (taskId) =>
         Effect.gen(function*() {
-          for (const found of yield* claimsOf(taskId)) {
-            const process = Option.match(found.claim, { onNone: () => null, onSome: ({ process }) => process })
-            const alive = yield* Identity.isAlive(fs, me, process)
-            const gone = Option.getOrElse(Option.map(alive, (living) => !living), () => false)
-              || (yield* looksSilent(taskId, found))
-            if (!gone) return Option.some(holderOf(found))
-          }
-          return Option.none()
+          const found = yield* lookAt(taskId, lockOf(taskId))
+          if (Option.isNone(found)) return Option.none()
+          const alive = yield* isAlive(found.value)
+          const gone = Option.isSome(alive)
+            ? !alive.value
+            : yield* Effect.mapError(looksSilent(found.value), failure("look for who holds", taskId, locks))
+          return gone ? Option.none() : Option.some(holderOf(found.value))
         })
     }
   })
-
-const sign = new TextEncoder().encode("\n")
-
-const nonceOf = (found: Found): string =>
-  Option.match(found.claim, { onNone: () => "", onSome: (claim) => claim.nonce })

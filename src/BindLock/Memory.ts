@@ -6,6 +6,7 @@
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
 import { TaskBoundError } from "../CheckMateError.ts"
 import type { Driver, Holder } from "./Driver.ts"
 
@@ -19,21 +20,16 @@ export const make: Effect.Effect<Driver> = Effect.sync(() => {
   const held = new Map<string, Holder>()
   return {
     acquire: (taskId) =>
-      Effect.acquireRelease(
-        Effect.flatMap(DateTime.now, (since): Effect.Effect<Holder, TaskBoundError> => {
-          const other = held.get(taskId)
-          if (other !== undefined) {
-            return Effect.fail(new TaskBoundError({ taskId, holder: other.name, since: other.since }))
-          }
-          const holder = { name: "this process", since }
-          held.set(taskId, holder)
-          return Effect.succeed(holder)
-        }),
-        (holder) =>
-          Effect.sync(() => {
-            if (held.get(taskId) === holder) held.delete(taskId)
-          })
-      ).pipe(Effect.map((holder) => ({ holder, lost: Effect.never }))),
+      Effect.uninterruptible(Effect.gen(function*() {
+        const other = held.get(taskId)
+        if (other !== undefined) {
+          return yield* new TaskBoundError({ taskId, holder: other.name, since: other.since })
+        }
+        const holder: Holder = { name: "this process", since: yield* DateTime.now }
+        held.set(taskId, holder)
+        yield* Scope.addFinalizer(yield* Effect.scope, Effect.sync(() => held.delete(taskId)))
+        return { holder, lost: Effect.never }
+      })),
     holder: (taskId) => Effect.sync(() => Option.fromNullable(held.get(taskId)))
   }
 })

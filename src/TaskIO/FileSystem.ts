@@ -2,20 +2,21 @@
  * Journals in a directory, as files people can read.
  *
  * ```text
- * directory/tasks/<task id>/00000001.ndjson   the journal of the first engine that ran the task
- *                           00000002.ndjson   of the one that took it up next; its first line says how much of 1 counts
- * directory/mail/<task id>!<time>-<nonce>.json   messages for whoever runs the task
- * directory/trash/…                           tasks being removed
+ * directory/tasks/<task id>.1.ndjson   the journal of the first engine that ran the task
+ *                 <task id>.1.sealed   a second name of it: it has been taken over
+ *                 <task id>.2.ndjson   of the engine that took it up next; its first line says how much of 1 counts
+ * directory/mail/<task id>.<time>-<nonce>.json   messages for whoever runs the task
+ * directory/trash/…                              tasks being removed
  * ```
  *
- * A stale writer is refused without clocks. A claim is the exclusive creation of the next epoch's file. An append is
- * one write and one sync; it is acknowledged only if, after the write, no newer epoch's file was there. A claimant
- * creates its file first and reads the older ones afterwards, so whatever was acknowledged before is among what it
- * reads; how much that is it writes into its own first line, and bytes behind it never count.
+ * A stale writer is refused without clocks. A claim is the exclusive creation of the next epoch's file; the claimant
+ * then gives every older file its second name, and reads them afterwards. An append is one write and one sync; it is
+ * acknowledged only if, after the write, the file had one name still: not two, which is taken over, and not none, which
+ * is removed. So whatever was acknowledged before the claim is among what the claimant reads; how much that is it writes
+ * into its own first line, and bytes behind it never count.
  *
  * @since 0.1.0
  */
-import { isPlatformError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Clock from "effect/Clock"
@@ -29,22 +30,32 @@ import { alreadyExists, entries, isNotFound, nonce, storeError, syncDirectory } 
 import * as JournalFile from "../internal/journalFile.ts"
 import type { Encoded, EncodedJournal, EncodedSummary, Letter } from "./Encoded.ts"
 
-const extension = ".ndjson"
-const fileName = (epoch: number): string => `${String(epoch).padStart(8, "0")}${extension}`
-const epochOf = (name: string): number => name.endsWith(extension) ? Number(name.slice(0, -extension.length)) : 0
-const epochsIn = (names: ReadonlyArray<string>): ReadonlyArray<number> =>
-  names.map(epochOf).filter((epoch) => epoch > 0).sort((left, right) => right - left)
+const journalName = /^(.+)\.(\d+)\.ndjson$/
+const letterName = /^(.+)\.\d+-[0-9a-f]+\.json$/
 
 /** How much of a file's end is read for its last line; a longer one is read whole. */
 const tailLength = 4096
 
 type Damaged = JournalDamagedError | JournalVersionError
 
+/** One epoch's file as it was found. */
+interface Epoch {
+  readonly number: number
+  readonly contents: JournalFile.Contents
+}
+
+/** What the files of a task hold together. */
 interface Chain {
   readonly records: ReadonlyArray<string>
   readonly seal: JournalFile.Seal | null
   readonly summary: Option.Option<EncodedSummary>
+  readonly origin: Option.Option<string>
 }
+
+const nothing: Chain = { records: [], seal: null, summary: Option.none(), origin: Option.none() }
+
+const afterOf = (contents: JournalFile.Contents): JournalFile.Seal | null =>
+  Option.match(contents.header, { onNone: () => null, onSome: (header) => header.after })
 
 /**
  * The driver over a directory, which is created where it does not exist.
@@ -54,7 +65,7 @@ interface Chain {
  */
 export const make = (
   directory: string
-): Effect.Effect<Encoded, TaskIOError, FileSystem.FileSystem | Path.Path> =>
+): Effect.Effect<Encoded, TaskIOError, FileSystem.FileSystem | Path.Path | Scope.Scope> =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
@@ -67,137 +78,137 @@ export const make = (
       syncDirectory(fs, root)
     ], { discard: true })
     yield* Effect.mapError(ready, storeError("create its directories", root))
+    // Held open, so that a new entry in it costs one sync and no more.
+    const tasksHandle = yield* Effect.mapError(fs.open(tasks, { flag: "r" }), storeError("open", tasks))
 
-    const folderOf = (taskId: string): string => path.join(tasks, taskId)
+    const fileOf = (taskId: string, epoch: number): string => path.join(tasks, `${taskId}.${epoch}.ndjson`)
+    const secondNameOf = (taskId: string, epoch: number): string => path.join(tasks, `${taskId}.${epoch}.sealed`)
 
     // --- reading -------------------------------------------------------------
 
-    const readEpoch = (taskId: string, epoch: number, limit?: number): Effect.Effect<
-      JournalFile.Contents,
-      TaskIOError | Damaged
-    > => {
-      const file = path.join(folderOf(taskId), fileName(epoch))
-      return Effect.flatMap(
-        Effect.mapError(fs.readFile(file), storeError("read the journal", file, taskId)),
-        (bytes): Effect.Effect<JournalFile.Contents, Damaged> => {
-          const damaged = (location: string, problem: string) =>
-            Effect.fail(new JournalDamagedError({ taskId, location: `${file}${location}`, problem }))
-          if (limit !== undefined && bytes.length < limit) {
-            return damaged("", `it has ${bytes.length} bytes, and a later epoch counts on ${limit}`)
-          }
-          const parsed = JournalFile.parse(limit === undefined ? bytes : bytes.subarray(0, limit))
-          if (Either.isLeft(parsed)) {
-            const { byte, line, newer, problem } = parsed.left
-            return newer === undefined
-              ? damaged(`, line ${line}, byte ${byte}`, problem)
-              : Effect.fail(new JournalVersionError({ taskId, version: newer, supported: 1 }))
-          }
-          const header = parsed.right.header
-          if (Option.isSome(header) && (header.value.taskId !== taskId || header.value.epoch !== epoch)) {
-            return damaged(", line 1", `it is epoch ${header.value.epoch} of task "${header.value.taskId}"`)
-          }
-          return limit !== undefined && parsed.right.bytes !== limit
-            ? damaged("", `byte ${limit}, up to which a later epoch counts on it, is not the end of a batch`)
-            : Effect.succeed(parsed.right)
-        }
+    /** A file's bytes; none where there is no such file. */
+    const readBytes = (taskId: string, file: string): Effect.Effect<Option.Option<Uint8Array>, TaskIOError> =>
+      Effect.map(fs.readFile(file), Option.some).pipe(
+        Effect.catchIf(isNotFound, () => Effect.succeed(Option.none())),
+        Effect.mapError(storeError("read the journal", file, taskId))
       )
+
+    const parse = (
+      taskId: string,
+      epoch: number,
+      bytes: Uint8Array
+    ): Effect.Effect<JournalFile.Contents, Damaged> => {
+      const file = fileOf(taskId, epoch)
+      const damaged = (location: string, problem: string) =>
+        Effect.fail(new JournalDamagedError({ taskId, location: `${file}${location}`, problem }))
+      const parsed = JournalFile.parse(bytes)
+      if (Either.isLeft(parsed)) {
+        const { byte, line, newer, problem } = parsed.left
+        return newer === undefined
+          ? damaged(`, line ${line}, byte ${byte}`, problem)
+          : Effect.fail(new JournalVersionError({ taskId, version: newer, supported: JournalFile.format }))
+      }
+      const { header } = parsed.right
+      return Option.isSome(header) && (header.value.taskId !== taskId || header.value.epoch !== epoch)
+        ? damaged(", line 1", `it is epoch ${header.value.epoch} of task "${header.value.taskId}"`)
+        : Effect.succeed(parsed.right)
     }
 
-    /** What the epochs up to `newest` hold together: from the newest that wrote anything, down what each is after. */
-    const readChain = (taskId: string, newest: number, known: ReadonlyArray<number>): Effect.Effect<Chain, TaskIOError | Damaged> =>
-      Effect.gen(function*() {
-        const batches: Array<ReadonlyArray<string>> = []
-        let top: JournalFile.Contents | undefined
-        let topEpoch = 0
-        for (const epoch of known.filter((epoch) => epoch <= newest)) {
-          const contents = yield* readEpoch(taskId, epoch)
-          if (Option.isNone(contents.header)) continue
-          top = contents
-          topEpoch = epoch
-          break
-        }
-        if (top === undefined) return { records: [], seal: null, summary: Option.none() }
-        batches.unshift(top.records)
-        let summary = top.summary
-        let after = Option.match(top.header, { onNone: () => null, onSome: (header) => header.after })
-        while (after !== null) {
-          const seal: JournalFile.Seal = after
-          const contents: JournalFile.Contents = yield* readEpoch(taskId, seal.epoch, seal.bytes)
-          batches.unshift(contents.records)
-          summary = Option.orElse(summary, () => contents.summary)
-          after = Option.match(contents.header, { onNone: () => null, onSome: (header) => header.after })
-          const before: number = after?.records ?? 0
-          if (before + contents.records.length !== seal.records) {
-            return yield* new JournalDamagedError({
-              taskId,
-              location: path.join(folderOf(taskId), fileName(seal.epoch)),
-              problem: `it ends at record ${before + contents.records.length}, and a later epoch counts on ${seal.records}`
-            })
-          }
-        }
-        const records = batches.flat()
-        return { records, seal: { epoch: topEpoch, bytes: top.bytes, records: records.length }, summary }
-      })
+    /** Of an older epoch just what the epoch after it counts on. */
+    const cut = (taskId: string, bytes: Uint8Array, seal: JournalFile.Seal): Effect.Effect<JournalFile.Contents, Damaged> => {
+      const damaged = (problem: string) =>
+        Effect.fail(new JournalDamagedError({ taskId, location: fileOf(taskId, seal.epoch), problem }))
+      if (bytes.length < seal.bytes) {
+        return damaged(`it has ${bytes.length} bytes, and a later epoch counts on ${seal.bytes}`)
+      }
+      return Effect.flatMap(parse(taskId, seal.epoch, bytes.subarray(0, seal.bytes)), (contents) =>
+        contents.bytes === seal.bytes && (afterOf(contents)?.records ?? 0) + contents.records.length === seal.records
+          ? Effect.succeed(contents)
+          : damaged(`it does not end at byte ${seal.bytes} with record ${seal.records}, as a later epoch counts on`))
+    }
 
-    const listEpochs = (taskId: string): Effect.Effect<ReadonlyArray<number>, TaskIOError> =>
-      Effect.mapBoth(entries(fs, folderOf(taskId)), {
-        onFailure: storeError("read the journal", folderOf(taskId), taskId),
-        onSuccess: epochsIn
-      })
-
-    // An epoch file that vanishes between listing and reading belongs to a task that is being removed.
+    /** Reads a task's files, from the first on until there is no next. */
     const read = (taskId: string): Effect.Effect<Chain, TaskIOError | Damaged> =>
-      Effect.flatMap(listEpochs(taskId), (known) => readChain(taskId, Infinity, known)).pipe(
-        Effect.catchIf(
-          (error) => error._tag === "TaskIOError" && isPlatformError(error.cause) && isNotFound(error.cause),
-          (error) =>
-            Effect.flatMap(listEpochs(taskId), (known) =>
-              known.length === 0
-                ? Effect.succeed<Chain>({ records: [], seal: null, summary: Option.none() })
-                : Effect.fail(error))
+      Effect.gen(function*() {
+        const found: Array<Uint8Array> = []
+        for (let epoch = 1;; epoch++) {
+          const file = yield* readBytes(taskId, fileOf(taskId, epoch))
+          if (Option.isNone(file)) break
+          found.push(file.value)
+        }
+        // A file that breaks off in its header is a claim that wrote nothing; one of another origin was left behind by
+        // the removal of an earlier task of this id.
+        const headers: Array<Option.Option<JournalFile.Header>> = []
+        for (const [index, bytes] of found.entries()) {
+          const header = JournalFile.parseHeader(bytes)
+          // Reading the whole says where it is damaged.
+          if (Option.isNone(header) && !JournalFile.isWithoutHeader(bytes)) yield* parse(taskId, index + 1, bytes)
+          headers.push(header)
+        }
+        const origin = Option.map(Option.firstSomeOf(headers), (header) => header.origin)
+        const index = headers.findLastIndex((header) =>
+          Option.isSome(header) && Option.contains(origin, header.value.origin)
         )
-      )
+        const bytes = found[index]
+        if (bytes === undefined) return nothing
+        const top: Epoch = { number: index + 1, contents: yield* parse(taskId, index + 1, bytes) }
+        const parts = [top.contents.records]
+        let { summary } = top.contents
+        for (let after = afterOf(top.contents); after !== null;) {
+          const contents: JournalFile.Contents = yield* cut(taskId, found[after.epoch - 1] ?? empty, after)
+          parts.unshift(contents.records)
+          summary = Option.orElse(summary, () => contents.summary)
+          after = afterOf(contents)
+        }
+        const records = parts.flat()
+        const seal = { epoch: top.number, bytes: top.contents.bytes, records: records.length }
+        return { records, seal, summary, origin }
+      })
 
     // --- writing -------------------------------------------------------------
 
-    const openJournal = (taskId: string): Effect.Effect<
-      EncodedJournal,
-      TaskIOError | Damaged | StaleWriterError,
-      Scope.Scope
-    > =>
+    /** Creates the next epoch's file, exclusively. */
+    const claim = (taskId: string, from: number) =>
       Effect.gen(function*() {
-        const folder = folderOf(taskId)
-        const failed = storeError("open the journal", folder, taskId)
-        const created = yield* fs.makeDirectory(folder).pipe(
-          Effect.as(true),
-          Effect.catchIf(alreadyExists, () => Effect.succeed(false)),
-          Effect.mapError(failed)
-        )
-        const known = created ? [] : yield* listEpochs(taskId)
-        const epoch = (known[0] ?? 0) + 1
-        const file = path.join(folder, fileName(epoch))
-        const handle = yield* fs.open(file, { flag: "ax" }).pipe(
-          Effect.mapError((error) =>
-            alreadyExists(error)
-              ? new StaleWriterError({ taskId, epoch, problem: "another engine claimed the epoch first" })
-              : failed(error)
+        for (let epoch = from;; epoch++) {
+          const made = yield* fs.open(fileOf(taskId, epoch), { flag: "ax" }).pipe(
+            Effect.map(Option.some),
+            Effect.catchIf(alreadyExists, () => Effect.succeed(Option.none())),
+            Effect.mapError(storeError("open the journal", fileOf(taskId, epoch), taskId))
           )
-        )
-        const chain = yield* Effect.tapError(readChain(taskId, epoch - 1, known), () => Effect.ignore(fs.remove(file)))
-        let header: Uint8Array | undefined = JournalFile.headerLine({ taskId, epoch, after: chain.seal })
+          if (Option.isSome(made)) return { epoch, handle: made.value }
+        }
+      })
+
+    const openJournal = (taskId: string): Effect.Effect<EncodedJournal, TaskIOError | Damaged, Scope.Scope> =>
+      Effect.gen(function*() {
+        const { epoch, handle } = yield* claim(taskId, 1)
+        const file = fileOf(taskId, epoch)
+        const failed = storeError("open the journal", file, taskId)
+        const seal = (older: number) =>
+          fs.link(fileOf(taskId, older), secondNameOf(taskId, older)).pipe(
+            Effect.catchIf(alreadyExists, () => Effect.void),
+            Effect.mapError(failed)
+          )
+        for (let older = epoch - 1; older > 0; older--) yield* seal(older)
+        const chain = epoch === 1 ? nothing : yield* read(taskId)
+        const origin = Option.isSome(chain.origin) ? chain.origin.value : yield* nonce
+        let header: Uint8Array | undefined = JournalFile.headerLine({ taskId, epoch, origin, after: chain.seal })
         let length = chain.records.length
         let broken: string | undefined
 
         const stale = (problem: string) => new StaleWriterError({ taskId, epoch, problem })
         const writing = storeError("append to the journal", file, taskId)
 
-        /** Fails once a newer epoch's file is there, or ours is gone. */
-        const stillNewest = Effect.flatMap(listEpochs(taskId), ([newest]) =>
-          newest === epoch
+        /** Fails once the file has been taken over or removed. */
+        const stillMine = Effect.flatMap(handle.stat, ({ nlink }) => {
+          const names = Option.getOrElse(nlink, () => 1)
+          return names === 1
             ? Effect.void
-            : Effect.fail(stale(newest === undefined ? "the task was removed" : `epoch ${newest} has claimed it`)))
-
-        const syncEntries = Effect.zipRight(syncDirectory(fs, folder), created ? syncDirectory(fs, tasks) : Effect.void)
+            : Effect.fail(stale(names === 0 ? "the task was removed" : "a newer epoch has taken it over"))
+        })
+        const sync = Effect.zipRight(handle.sync, stillMine)
+        const syncFirst = Effect.zip(sync, tasksHandle.sync, { concurrent: true })
 
         return {
           epoch,
@@ -207,51 +218,43 @@ export const make = (
               if (broken !== undefined) return Effect.fail(stale(`an earlier append failed: ${broken}`))
               if (position !== length) return Effect.fail(stale(`it holds ${length} records, not ${position}`))
               const first = header
-              const bytes = JournalFile.batch(position, records, summary)
+              const bytes = JournalFile.batch(first, position, records, summary)
               // Any outcome but success leaves the file in doubt, so nothing more is written to it.
               broken = "its outcome is unknown"
-              const durable = Effect.zipRight(handle.sync, first === undefined ? Effect.void : syncEntries)
-              return Effect.mapError(
-                handle.writeAll(first === undefined ? bytes : JournalFile.withHeader(first, bytes)),
-                writing
-              ).pipe(
-                // The check needs the write to be visible, not durable, so it runs beside the sync.
-                Effect.zipRight(
-                  Effect.zip(Effect.mapError(durable, writing), stillNewest, { concurrent: true })
-                ),
-                Effect.tapError((error) =>
-                  Effect.sync(() => {
-                    broken = error.message
-                  })
-                ),
-                Effect.map(() => {
+              return Effect.matchEffect(Effect.zipRight(handle.writeAll(bytes), first === undefined ? sync : syncFirst), {
+                onFailure: (error) => {
+                  const failure = error._tag === "StaleWriterError" ? error : writing(error)
+                  broken = failure.message
+                  return Effect.fail(failure)
+                },
+                onSuccess: () => {
                   header = undefined
                   length += records.length
                   broken = undefined
-                })
-              )
+                  return Effect.void
+                }
+              })
             })
         }
       })
 
     // --- listing -------------------------------------------------------------
 
-    const lastSummary = (taskId: string): Effect.Effect<Option.Option<EncodedSummary>, TaskIOError | Damaged> =>
-      Effect.flatMap(listEpochs(taskId), ([newest]) => {
-        if (newest === undefined) return Effect.succeed(Option.none())
-        const file = path.join(folderOf(taskId), fileName(newest))
-        const tail = Effect.scoped(Effect.gen(function*() {
-          const handle = yield* fs.open(file, { flag: "r" })
-          const { size } = yield* handle.stat
-          yield* handle.seek(Math.max(0, Number(size) - tailLength), "start")
-          const bytes = yield* handle.readAlloc(tailLength)
-          return Option.flatMap(bytes, JournalFile.summaryOf)
-        }))
-        return Effect.flatMap(
-          Effect.mapError(tail, storeError("read the journal", file, taskId)),
-          (summary) => Option.isSome(summary) ? Effect.succeed(summary) : Effect.map(read(taskId), (chain) => chain.summary)
-        )
-      })
+    const lastSummary = (taskId: string, newest: number) => {
+      const file = fileOf(taskId, newest)
+      const tail = Effect.scoped(Effect.gen(function*() {
+        const handle = yield* fs.open(file, { flag: "r" })
+        const { size } = yield* handle.stat
+        yield* handle.seek(Math.max(0, Number(size) - tailLength), "start")
+        const bytes = yield* handle.readAlloc(tailLength)
+        return Option.flatMap(bytes, JournalFile.summaryOf)
+      })).pipe(
+        Effect.catchIf(isNotFound, () => Effect.succeed(Option.none())),
+        Effect.mapError(storeError("read the journal", file, taskId))
+      )
+      return Effect.flatMap(tail, (summary) =>
+        Option.isSome(summary) ? Effect.succeed(summary) : Effect.map(read(taskId), (chain) => chain.summary))
+    }
 
     const skipped = (taskId: string) => (error: TaskIOError | Damaged) =>
       Effect.as(
@@ -259,52 +262,68 @@ export const make = (
         Option.none<EncodedSummary>()
       )
 
+    /** The newest epoch of every task, by the names of the files. */
+    const newestEpochs = (names: ReadonlyArray<string>): ReadonlyMap<string, number> => {
+      const newest = new Map<string, number>()
+      for (const name of names) {
+        const [, taskId, epoch] = journalName.exec(name) ?? []
+        if (taskId !== undefined) newest.set(taskId, Math.max(newest.get(taskId) ?? 0, Number(epoch)))
+      }
+      return newest
+    }
+
+    const taskFiles = Effect.mapError(entries(fs, tasks), storeError("list tasks", tasks))
+
     // --- mail ----------------------------------------------------------------
 
-    const addressee = (name: string): string => name.slice(0, name.indexOf("!"))
+    const addressee = (name: string): string => letterName.exec(name)?.[1] ?? ""
 
     const mail = Effect.map(
       Effect.mapError(entries(fs, mailbox), storeError("read the mail", mailbox)),
-      (names) => names.filter((name) => name.endsWith(".json")).sort()
+      (names) => names.filter((name) => letterName.test(name)).sort()
     )
 
-    const discard = (name: string): Effect.Effect<void, TaskIOError> =>
-      fs.remove(path.join(mailbox, name)).pipe(
+    const discard = (file: string): Effect.Effect<void, TaskIOError> =>
+      fs.remove(file).pipe(
         Effect.catchIf(isNotFound, () => Effect.void),
-        Effect.mapError(storeError("remove mail", path.join(mailbox, name)))
+        Effect.mapError(storeError("remove", file))
       )
 
     return {
       open: openJournal,
       read: (taskId, from) => Effect.map(read(taskId), ({ records }) => from === 0 ? records : records.slice(from)),
       list: () =>
-        Stream.unwrap(Effect.map(
-          Effect.mapError(entries(fs, tasks), storeError("list tasks", tasks)),
-          (ids) =>
-            Stream.fromIterable(ids).pipe(
-              Stream.mapEffect((taskId) => Effect.catchAll(lastSummary(taskId), skipped(taskId)), {
-                concurrency: 16
-              }),
-              Stream.filterMap((summary) => summary)
-            )
-        )),
+        Stream.unwrap(Effect.map(taskFiles, (names) =>
+          Stream.fromIterable(newestEpochs(names)).pipe(
+            Stream.mapEffect(
+              ([taskId, newest]) => Effect.catchAll(lastSummary(taskId, newest), skipped(taskId)),
+              { concurrency: 16 }
+            ),
+            Stream.filterMap((summary) => summary)
+          ))),
       remove: (taskId) =>
         Effect.gen(function*() {
-          // Out of sight in one step, so that a crash in the middle leaves no half of a journal behind.
-          const grave = path.join(trash, `${taskId}!${yield* nonce}`)
-          yield* fs.rename(folderOf(taskId), grave).pipe(
-            Effect.zipRight(syncDirectory(fs, tasks)),
-            Effect.zipRight(fs.remove(grave, { recursive: true })),
+          // Without its first file a task is out of sight, in one step; what follows may be cut off anywhere.
+          const grave = path.join(trash, `${taskId}.${yield* nonce}`)
+          yield* fs.rename(fileOf(taskId, 1), grave).pipe(
+            Effect.zipRight(tasksHandle.sync),
             Effect.catchIf(isNotFound, () => Effect.void),
-            Effect.mapError(storeError("remove the task", folderOf(taskId), taskId))
+            Effect.mapError(storeError("remove the task", fileOf(taskId, 1), taskId))
           )
-          const letters = yield* mail
-          yield* Effect.forEach(letters.filter((name) => addressee(name) === taskId), discard, { discard: true })
+          const rest = (yield* taskFiles).filter((name) =>
+            name.startsWith(`${taskId}.`) && /^\d+\.(ndjson|sealed)$/.test(name.slice(taskId.length + 1))
+          )
+          const letters = (yield* mail).filter((name) => addressee(name) === taskId)
+          yield* Effect.forEach([
+            ...rest.map((name) => path.join(tasks, name)),
+            ...letters.map((name) => path.join(mailbox, name)),
+            grave
+          ], discard, { discard: true })
         }),
       send: (taskId, message) =>
         Effect.gen(function*() {
           const time = String(yield* Clock.currentTimeMillis).padStart(15, "0")
-          const name = path.join(mailbox, `${taskId}!${time}-${yield* nonce}`)
+          const name = path.join(mailbox, `${taskId}.${time}-${yield* nonce}`)
           yield* Effect.scoped(Effect.gen(function*() {
             const handle = yield* fs.open(`${name}.tmp`, { flag: "wx" })
             yield* handle.writeAll(new TextEncoder().encode(message))
@@ -321,7 +340,9 @@ export const make = (
               Effect.catchIf(isNotFound, () => Effect.succeed(Option.none<Letter>())),
               Effect.mapError(storeError("read the mail", path.join(mailbox, name), taskId))
             ))).pipe(Effect.map((letters) => letters.flatMap(Option.toArray))),
-      acknowledge: (_, ids) => Effect.forEach(ids, discard, { discard: true }),
+      acknowledge: (_, ids) => Effect.forEach(ids, (id) => discard(path.join(mailbox, id)), { discard: true }),
       waiting: Effect.map(mail, (names) => [...new Set(names.map(addressee))])
     }
   })
+
+const empty = new Uint8Array(0)

@@ -47,15 +47,12 @@ export type RunStagesError =
   | TaskPausedError
   | TaskRolledBackError
 
-/** Stops at a boundary, if the task was asked to pause. */
-const pausePoint = (session: Session) =>
-  Effect.flatMap(Deferred.isDone(session.pause), (asked) =>
-    asked
-      ? Effect.zipRight(
-        commit(session, [{ _tag: "TaskPaused" }]),
-        Effect.fail(new TaskPausedError({ taskId: session.taskId }))
-      )
-      : Effect.void)
+/** Stops the task at a boundary, because it was asked to. */
+const stopAtBoundary = (session: Session) =>
+  Effect.zipRight(
+    commit(session, [{ _tag: "TaskPaused" }]),
+    Effect.fail(new TaskPausedError({ taskId: session.taskId }))
+  )
 
 /** Waits for the next attempt's time, or until the task is asked to pause. */
 const waitUntil = (session: Session, dueAt: DateTime.Utc) =>
@@ -66,9 +63,7 @@ const waitUntil = (session: Session, dueAt: DateTime.Utc) =>
     yield* Effect.raceFirst(Effect.sleep(left), Deferred.await(session.pause))
   })
 
-const checkRequired = (session: Session, stage: Stage.Any, values: Values) => {
-  const missing = stage.requires.filter((attribute) => values[attribute] === undefined)
-  if (missing.length === 0) return Effect.void
+const refuseMissing = (session: Session, stage: Stage.Any, missing: ReadonlyArray<string>) => {
   const error = new MissingStateError({ taskId: session.taskId, stage: stage.name, missing })
   return Effect.zipRight(
     commit(session, [{ _tag: "TaskFailed", stage: stage.name, failure: Failure.fromUnknown(error, "Failure") }]),
@@ -107,18 +102,20 @@ const runStage = <E, R>(
 ): Effect.Effect<Values, E | RunStagesError, R> =>
   Effect.gen(function*() {
     const position: attempt.Position = { state: Option.none() }
-    const found: StageStatus.StageStatus = stageOf(session, stage.name).status
-    yield* rollback.undoLeftover(checkMate, session, stage)
-    const left: StageStatus.StageStatus = stageOf(session, stage.name).status
-    if (left._tag === "Failed" && found._tag !== "Failed" && checkMate.onFailure === "rollback") {
-      // The process died between giving up and rolling back.
-      return yield* giveUp(checkMate, session, stage, left.failure, Cause.fail(rolledBack(session, left.failure)))
+    if (rollback.isLeftover(stageOf(session, stage.name))) {
+      yield* rollback.undoLeftover(checkMate, session, stage)
+      const left: StageStatus.StageStatus = stageOf(session, stage.name).status
+      if (left._tag === "Failed" && checkMate.onFailure === "rollback") {
+        // The process died between giving up and rolling back.
+        return yield* giveUp(checkMate, session, stage, left.failure, Cause.fail(rolledBack(session, left.failure)))
+      }
     }
     while (true) {
       const { attempts, status } = stageOf(session, stage.name)
       if (status._tag === "Waiting") yield* waitUntil(session, status.dueAt)
-      yield* pausePoint(session)
-      yield* checkRequired(session, stage, values)
+      if (session.pausing) return yield* stopAtBoundary(session)
+      const missing = stage.requires.filter((attribute) => values[attribute] === undefined)
+      if (missing.length > 0) return yield* refuseMissing(session, stage, missing)
       yield* commit(session, [{ _tag: "StageStarted", stage: stage.name, attempt: attempts + 1 }])
       const outcome = yield* attempt.runAttempt(stage, session, values, position)
       if (Either.isRight(outcome)) return outcome.right.values

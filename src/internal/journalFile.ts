@@ -2,7 +2,7 @@
  * The text of a journal file: NDJSON, one file per epoch, readable by people and by `jq`.
  *
  * ```text
- * {"sum":"5b1cf40e","header":{"format":1,"taskId":"docs","epoch":2,"after":{"epoch":1,"bytes":2310,"records":7}}}
+ * {"sum":"5b1cf40e","header":{"format":1,"taskId":"docs","epoch":2,"origin":"9f…","after":{"epoch":1,"bytes":2310,"records":7}}}
  * {"sum":"e01a77c2","n":7,"event":{"v":1,"_tag":"StageSucceeded",…}}
  * {"sum":"0f3d9a51","n":8,"event":{"v":1,"_tag":"StageStarted",…}}
  * {"sum":"77ab10cd","end":9,"task":{"taskId":"docs","status":"Running",…}}
@@ -18,7 +18,8 @@ import * as Schema from "effect/Schema"
 import type { EncodedSummary } from "../TaskIO/Encoded.ts"
 import { crc32 } from "./crc32.ts"
 
-const format = 1
+/** The newest file format this version reads, and the one it writes. */
+export const format = 1
 const newline = 10
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
@@ -52,6 +53,8 @@ const Header = Schema.Struct({
   format: Schema.Int,
   taskId: Schema.String,
   epoch: Schema.Int,
+  /** The same in all files of a task, and another one when the task is removed and begun anew. */
+  origin: Schema.String,
   after: Schema.NullOr(Seal)
 })
 
@@ -69,13 +72,17 @@ export const headerLine = (header: Omit<Header, "format">): Uint8Array =>
   line(`"header":${JSON.stringify({ format, ...header })}`)
 
 /** A batch as it is appended: its records, numbered from `position`, and the line that makes them count. */
-export const batch = (position: number, records: ReadonlyArray<string>, summary: EncodedSummary): Uint8Array =>
+export const batch = (
+  header: Uint8Array | undefined,
+  position: number,
+  records: ReadonlyArray<string>,
+  summary: EncodedSummary
+): Uint8Array =>
   concat([
+    ...(header === undefined ? [] : [header]),
     ...records.map((record, index) => line(`"n":${position + index},"event":${record}`)),
     line(`"end":${position + records.length},"task":${JSON.stringify(summary)}`)
   ])
-
-export const withHeader = (header: Uint8Array, bytes: Uint8Array): Uint8Array => concat([header, bytes])
 
 /** What stands in a file. */
 export interface Contents {
@@ -98,6 +105,19 @@ export interface Damage {
 const isWhole = (bytes: Uint8Array, start: number, end: number): boolean =>
   end - start > prefixLength && decoder.decode(bytes.subarray(start, start + 8)) === `{"sum":"`
   && decoder.decode(bytes.subarray(start + 8, start + 16)) === crc32(bytes, start + prefixLength, end)
+
+/** Whether a file breaks off before its first line is whole, as a crash leaves it. */
+export const isWithoutHeader = (bytes: Uint8Array): boolean =>
+  !bytes.includes(newline) && !bytes.includes(0) && !isWhole(bytes, 0, bytes.length - 1)
+
+/** The header of a file whose first line is whole and sound. */
+export const parseHeader = (bytes: Uint8Array): Option.Option<Header> => {
+  const end = bytes.indexOf(newline)
+  return end > 0 && isWhole(bytes, 0, end) ? headerIn(decoder.decode(bytes.subarray(prefixLength, end))) : Option.none()
+}
+
+const headerIn = (content: string): Option.Option<Header> =>
+  Option.map(decodeHeader(`{${content}`), (parsed) => parsed.header)
 
 /**
  * Reads a file's bytes.
@@ -127,7 +147,7 @@ export const parse = (bytes: Uint8Array): Either.Either<Contents, Damage> => {
     if (!isWhole(bytes, start, end)) return damaged("the line does not match its checksum")
     const content = decoder.decode(bytes.subarray(start + prefixLength, end))
     if (start === 0) {
-      header = Option.map(decodeHeader(`{${content}`), (parsed) => parsed.header)
+      header = headerIn(content)
       if (Option.isNone(header)) return damaged("the first line is no header of a journal")
       if (header.value.format > format) {
         return damaged(`the file is of format ${header.value.format}`, header.value.format)

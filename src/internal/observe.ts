@@ -13,7 +13,7 @@ import type * as Stage from "../Stage.ts"
 import * as Task from "../Task.ts"
 import type * as TaskIO from "../TaskIO.ts"
 import * as TaskStatus from "../TaskStatus.ts"
-import type { Parts } from "./supervise.ts"
+import { heldSince, type Parts } from "./supervise.ts"
 
 const progressOf = (parts: Parts, taskId: string): Option.Option<Stage.Progress> =>
   Option.fromNullable(parts.registry.running.get(taskId)?.session.progress)
@@ -25,7 +25,10 @@ export const get = (parts: Parts, taskId: string) =>
       onNone: () => Effect.fail(new TaskNotFoundError({ taskId })),
       onSome: Effect.succeed
     }))
-    const holder = yield* parts.bindLock.holder(taskId)
+    const holder = Option.map(yield* parts.bindLock.holder(taskId), (found) => ({
+      ...found,
+      since: heldSince(found, Option.some(task))
+    }))
     const view: View = { task, stages: Task.stages(task), history, holder, progress: progressOf(parts, taskId) }
     return view
   })

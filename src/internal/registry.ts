@@ -27,4 +27,7 @@ export const make: Effect.Effect<Registry> = Effect.map(PubSub.sliding<string>(b
 
 /** Asks a running task to stop at its next boundary. */
 export const pause = (running: Running): Effect.Effect<void> =>
-  Effect.asVoid(Deferred.succeed(running.session.pause, undefined))
+  Effect.suspend(() => {
+    running.session.pausing = true
+    return Effect.asVoid(Deferred.succeed(running.session.pause, undefined))
+  })

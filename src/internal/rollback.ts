@@ -26,7 +26,12 @@ const recorded = (failure: Failure.Failure): Cause.Cause<unknown> => Cause.fail(
 const causeOf = (purpose: TaskStatus.Purpose): Cause.Cause<unknown> =>
   purpose._tag === "Failure" ? recorded(purpose.failure) : Cause.empty
 
-/** Undoes the attempt an earlier process left behind: one that crashed, or whose own rollback is not done. */
+/** Whether an earlier process left an attempt behind: one that crashed, or whose own rollback is not done. */
+export const isLeftover = ({ status }: Task.StageRecord): boolean =>
+  status._tag === "Running" || status._tag === "Undoing"
+  || (status._tag === "RollbackFailed" && status.interrupted._tag === "Undoing")
+
+/** Undoes the attempt an earlier process left behind. */
 export const undoLeftover = <E, R>(
   checkMate: CheckMate.Any<E, R>,
   session: Session,
@@ -38,10 +43,8 @@ export const undoLeftover = <E, R>(
       yield* record(session, [
         { _tag: "AttemptFailed", stage: stage.name, failure: Failure.crash, next: { _tag: "Resume" } }
       ])
-    } else if (status._tag === "RollbackFailed" && status.interrupted._tag === "Undoing") {
+    } else if (status._tag === "RollbackFailed") {
       yield* record(session, [{ _tag: "StageRollbackStarted", stage: stage.name }])
-    } else if (status._tag !== "Undoing") {
-      return
     }
     const undoing = stageOf(session, stage.name).status
     const failure = undoing._tag === "Undoing" ? undoing.failure : Failure.crash
@@ -84,19 +87,23 @@ export const rollBackTask = <E, R>(
   cause: Cause.Cause<unknown> = causeOf(purpose)
 ): Effect.Effect<void, RollbackError, R> =>
   Effect.uninterruptible(Effect.gen(function*() {
+    const context = yield* Effect.context<R>()
     const from = purpose._tag === "Retry" ? checkMate.stages.findIndex((stage) => stage.name === purpose.from) : 0
-    for (const stage of checkMate.stages) yield* undoLeftover(checkMate, session, stage)
+    for (const stage of checkMate.stages) {
+      if (isLeftover(stageOf(session, stage.name))) yield* undoLeftover(checkMate, session, stage)
+    }
     const scope = yield* Scope.make()
     let done: Exit.Exit<void, RollbackError> = Exit.void
     for (const stage of checkMate.stages.slice(Math.max(from, 0))) {
       if (!isToRollBack(stageOf(session, stage.name))) continue
-      yield* Effect.addFinalizer(() =>
+      const finalizer = Effect.suspend(() =>
         Exit.isFailure(done) || session.stopping !== undefined
           ? Effect.void
           : Effect.map(Effect.exit(rollBackStage(checkMate, session, stage, cause)), (exit) => {
             done = exit
           })
-      ).pipe(Scope.extend(scope))
+      )
+      yield* Scope.addFinalizer(scope, Effect.provide(finalizer, context))
     }
     yield* Scope.close(scope, Exit.failCause(cause))
     yield* done

@@ -22,8 +22,9 @@ export interface Session {
   readonly journal: TaskIO.Journal
   /** Tells whoever watches that the task has changed. */
   readonly changed: Effect.Effect<void>
-  /** Completed once the task is asked to stop at the next boundary. */
+  /** Completed once the task is asked to stop at the next boundary; `pausing` says the same without asking. */
   readonly pause: Deferred.Deferred<void>
+  pausing: boolean
   task: Task.Task | undefined
   /** Folded into `task`, and not yet written. */
   pending: Array<TaskEvent.TaskEvent>
@@ -36,25 +37,36 @@ export type AppendError = TaskIOError | StaleWriterError | InvalidTransitionErro
 /** An event without its time, which {@link record} adds. */
 export type Untimed = TaskEvent.TaskEvent extends infer Event ? Event extends unknown ? Omit<Event, "at"> : never : never
 
+const foldIn = (
+  session: Session,
+  at: DateTime.Utc,
+  events: ReadonlyArray<Untimed>
+): InvalidTransitionError | undefined => {
+  for (const untimed of events) {
+    const event: TaskEvent.TaskEvent = { ...untimed, at }
+    const next = Task.evolve(session.taskId, session.task, event)
+    if (Either.isLeft(next)) return next.left
+    session.task = next.right
+    session.pending.push(event)
+  }
+  return undefined
+}
+
 /** Folds events in; they are written with the next {@link commit}, in the same append. */
 export const record = (
   session: Session,
   events: ReadonlyArray<Untimed>
 ): Effect.Effect<void, InvalidTransitionError> =>
-  Effect.flatMap(DateTime.now, (at) => {
-    for (const untimed of events) {
-      const event: TaskEvent.TaskEvent = { ...untimed, at }
-      const next = Task.evolve(session.taskId, session.task, event)
-      if (Either.isLeft(next)) return Effect.fail(next.left)
-      session.task = next.right
-      session.pending.push(event)
-    }
-    return Effect.void
+  Effect.clockWith((clock) => {
+    const illegal = foldIn(session, DateTime.unsafeMake(clock.unsafeCurrentTimeMillis()), events)
+    return illegal === undefined ? Effect.void : Effect.fail(illegal)
   })
 
 /** Folds events in and writes all that is pending, durably, in one append. */
 export const commit = (session: Session, events: ReadonlyArray<Untimed> = []): Effect.Effect<void, AppendError> =>
-  Effect.uninterruptible(Effect.flatMap(record(session, events), () => {
+  Effect.uninterruptible(Effect.clockWith((clock): Effect.Effect<void, AppendError> => {
+    const illegal = foldIn(session, DateTime.unsafeMake(clock.unsafeCurrentTimeMillis()), events)
+    if (illegal !== undefined) return Effect.fail(illegal)
     const [first, ...rest] = session.pending
     if (first === undefined || session.task === undefined) return Effect.void
     session.pending = []

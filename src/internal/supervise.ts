@@ -1,4 +1,5 @@
 /** Holds a task for the length of some work: binds it, claims its journal, and stops the work when it has to stop. */
+import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
@@ -6,9 +7,10 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as PubSub from "effect/PubSub"
 import * as Schedule from "effect/Schedule"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import type * as BindLock from "../BindLock.ts"
-import { BindingLostError, type BindLockError, type TaskBoundError, TaskCancelledError } from "../CheckMateError.ts"
+import { BindingLostError, type BindLockError, TaskBoundError, TaskCancelledError } from "../CheckMateError.ts"
+import type * as Task from "../Task.ts"
 import type * as TaskIO from "../TaskIO.ts"
 import type { Registry } from "./registry.ts"
 import { type AppendError, commit, type Session, type Stop } from "./session.ts"
@@ -25,12 +27,24 @@ export type HoldError = BindLockError | BindingLostError | TaskBoundError | Task
 /** How often a caller that waits for a binding tries again. */
 const waitSchedule = Schedule.spaced("250 millis")
 
+/** A holder, with the time its engine took the task up where the lock only knows when that engine began. */
+export const heldSince = (holder: BindLock.Holder, task: Option.Option<Task.Task>): DateTime.Utc =>
+  Option.match(task, { onNone: () => holder.since, onSome: ({ takenUpAt }) => DateTime.max(holder.since, takenUpAt) })
+
 const bind = (
   parts: Parts,
   taskId: string,
   whenBound: "fail" | "wait"
 ): Effect.Effect<BindLock.Binding, TaskBoundError | BindLockError, Scope.Scope> => {
-  const acquire = parts.bindLock.acquire(taskId)
+  const acquire = Effect.catchTag(parts.bindLock.acquire(taskId), "TaskBoundError", (bound) =>
+    Effect.flatMap(Effect.orElseSucceed(parts.taskIO.get(taskId), Option.none), (task) =>
+      Effect.fail(
+        new TaskBoundError({
+          taskId,
+          holder: bound.holder,
+          since: heldSince({ name: bound.holder, since: bound.since }, task)
+        })
+      )))
   return whenBound === "fail"
     ? acquire
     : Effect.retry(acquire, { schedule: waitSchedule, while: (error) => error._tag === "TaskBoundError" })
@@ -52,14 +66,14 @@ const supervise = <A, E, R>(
           session.stopping ??= reason
           return Effect.asVoid(Fiber.interrupt(fiber))
         })
-      const watcher = yield* Effect.fork(
+      const watcher = binding.lost === Effect.never ? undefined : yield* Effect.fork(
         Effect.interruptible(Effect.flatMap(binding.lost, (problem) => stop({ _tag: "Lost", problem })))
       )
       parts.registry.running.set(session.taskId, { session, stop, left: Deferred.await(left) })
       yield* restore(Fiber.await(fiber)).pipe(Effect.onInterrupt(() => stop({ _tag: "Interrupted" })), Effect.exit)
       const exit = yield* Fiber.await(fiber)
       yield* Fiber.inheritAll(fiber)
-      yield* Fiber.interrupt(watcher)
+      if (watcher !== undefined) yield* Fiber.interrupt(watcher)
       return exit
     })
 
@@ -89,7 +103,7 @@ export const hold = <A, E, R, E2, R2>(
   Effect.scoped(Effect.gen(function*() {
     let session: Session | undefined
     const left = yield* Deferred.make<void>()
-    yield* Effect.addFinalizer(() => leave(parts, taskId, () => session, left))
+    yield* Scope.addFinalizer(yield* Effect.scope, leave(parts, taskId, () => session, left))
     const binding = yield* bind(parts, taskId, whenBound)
     const journal = yield* parts.taskIO.open(taskId)
     const held: Session = {
@@ -97,6 +111,7 @@ export const hold = <A, E, R, E2, R2>(
       journal,
       changed: Effect.asVoid(PubSub.publish(parts.registry.changes, taskId)),
       pause: yield* Deferred.make<void>(),
+      pausing: false,
       task: Option.getOrUndefined(journal.task),
       pending: [],
       stopping: undefined,

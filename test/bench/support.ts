@@ -57,7 +57,7 @@ export const median = (values: ReadonlyArray<number>): number =>
 
 /** The appends of a task's journal, batch by batch, as they were written. */
 export const batchesOf = async (directory: string, taskId: string): Promise<ReadonlyArray<Buffer>> => {
-  const text = await fs.readFile(path.join(directory, "tasks", taskId, "00000001.ndjson"), "utf8")
+  const text = await fs.readFile(path.join(directory, "tasks", `${taskId}.1.ndjson`), "utf8")
   const batches: Array<Buffer> = []
   let batch = ""
   for (const line of text.split(/(?<=\n)/)) {
