@@ -1,0 +1,262 @@
+import { describe, expect, it } from "@effect/vitest"
+import { BindLock, CheckMate, CheckMateEngine, Stage, StageStatus, type TaskIO } from "effect-checkmate"
+import { Clock, Duration, Effect, Exit, Fiber, Random, Schedule, TestClock } from "effect"
+import { Boom, engineOver, Ledger, makeStore, Numbers } from "../support/pipelines.ts"
+
+/** One stage that fails `times` times with ascending status, then passes; it notes the clock at every attempt. */
+const flaky = (times: number, retry: Schedule.Schedule<unknown, Boom>, options: { readonly rollback?: boolean } = {}) => {
+  const at: Array<number> = []
+  const ledger = new Ledger()
+  const execute = Effect.gen(function*() {
+    at.push(yield* Clock.currentTimeMillis)
+    if (at.length <= times) return yield* new Boom({ stage: "flaky", status: 500 + at.length })
+    return { a: at.length }
+  })
+  const definition = CheckMate.make("flaky", {
+    state: Numbers,
+    input: [],
+    stages: [
+      options.rollback === true
+        ? Stage.make(Numbers, "flaky", {
+          provides: ["a"],
+          retry,
+          execute: () => execute,
+          rollback: () => ledger.note("undo")
+        })
+        : Stage.make(Numbers, "flaky", { provides: ["a"], retry, execute: () => execute })
+    ]
+  })
+  return { at, ledger, definition }
+}
+
+const inMemory = <A, E>(effect: Effect.Effect<A, E, CheckMateEngine.CheckMateEngine>) =>
+  Effect.provide(effect, CheckMateEngine.layerMemory)
+
+const settle = Effect.repeatN(Effect.yieldNow(), 20)
+
+/** Moves the clock in small steps, so that every sleep on the way ends at its own time. */
+const pass = (duration: Duration.DurationInput) =>
+  Effect.gen(function*() {
+    yield* settle
+    for (let left = Duration.toMillis(duration); left > 0; left -= 100) {
+      yield* TestClock.adjust(Math.min(100, left))
+      yield* settle
+    }
+  })
+
+/** Runs in an engine whose process then dies without a word: its fiber hangs for ever, and its lock is gone. */
+const inProcessThatDies = <A, E>(
+  store: TaskIO.Encoded,
+  program: Effect.Effect<A, E, CheckMateEngine.CheckMateEngine>,
+  after: Duration.DurationInput
+) =>
+  Effect.gen(function*() {
+    const process = { dead: false }
+    const hang = <B, E2>(effect: Effect.Effect<B, E2>) =>
+      Effect.suspend(() => process.dead ? Effect.uninterruptible(Effect.never) : effect)
+    const mortal: TaskIO.Encoded = {
+      ...store,
+      open: (taskId) =>
+        Effect.map(store.open(taskId), (journal) => ({
+          ...journal,
+          append: (...args) => hang(journal.append(...args))
+        }))
+    }
+    yield* Effect.forkDaemon(Effect.provide(program, engineOver(mortal)))
+    yield* pass(after)
+    process.dead = true
+  })
+
+describe("retry", () => {
+  it.effect("follows the stage's own Schedule, and rolls each failed attempt back before the next", () =>
+    inMemory(Effect.gen(function*() {
+      const { at, definition, ledger } = flaky(
+        3,
+        Schedule.exponential("100 millis").pipe(Schedule.intersect(Schedule.recurs(5))),
+        { rollback: true }
+      )
+      const fiber = yield* Effect.fork(CheckMateEngine.run(definition, { taskId: "t", input: {} }))
+      yield* pass("1 second")
+      expect(yield* Fiber.join(fiber)).toEqual({ a: 4 })
+      expect(at).toEqual([0, 100, 300, 700])
+      expect(ledger.entries).toEqual(["undo", "undo", "undo"])
+    })))
+
+  it.effect("gives up with the stage's own failure when the Schedule is done", () =>
+    inMemory(Effect.gen(function*() {
+      const { at, definition } = flaky(9, Schedule.recurs(2))
+      const error = yield* Effect.flip(CheckMateEngine.run(definition, { taskId: "t", input: {} }))
+      expect(error).toMatchObject({ _tag: "Boom", status: 503 })
+      expect(at).toHaveLength(3)
+      const { stages } = yield* CheckMateEngine.get("t")
+      expect(stages[0]).toMatchObject({ attempts: 3, status: { _tag: "Failed" } })
+    })))
+
+  it.effect("shows the Schedule the typed failure", () =>
+    inMemory(Effect.gen(function*() {
+      const { at, definition } = flaky(9, Schedule.recurWhile((boom: Boom) => boom.status < 502))
+      expect(yield* Effect.flip(CheckMateEngine.run(definition, { taskId: "t", input: {} }))).toMatchObject({ status: 502 })
+      expect(at).toHaveLength(2)
+    })))
+
+  it.effect("starts the Schedule afresh when a task that gave up is run again", () =>
+    inMemory(Effect.gen(function*() {
+      const { at, definition } = flaky(4, Schedule.recurs(2))
+      yield* Effect.exit(CheckMateEngine.run(definition, { taskId: "t", input: {} }))
+      expect(yield* CheckMateEngine.run(definition, { taskId: "t", input: {} })).toEqual({ a: 5 })
+      expect(at).toHaveLength(5)
+    })))
+
+  it.effect("journals attempts made and the next due time", () =>
+    inMemory(Effect.gen(function*() {
+      const { definition } = flaky(1, Schedule.spaced("1 minute"))
+      yield* Effect.fork(CheckMateEngine.run(definition, { taskId: "t", input: {} }))
+      yield* pass("20 millis")
+      const { stages } = yield* CheckMateEngine.get("t")
+      const status = stages[0]?.status ?? StageStatus.pending
+      expect(status._tag === "Waiting" && status.dueAt.epochMillis).toBe(60_000)
+    })))
+
+  for (
+    const [name, schedule, expected] of [
+      ["exponential", Schedule.exponential("100 millis").pipe(Schedule.intersect(Schedule.recurs(4))), [0, 100, 300, 700, 1500]],
+      ["bounded in number", Schedule.spaced("100 millis").pipe(Schedule.intersect(Schedule.recurs(2))), [0, 100, 200]],
+      ["bounded in time", Schedule.spaced("200 millis").pipe(Schedule.upTo("500 millis")), [0, 200, 400, 600]],
+      [
+        "dependent on its input",
+        Schedule.spaced("100 millis").pipe(Schedule.whileInput((boom: Boom) => boom.status < 504)),
+        [0, 100, 200, 300]
+      ],
+      ["fibonacci", Schedule.fibonacci("100 millis").pipe(Schedule.intersect(Schedule.recurs(3))), [0, 100, 200, 400]]
+    ] as const
+  ) {
+    it.effect(`promise 6: a Schedule that is ${name} goes on after a crash as if there had been none`, () =>
+      Effect.gen(function*() {
+        const straight = flaky(9, schedule)
+        yield* Effect.fork(Effect.exit(inMemory(CheckMateEngine.run(straight.definition, { taskId: "t", input: {} }))))
+        yield* pass("3 seconds")
+        expect(straight.at).toEqual(expected)
+
+        // The same again, in a process that dies while it waits, and another that takes over.
+        for (const death of [50, 150, 250].filter((time) => time < (expected.at(-1) ?? 0))) {
+          const start = yield* Clock.currentTimeMillis
+          const crashed = flaky(9, schedule)
+          const store = yield* makeStore
+          const program = CheckMateEngine.run(crashed.definition, { taskId: "t", input: {} })
+          yield* inProcessThatDies(store, program, death)
+          yield* Effect.fork(Effect.exit(Effect.provide(program, engineOver(store, BindLock.layerMemory))))
+          yield* pass("3 seconds")
+          expect(crashed.at.map((time) => time - start)).toEqual(expected)
+        }
+      }))
+  }
+
+  it.effect("promise 6: a jittered Schedule keeps the due time it drew, and its number of attempts", () =>
+    Effect.gen(function*() {
+      const schedule = Schedule.spaced("1 second").pipe(Schedule.jittered, Schedule.intersect(Schedule.recurs(2)))
+      const { at, definition } = flaky(9, schedule)
+      const store = yield* makeStore
+      const program = CheckMateEngine.run(definition, { taskId: "t", input: {} })
+      yield* Effect.withRandom(inProcessThatDies(store, program, "100 millis"), Random.make("one seed"))
+      const due = yield* Effect.provide(
+        Effect.map(CheckMateEngine.get("t"), ({ stages }) => {
+          const status = stages[0]?.status ?? StageStatus.pending
+          return status._tag === "Waiting" ? status.dueAt.epochMillis : 0
+        }),
+        engineOver(store)
+      )
+      expect(due).toBeGreaterThanOrEqual(800)
+      const fiber = yield* Effect.fork(
+        Effect.exit(Effect.withRandom(Effect.provide(program, engineOver(store)), Random.make("another seed")))
+      )
+      yield* pass("4 seconds")
+      expect(Exit.isFailure(yield* Fiber.join(fiber))).toBe(true)
+      expect(at).toHaveLength(3)
+      expect(at[1]).toBeGreaterThanOrEqual(due)
+      expect(at[1]).toBeLessThan(due + 101)
+    }))
+
+  it.effect("a defect is not retried, unless the stage asks for it", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const seen: Array<string> = []
+      const dying = (retryDefects: boolean) =>
+        CheckMate.make("dying", {
+          state: Numbers,
+          input: [],
+          stages: [
+            Stage.make(Numbers, "dies", {
+              retryDefects,
+              retry: Schedule.recurs(2).pipe(Schedule.tapInput((error: { readonly _tag: string }) =>
+                Effect.sync(() => {
+                  seen.push(error._tag)
+                })
+              )),
+              execute: () => Effect.zipRight(ledger.note("run"), Effect.die(new Error("a bug")))
+            })
+          ]
+        })
+      const once = yield* Effect.exit(CheckMateEngine.run(dying(false), { taskId: "once", input: {} }))
+      expect(Exit.isFailure(once) && once.cause.toString()).toContain("a bug")
+      expect(ledger.entries).toHaveLength(1)
+      yield* Effect.exit(CheckMateEngine.run(dying(true), { taskId: "thrice", input: {} }))
+      expect(ledger.entries).toHaveLength(4)
+      expect(seen).toEqual(["StageDefectError", "StageDefectError", "StageDefectError"])
+    })))
+
+  it.effect("a time-out interrupts the attempt, and is a typed failure the Schedule sees", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const seen: Array<unknown> = []
+      const slow = CheckMate.make("slow", {
+        state: Numbers,
+        input: [],
+        stages: [
+          Stage.make(Numbers, "slow", {
+            timeout: "1 second",
+            retry: Schedule.recurs(1).pipe(Schedule.tapInput((error: { readonly _tag: string }) =>
+              Effect.sync(() => {
+                seen.push(error._tag)
+              })
+            )),
+            execute: () => Effect.onInterrupt(Effect.never, () => ledger.note("interrupted"))
+          })
+        ]
+      })
+      const fiber = yield* Effect.fork(Effect.flip(CheckMateEngine.run(slow, { taskId: "t", input: {} })))
+      yield* pass("2500 millis")
+      const error = yield* Fiber.join(fiber)
+      expect(error).toMatchObject({ _tag: "StageTimeoutError", taskId: "t", stage: "slow", attempt: 2 })
+      expect(String(error)).toContain("1s")
+      expect(ledger.entries).toEqual(["interrupted", "interrupted"])
+      expect(seen).toEqual(["StageTimeoutError", "StageTimeoutError"])
+    })))
+
+  it.effect("the idempotency key is stable over attempts, and new after a rollback", () =>
+    inMemory(Effect.gen(function*() {
+      const keys: Array<string> = []
+      const attempts: Array<number> = []
+      const keyed = CheckMate.make("keyed", {
+        state: Numbers,
+        input: [],
+        stages: [
+          Stage.make(Numbers, "keyed", {
+            retry: Schedule.recurs(1),
+            execute: () =>
+              Effect.gen(function*() {
+                const { attempt, idempotencyKey } = yield* Stage.Context
+                keys.push(idempotencyKey)
+                attempts.push(attempt)
+                if (attempts.length === 1) return yield* new Boom({ stage: "keyed", status: 500 })
+              }),
+            rollback: () => Effect.void
+          })
+        ]
+      })
+      yield* CheckMateEngine.run(keyed, { taskId: "t", input: {} })
+      yield* CheckMateEngine.rollback(keyed, "t")
+      yield* CheckMateEngine.run(keyed, { taskId: "t", input: {} })
+      expect(attempts).toEqual([1, 2, 3])
+      expect(keys).toEqual(["t/keyed", "t/keyed", "t/keyed/1"])
+    })))
+})

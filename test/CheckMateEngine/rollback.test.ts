@@ -1,0 +1,235 @@
+import { describe, expect, it } from "@effect/vitest"
+import { CheckMate, CheckMateEngine, Stage } from "effect-checkmate"
+import { Cause, Chunk, Effect, Exit, Fiber, Schedule } from "effect"
+import { abc, Boom, engineOver, eventsOf, failing, Ledger, makeStore, Numbers } from "../support/pipelines.ts"
+
+const inMemory = <A, E>(effect: Effect.Effect<A, E, CheckMateEngine.CheckMateEngine>) =>
+  Effect.provide(effect, CheckMateEngine.layerMemory)
+
+const statusOf = (taskId: string) => Effect.map(CheckMateEngine.get(taskId), ({ task }) => task.status)
+
+describe("rollback", () => {
+  it.effect("promise 5: onFailure rollback undoes the failed attempt and every stage before it, in reverse order", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const definition = abc(ledger, { onFailure: "rollback", fail: failing({ c: 1 }) })
+      const error = yield* Effect.flip(CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } }))
+      expect(error).toMatchObject({ _tag: "Boom", stage: "c" })
+      expect(ledger.entries).toEqual(["run a", "run b", "run c", "undo c", "undo b", "undo a"])
+      const { task } = yield* CheckMateEngine.get("t")
+      expect(task.status).toMatchObject({ _tag: "RolledBack", failure: { tag: "Boom" } })
+      expect(task.state).toEqual({ seed: 1 })
+    })))
+
+  it.effect("a task that was rolled back starts over when it is run again", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const definition = abc(ledger, { onFailure: "rollback", fail: failing({ c: 1 }) })
+      yield* Effect.exit(CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } }))
+      expect(yield* CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } })).toMatchObject({ c: 4 })
+      expect(ledger.entries.slice(6)).toEqual(["run a", "run b", "run c"])
+    })))
+
+  it.effect("rolls a task back on request, also one that has succeeded", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      yield* CheckMateEngine.run(abc(ledger), { taskId: "t", input: { seed: 1 } })
+      yield* CheckMateEngine.rollback(abc(ledger), "t", { reason: "wrong" })
+      expect(ledger.entries.slice(3)).toEqual(["undo c", "undo b", "undo a"])
+      expect(yield* statusOf("t")).toMatchObject({ _tag: "RolledBack" })
+      yield* CheckMateEngine.rollback(abc(ledger), "t")
+      expect(ledger.entries).toHaveLength(6)
+    })))
+
+  it.effect("a rollback sees the state as it was when its stage ran, its output if it had succeeded, and the cause", () =>
+    inMemory(Effect.gen(function*() {
+      const seen: Array<unknown> = []
+      const stage = (name: "a" | "b", value: number, fails: boolean) =>
+        Stage.make(Numbers, name, {
+          provides: [name, "c"],
+          execute: () =>
+            fails
+              ? Effect.fail(new Boom({ stage: name, status: 500 }))
+              : Effect.succeed({ a: value, b: value, c: value }).pipe(
+                Effect.map((all) => name === "a" ? { a: all.a, c: all.c } : { b: all.b, c: all.c })
+              ),
+          rollback: (state, cause) =>
+            Effect.sync(() => {
+              seen.push([name, { ...state }, Chunk.toReadonlyArray(Cause.failures(cause)).map(String)])
+            })
+        })
+      const definition = CheckMate.make("seen", {
+        state: Numbers,
+        input: ["seed"],
+        onFailure: "rollback",
+        stages: [
+          stage("a", 10, false) as Stage.Stage<"a", typeof Numbers.fields, never, "a" | "c", Boom, never>,
+          stage("b", 20, true) as Stage.Stage<"b", typeof Numbers.fields, never, "b" | "c", Boom, never>
+        ]
+      })
+      yield* Effect.exit(CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } }))
+      expect(seen).toEqual([
+        ["b", { seed: 1, a: 10, c: 10 }, [expect.stringContaining("Boom")]],
+        ["a", { seed: 1, a: 10, c: 10 }, [expect.stringContaining("Boom")]]
+      ])
+    })))
+
+  it.effect("a rollback that fails is tried again by its own Schedule", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const undoing = failing({ u: 2 })
+      const definition = CheckMate.make("stubborn", {
+        state: Numbers,
+        input: [],
+        stages: [
+          Stage.make(Numbers, "one", {
+            execute: () => Effect.void,
+            rollback: () => Effect.zipRight(ledger.note("undo"), undoing("u")),
+            rollbackRetry: Schedule.recurs(3)
+          })
+        ]
+      })
+      yield* CheckMateEngine.run(definition, { taskId: "t", input: {} })
+      yield* CheckMateEngine.rollback(definition, "t")
+      expect(ledger.count("undo")).toBe(3)
+      expect(yield* statusOf("t")).toMatchObject({ _tag: "RolledBack" })
+    })))
+
+  it.effect("promise 5: one that fails for good stops the chain as a status of its own, which rollback resumes", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const definition = abc(ledger, { onFailure: "rollback", fail: failing({ c: 1 }), failUndo: failing({ b: 1 }) })
+      const exit = yield* Effect.exit(CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } }))
+      // What needs attention first, and what it was about behind it.
+      const failures = Exit.isFailure(exit) ? Chunk.toReadonlyArray(Cause.failures(exit.cause)) : []
+      expect(failures).toMatchObject([{ _tag: "RollbackFailedError", stage: "b" }, { _tag: "Boom", stage: "c" }])
+      expect(ledger.entries).toEqual(["run a", "run b", "run c", "undo c", "undo b"])
+      expect(yield* statusOf("t")).toMatchObject({ _tag: "RollbackFailed", stage: "b", failure: { tag: "Boom" } })
+      yield* CheckMateEngine.rollback(definition, "t")
+      expect(ledger.entries.slice(5)).toEqual(["undo b", "undo a"])
+      expect(yield* statusOf("t")).toMatchObject({ _tag: "RolledBack", failure: { tag: "Boom" } })
+    })))
+
+  it.effect("run finishes a rollback that failed, and says that the task was rolled back", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const definition = abc(ledger, { onFailure: "rollback", fail: failing({ c: 1 }), failUndo: failing({ b: 1 }) })
+      yield* Effect.exit(CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } }))
+      const error = yield* Effect.flip(CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } }))
+      expect(error).toMatchObject({ _tag: "TaskRolledBackError" })
+      expect(String(error)).toContain("Boom")
+    })))
+
+  it.effect("an attempt whose rollback fails for good is undone first when the task is run again", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const definition = abc(ledger, { fail: failing({ b: 1 }), failUndo: failing({ b: 1 }) })
+      expect(yield* Effect.flip(CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } }))).toMatchObject({
+        _tag: "RollbackFailedError",
+        stage: "b"
+      })
+      expect(yield* CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } })).toMatchObject({ c: 4 })
+      expect(ledger.entries).toEqual(["run a", "run b", "undo b", "undo b", "run b", "run c"])
+    })))
+
+  it.effect("retryFrom rolls back what comes after, and goes on from there", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const definition = abc(ledger)
+      yield* CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } })
+      const output = yield* CheckMateEngine.retryFrom(definition, "t", "b", { input: { a: 100 } })
+      expect(output).toEqual({ seed: 1, a: 100, b: 101, c: 102 })
+      expect(ledger.entries.slice(3)).toEqual(["undo c", "undo b", "run b", "run c"])
+    })))
+
+  it.effect("retryFrom refuses a stage that does not exist, or one whose forerunners have not succeeded", () =>
+    inMemory(Effect.gen(function*() {
+      const definition = abc(new Ledger(), { fail: failing({ b: 1 }) })
+      yield* Effect.exit(CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } }))
+      expect(yield* Effect.flip(CheckMateEngine.retryFrom(definition, "t", "d"))).toMatchObject({
+        _tag: "UnknownStageError",
+        known: ["a", "b", "c"]
+      })
+      expect(yield* Effect.flip(CheckMateEngine.retryFrom(definition, "t", "c"))).toMatchObject({
+        _tag: "TaskStatusError",
+        status: "Failed"
+      })
+    })))
+
+  it.effect("resources of an attempt are released before its rollback runs", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const definition = CheckMate.make("resources", {
+        state: Numbers,
+        input: [],
+        stages: [
+          Stage.make(Numbers, "one", {
+            execute: () =>
+              Effect.gen(function*() {
+                yield* Effect.acquireRelease(ledger.note("open"), () => ledger.note("close"))
+                return yield* new Boom({ stage: "one", status: 500 })
+              }),
+            rollback: () => ledger.note("undo")
+          })
+        ]
+      })
+      yield* Effect.exit(CheckMateEngine.run(definition, { taskId: "t", input: {} }))
+      expect(ledger.entries).toEqual(["open", "close", "undo"])
+    })))
+
+  it.effect("a resource that dies while it is released fails the attempt, which is rolled back", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const definition = CheckMate.make("dying-resource", {
+        state: Numbers,
+        input: [],
+        stages: [
+          Stage.make(Numbers, "one", {
+            execute: () => Effect.addFinalizer(() => Effect.die(new Error("cannot close"))),
+            rollback: () => ledger.note("undo")
+          })
+        ]
+      })
+      const exit = yield* Effect.exit(CheckMateEngine.run(definition, { taskId: "t", input: {} }))
+      expect(Exit.isFailure(exit) && exit.cause.toString()).toContain("cannot close")
+      expect(ledger.entries).toEqual(["undo"])
+      expect(yield* statusOf("t")).toMatchObject({ _tag: "Failed", failure: { kind: "Defect", message: "cannot close" } })
+    })))
+
+  it.effect("promise 7: interruption undoes the attempt it cut off, and nothing that succeeded", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const hanging = { on: true }
+      const definition = abc(ledger, { fail: (stage) => stage === "b" && hanging.on ? Effect.never : Effect.void })
+      const fiber = yield* Effect.fork(CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } }))
+      yield* Effect.repeat(Effect.yieldNow(), { until: () => ledger.count("run b") === 1 })
+      const exit = yield* Fiber.interrupt(fiber)
+      expect(Exit.isInterrupted(exit)).toBe(true)
+      expect(ledger.entries).toEqual(["run a", "run b", "undo b"])
+      const { holder, task } = yield* CheckMateEngine.get("t")
+      expect([task.status._tag, holder._tag]).toEqual(["Running", "None"])
+      hanging.on = false
+      expect(yield* CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } })).toMatchObject({ c: 4 })
+      expect(ledger.entries.slice(3)).toEqual(["run b", "run c"])
+    })))
+
+  it.effect("promise 5: a crash in the middle of a chain goes on with the first rollback that is not done", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const ledger = new Ledger()
+      const dying = { inUndo: true }
+      const definition = abc(ledger, {
+        onFailure: "rollback",
+        fail: failing({ c: 1 }),
+        failUndo: (stage) => stage === "b" && dying.inUndo ? Effect.never : Effect.void
+      })
+      const run = CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } })
+      yield* Effect.forkDaemon(Effect.provide(run, engineOver(store)))
+      yield* Effect.repeat(Effect.yieldNow(), { until: () => ledger.count("undo b") === 1 })
+      dying.inUndo = false
+      const error = yield* Effect.flip(Effect.provide(run, engineOver(store)))
+      expect(error).toMatchObject({ _tag: "TaskRolledBackError" })
+      expect(ledger.entries.slice(3)).toEqual(["undo c", "undo b", "undo b", "undo a"])
+      expect(yield* Effect.provide(eventsOf("t"), engineOver(store))).toContain("TaskRolledBack")
+    }))
+})

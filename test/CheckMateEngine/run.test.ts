@@ -1,0 +1,293 @@
+import { describe, expect, it } from "@effect/vitest"
+import { Effect, Exit, Option, Schema } from "effect"
+import { CheckMate, CheckMateEngine, Stage, State } from "effect-checkmate"
+import { abc, engineOver, eventsOf, failing, Ledger, makeStore, Numbers } from "../support/pipelines.ts"
+
+const inMemory = <A, E>(effect: Effect.Effect<A, E, CheckMateEngine.CheckMateEngine>) =>
+  Effect.provide(effect, CheckMateEngine.layerMemory)
+
+describe("run", () => {
+  it.effect("runs every stage once, in order, and returns the input and all that was provided", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const output = yield* CheckMateEngine.run(abc(ledger), { taskId: "t", input: { seed: 1 } })
+      expect(output).toEqual({ seed: 1, a: 2, b: 3, c: 4 })
+      expect(ledger.entries).toEqual(["run a", "run b", "run c"])
+    })))
+
+  it.effect("promise 1: writes the end of a stage and the start of the next in one append", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const batches: Array<ReadonlyArray<string>> = []
+      const spied = {
+        ...store,
+        open: (taskId: string) =>
+          Effect.map(store.open(taskId), (journal) => ({
+            ...journal,
+            append: (...args: Parameters<typeof journal.append>) => {
+              batches.push(args[1].map((record) => JSON.parse(record)._tag))
+              return journal.append(...args)
+            }
+          }))
+      }
+      yield* Effect.provide(
+        CheckMateEngine.run(abc(new Ledger()), { taskId: "t", input: { seed: 1 } }),
+        engineOver(spied)
+      )
+      expect(batches).toEqual([
+        ["TaskStarted", "StageStarted"],
+        ["StageSucceeded", "StageStarted"],
+        ["StageSucceeded", "StageStarted"],
+        ["StageSucceeded", "TaskSucceeded"]
+      ])
+    }))
+
+  it.effect("promise 2: a task that has succeeded returns its output without running or writing anything", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const first = yield* CheckMateEngine.run(abc(ledger), { taskId: "t", input: { seed: 1 } })
+      const before = yield* eventsOf("t")
+      const second = yield* CheckMateEngine.run(abc(ledger), { taskId: "t", input: { seed: 1 } })
+      expect(second).toEqual(first)
+      expect(ledger.entries).toHaveLength(3)
+      expect(yield* eventsOf("t")).toEqual(before)
+    })))
+
+  it.effect("makes a time-ordered id where none is given", () =>
+    inMemory(Effect.gen(function*() {
+      yield* CheckMateEngine.run(abc(new Ledger()), { input: { seed: 1 } })
+      const [summary] = yield* CheckMateEngine.find()
+      expect(summary?.taskId).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
+    })))
+
+  it.effect("keeps tags, of the definition and of the call, and the memo", () =>
+    inMemory(Effect.gen(function*() {
+      const definition = CheckMate.annotate(abc(new Ledger()), { tags: ["nightly"] })
+      yield* CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 }, tags: ["eu"], memo: "for Ada" })
+      const { task } = yield* CheckMateEngine.get("t")
+      expect(task.tags).toEqual(["nightly", "eu"])
+      expect(task.memo).toEqual(Option.some("for Ada"))
+    })))
+
+  it.effect("goes on from the stage that failed, with earlier checkpoints standing", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const definition = abc(ledger, { fail: failing({ b: 1 }) })
+      const exit = yield* Effect.exit(CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } }))
+      expect(Exit.isFailure(exit) && exit.cause.toString()).toContain("Boom")
+      expect((yield* CheckMateEngine.get("t")).task.status).toMatchObject({ _tag: "Failed", stage: "b" })
+      expect(yield* CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } })).toMatchObject({ c: 4 })
+      expect(ledger.entries).toEqual(["run a", "run b", "undo b", "run b", "run c"])
+    })))
+
+  it.effect("lets attributes that are given override persisted ones, journals that, and restores absent ones", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const definition = abc(ledger, { fail: failing({ b: 1, c: 1 }) })
+      yield* Effect.exit(CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } }))
+      yield* Effect.exit(CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1, a: 40 } }))
+      expect(yield* eventsOf("t")).toContain("AttributesOverridden")
+      const output = yield* CheckMateEngine.resume(definition, "t")
+      expect(output).toEqual({ seed: 1, a: 40, b: 41, c: 42 })
+      expect((yield* eventsOf("t")).filter((event) => event === "AttributesOverridden")).toHaveLength(1)
+    })))
+
+  it.effect("runs many tasks through one engine at once", () =>
+    inMemory(Effect.gen(function*() {
+      const ids = Array.from({ length: 50 }, (_, index) => `t-${index}`)
+      const outputs = yield* Effect.forEach(
+        ids,
+        (taskId, index) => CheckMateEngine.run(abc(new Ledger()), { taskId, input: { seed: index } }),
+        { concurrency: 16 }
+      )
+      expect(outputs.map(({ c }) => c)).toEqual(ids.map((_, index) => index + 3))
+    })))
+})
+
+describe("bad input is a typed error and nothing is lost", () => {
+  const failure = <A, E>(effect: Effect.Effect<A, E, CheckMateEngine.CheckMateEngine>) => Effect.flip(effect)
+  /** A caller the compiler could not check. */
+  const untyped = (input: object) => CheckMateEngine.run(abc(new Ledger()), { taskId: "t", input: input as { seed: number } })
+  const nothingWritten = Effect.map(CheckMateEngine.find(), (tasks) => expect(tasks).toEqual([]))
+
+  it.effect("an unknown attribute in the input", () =>
+    inMemory(Effect.gen(function*() {
+      const error = yield* failure(untyped({ seed: 1, sed: 2 }))
+      expect(error).toMatchObject({ _tag: "UnknownAttributeError", attributes: ["sed"] })
+      expect(String(error)).toContain(`It declares "seed", "a", "b", "c"`)
+      yield* nothingWritten
+    })))
+
+  it.effect("a wrong type in the input", () =>
+    inMemory(Effect.gen(function*() {
+      const error = yield* failure(untyped({ seed: "one" }))
+      expect(error).toMatchObject({ _tag: "AttributeError", attribute: "seed", direction: "encode" })
+      yield* nothingWritten
+    })))
+
+  it.effect("an unsafe task id, before anything is read or written", () =>
+    inMemory(Effect.gen(function*() {
+      for (const taskId of ["", "../etc/passwd", "a b", "x".repeat(201), "-rf", "ü", "a/b", "a\n"]) {
+        const error = yield* failure(CheckMateEngine.run(abc(new Ledger()), { taskId, input: { seed: 1 } }))
+        expect(error).toMatchObject({ _tag: "InvalidTaskIdError", taskId })
+      }
+      yield* nothingWritten
+    })))
+
+  it.effect("a definition of untyped code that breaks the dataflow", () =>
+    inMemory(Effect.gen(function*() {
+      const [a] = abc(new Ledger()).stages
+      const twice = CheckMate.make("twice", { state: Numbers, input: [], stages: [a, a].flatMap((stage) => stage ?? []) })
+      const error = yield* failure(CheckMateEngine.run(twice, { taskId: "t", input: {} }))
+      expect(error).toMatchObject({ _tag: "InvalidDefinitionError", checkMate: "twice" })
+      expect(String(error)).toContain(`stage "a" is defined twice`)
+      expect(String(error)).toContain(`stage "a" requires "seed", which neither the input nor an earlier stage provides`)
+      yield* nothingWritten
+    })))
+
+  const Values = State.make({ value: Schema.Struct({ list: Schema.Array(Schema.Struct({ n: Schema.Number })) }) })
+  const providing = (value: unknown) =>
+    CheckMate.make("values", {
+      state: Values,
+      input: [],
+      stages: [
+        Stage.make(Values, "make", {
+          provides: ["value"],
+          execute: () => Effect.succeed({ value: value as { list: [] } }),
+          rollback: () => Effect.void
+        })
+      ]
+    })
+
+  it.effect("a value the schema cannot encode, with the path inside the value", () =>
+    inMemory(Effect.gen(function*() {
+      const error = yield* failure(
+        CheckMateEngine.run(providing({ list: [{ n: 1 }, { n: "two" }] }), { taskId: "t", input: {} })
+      )
+      expect(error).toMatchObject({ _tag: "AttributeError", stage: "make", attribute: "value", path: ["list", 1, "n"] })
+      expect(String(error)).toContain("at list.1.n")
+      expect((yield* CheckMateEngine.get("t")).task.status).toMatchObject({ _tag: "Failed", stage: "make" })
+    })))
+
+  it.effect("a value JSON cannot hold, with the path inside the value", () =>
+    inMemory(Effect.gen(function*() {
+      const error = yield* failure(
+        CheckMateEngine.run(providing({ list: [{ n: Number.NaN }] }), { taskId: "t", input: {} })
+      )
+      expect(error).toMatchObject({ _tag: "AttributeError", attribute: "value", path: ["list", 0, "n"] })
+    })))
+
+  it.effect("a stage that returns nothing where it provides something, or more than it provides", () =>
+    inMemory(Effect.gen(function*() {
+      const returning = (output: unknown) =>
+        CheckMate.make("returning", {
+          state: Numbers,
+          input: [],
+          stages: [
+            Stage.make(Numbers, "make", { provides: ["a"], execute: () => Effect.succeed(output as { a: number }) })
+          ]
+        })
+      expect(yield* failure(CheckMateEngine.run(returning(undefined), { taskId: "t1", input: {} }))).toMatchObject({
+        _tag: "StageOutputError",
+        stage: "make",
+        missing: ["a"]
+      })
+      expect(yield* failure(CheckMateEngine.run(returning({ a: 1, b: 2 }), { taskId: "t2", input: {} }))).toMatchObject({
+        _tag: "StageOutputError",
+        undeclared: ["b"]
+      })
+    })))
+
+  it.effect("required attributes that are absent: MissingStateError with task, stage and every missing attribute", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const needs = CheckMate.make("needs", {
+        state: Numbers,
+        input: ["seed", "a"],
+        stages: [
+          Stage.make(Numbers, "sum", {
+            requires: ["seed", "a"],
+            provides: ["b"],
+            execute: ({ a, seed }) => Effect.as(ledger.note("run sum"), { b: a + seed })
+          })
+        ]
+      })
+      const error = yield* failure(CheckMateEngine.run(needs, { taskId: "t", input: {} as { seed: number; a: number } }))
+      expect(error).toMatchObject({ _tag: "MissingStateError", taskId: "t", stage: "sum", missing: ["seed", "a"] })
+      expect(ledger.entries).toEqual([])
+      expect(yield* CheckMateEngine.run(needs, { taskId: "t", input: { seed: 1, a: 2 } })).toMatchObject({ b: 3 })
+    })))
+
+  it.effect("promise 11: a definition that changed under a live task", () =>
+    inMemory(Effect.gen(function*() {
+      const definition = abc(new Ledger(), { fail: failing({ b: 1 }) })
+      yield* Effect.exit(CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } }))
+      const [a, b, c] = definition.stages
+      const changed = (stages: ReadonlyArray<Stage.Any | undefined>) =>
+        CheckMate.make("abc", { state: Numbers, input: ["seed"], stages: stages.flatMap((stage) => stage ?? []) })
+      const d = Stage.make(Numbers, "d", { execute: () => Effect.void })
+      const removed = yield* failure(CheckMateEngine.run(changed([a, c, d]), { taskId: "t", input: { seed: 1, b: 1 } }))
+      expect(removed).toMatchObject({ _tag: "InvalidDefinitionError" })
+      const renamed = yield* failure(CheckMateEngine.run(changed([a, d]), { taskId: "t", input: { seed: 1 } }))
+      expect(renamed).toMatchObject({ _tag: "DefinitionChangedError", recorded: ["a", "b", "c"], defined: ["a", "d"] })
+      expect(String(renamed)).toContain(`stage "b" was removed or renamed`)
+      const reordered = yield* failure(CheckMateEngine.run(changed([d, a, b, c]), { taskId: "t", input: { seed: 1 } }))
+      expect(String(reordered)).toContain(`stage 1 was "a" and is "d" now`)
+      expect(yield* CheckMateEngine.run(changed([a, b, c, d]), { taskId: "t", input: { seed: 1 } })).toMatchObject({ c: 4 })
+    })))
+
+  it.effect("stages that were added after the task succeeded run with retryFrom, and run says so", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const definition = abc(ledger)
+      yield* CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } })
+      const more = CheckMate.make("abc", {
+        state: Numbers,
+        input: ["seed"],
+        stages: [...definition.stages, Stage.make(Numbers, "d", { execute: () => ledger.note("run d") })]
+      })
+      expect(String(yield* failure(CheckMateEngine.run(more, { taskId: "t", input: { seed: 1 } })))).toContain(
+        `retryFrom("d")`
+      )
+      yield* CheckMateEngine.retryFrom(more, "t", "d")
+      expect(ledger.entries).toEqual(["run a", "run b", "run c", "run d"])
+    })))
+
+  it.effect("a task of another CheckMate under the same id", () =>
+    inMemory(Effect.gen(function*() {
+      yield* CheckMateEngine.run(abc(new Ledger()), { taskId: "t", input: { seed: 1 } })
+      const other = CheckMate.make("other", {
+        state: Numbers,
+        input: [],
+        stages: [Stage.make(Numbers, "x", { execute: () => Effect.void })]
+      })
+      expect(yield* failure(CheckMateEngine.run(other, { taskId: "t", input: {} }))).toMatchObject({
+        _tag: "WrongCheckMateError",
+        expected: "other",
+        actual: "abc"
+      })
+    })))
+
+  it.effect("a persisted attribute that no longer fits its schema", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const failed = abc(new Ledger(), { fail: failing({ b: 1 }) })
+      yield* Effect.exit(
+        Effect.provide(CheckMateEngine.run(failed, { taskId: "t", input: { seed: 1 } }), engineOver(store))
+      )
+      const Strings = State.make({ seed: Schema.Number, a: Schema.String, b: Schema.Number, c: Schema.Number })
+      const stage = (name: "a" | "b" | "c") => Stage.make(Strings, name, { execute: () => Effect.void })
+      const changed = CheckMate.make("abc", { state: Strings, input: ["seed"], stages: [stage("a"), stage("b"), stage("c")] })
+      const error = yield* Effect.flip(Effect.provide(CheckMateEngine.resume(changed, "t"), engineOver(store)))
+      expect(error).toMatchObject({ _tag: "AttributeError", direction: "decode", attribute: "a" })
+      expect(yield* Effect.provide(CheckMateEngine.resume(changed, "t", { input: { a: "2" } }), engineOver(store)))
+        .toMatchObject({ a: "2" })
+    }))
+
+  it.effect("a task that does not exist", () =>
+    inMemory(Effect.gen(function*() {
+      expect(yield* failure(CheckMateEngine.resume(abc(new Ledger()), "nope"))).toMatchObject({ _tag: "TaskNotFoundError" })
+      expect(yield* failure(CheckMateEngine.get("nope"))).toMatchObject({ _tag: "TaskNotFoundError", taskId: "nope" })
+      expect(yield* failure(CheckMateEngine.cancel("nope"))).toMatchObject({ _tag: "TaskNotFoundError" })
+    })))
+})
