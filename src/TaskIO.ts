@@ -150,6 +150,8 @@ export class TaskIO extends Context.Tag("checkmate/TaskIO")<TaskIO, {
   readonly take: (taskId: string) => Effect.Effect<ReadonlyArray<Message>, TaskIOError>
   /** The ids of the tasks that have messages. */
   readonly waiting: Effect.Effect<ReadonlyArray<string>, TaskIOError>
+  /** The ids of tasks as they get messages, where the store can tell. */
+  readonly arrivals: Option.Option<Stream.Stream<string, TaskIOError>>
 }>() {}
 
 const decodeSummary = ParseResult.decodeUnknownEither(Task.Summary)
@@ -249,7 +251,8 @@ export const make = (driver: Driver.Encoded): TaskIO["Type"] => {
             driver.acknowledge(taskId, letters.map(({ id }) => id)),
             letters.flatMap(({ message }) => Option.toArray(decodeMessage(message)))
           )),
-    waiting: driver.waiting
+    waiting: driver.waiting,
+    arrivals: Option.fromNullable(driver.arrivals)
   }
 }
 

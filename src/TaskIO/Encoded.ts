@@ -108,4 +108,6 @@ export interface Encoded {
   readonly acknowledge: (taskId: string, ids: ReadonlyArray<string>) => Effect.Effect<void, TaskIOError>
   /** The ids of the tasks that have mail. Asked often by engines that run tasks, so it should cost next to nothing. */
   readonly waiting: Effect.Effect<ReadonlyArray<string>, TaskIOError>
+  /** The ids of tasks as they get mail, where the store can tell; engines ask {@link waiting} at intervals elsewhere. */
+  readonly arrivals?: Stream.Stream<string, TaskIOError>
 }

@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import * as PubSub from "effect/PubSub"
 import * as Stream from "effect/Stream"
 import { StaleWriterError } from "../CheckMateError.ts"
 import type { Encoded, EncodedSummary, Letter } from "./Encoded.ts"
@@ -20,7 +21,7 @@ interface Stored {
  * @since 0.1.0
  * @category constructors
  */
-export const make: Effect.Effect<Encoded> = Effect.sync(() => {
+export const make: Effect.Effect<Encoded> = Effect.map(PubSub.unbounded<string>(), (arrived) => {
   const tasks = new Map<string, Stored>()
   const mail = new Map<string, ReadonlyArray<Letter>>()
   let letters = 0
@@ -62,8 +63,9 @@ export const make: Effect.Effect<Encoded> = Effect.sync(() => {
         mail.delete(taskId)
       }),
     send: (taskId, message) =>
-      Effect.sync(() => {
+      Effect.suspend(() => {
         mail.set(taskId, [...mail.get(taskId) ?? [], { id: String(letters++), message }])
+        return PubSub.publish(arrived, taskId)
       }),
     receive: (taskId) => Effect.sync(() => mail.get(taskId) ?? []),
     acknowledge: (taskId, ids) =>
@@ -72,6 +74,7 @@ export const make: Effect.Effect<Encoded> = Effect.sync(() => {
         if (left.length === 0) mail.delete(taskId)
         else mail.set(taskId, left)
       }),
-    waiting: Effect.sync(() => [...mail.keys()])
+    waiting: Effect.sync(() => [...mail.keys()]),
+    arrivals: Stream.fromPubSub(arrived)
   }
 })

@@ -60,6 +60,17 @@ const traced = (operation: string, taskId?: string) => <A, E, R>(self: Effect.Ef
 
 const over = ["Succeeded", "Cancelled", "RolledBack"] as const
 
+/** Acts on messages from other processes: as they arrive where the store can tell, else by looking while tasks run. */
+const mailOf = (parts: Parts, interval: Duration.Duration) => {
+  const read = Effect.catchAllCause(steer.readMail(parts), (cause) =>
+    Effect.logWarning("Messages for running tasks could not be read", cause))
+  return Option.match(parts.taskIO.arrivals, {
+    onNone: () =>
+      Effect.forever(Effect.zipRight(parts.registry.busy.await, Effect.zipRight(Effect.sleep(interval), read))),
+    onSome: (arrivals) => Effect.ignoreLogged(Stream.runForEach(arrivals, () => read))
+  })
+}
+
 export const make = (options: Options = {}) =>
   Effect.gen(function*() {
     const parts: Parts = {
@@ -71,12 +82,7 @@ export const make = (options: Options = {}) =>
     const maxRecoveries = Math.max(0, options.maxRecoveries ?? 5)
     const scope = yield* Effect.scope
 
-    yield* steer.readMail(parts).pipe(
-      Effect.catchAllCause((cause) => Effect.logWarning("Messages for running tasks could not be read", cause)),
-      Effect.delay(interval),
-      Effect.forever,
-      Effect.forkScoped
-    )
+    yield* Effect.forkScoped(mailOf(parts, interval))
 
     const run = <Input extends object, Output, E, R>(
       checkMate: Of<Input, Output, E, R>,

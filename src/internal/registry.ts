@@ -13,17 +13,38 @@ export interface Running {
 }
 
 export interface Registry {
-  readonly running: Map<string, Running>
+  readonly running: ReadonlyMap<string, Running>
+  /** Open while any task runs here. */
+  readonly busy: Effect.Latch
   readonly changes: PubSub.PubSub<string>
+  readonly enter: (running: Running) => Effect.Effect<void>
+  readonly leave: (taskId: string, session: Session | undefined) => Effect.Effect<void>
 }
 
 /** Slow watchers miss changes rather than hold up the work; they look at the journal anyway. */
 const backlog = 256
 
-export const make: Effect.Effect<Registry> = Effect.map(PubSub.sliding<string>(backlog), (changes) => ({
-  running: new Map(),
-  changes
-}))
+export const make: Effect.Effect<Registry> = Effect.gen(function*() {
+  const running = new Map<string, Running>()
+  const busy = yield* Effect.makeLatch()
+  const changes = yield* PubSub.sliding<string>(backlog)
+  return {
+    running,
+    busy,
+    changes,
+    enter: (task) =>
+      Effect.suspend(() => {
+        running.set(task.session.taskId, task)
+        return busy.open
+      }),
+    leave: (taskId, session) =>
+      Effect.suspend(() => {
+        // The task may have been taken up anew already, by another call.
+        if (running.get(taskId)?.session === session) running.delete(taskId)
+        return Effect.zipRight(running.size === 0 ? busy.close : Effect.void, PubSub.publish(changes, taskId))
+      })
+  }
+})
 
 /** Asks a running task to stop at its next boundary. */
 export const pause = (running: Running): Effect.Effect<void> =>

@@ -52,7 +52,10 @@ const reach = <E, E2, R>(
         onSuccess: () => Effect.succeed(false)
       })
       if (!bound) return
-      if (!asked) yield* parts.taskIO.send(taskId, options.message(yield* DateTime.now))
+      // Sent again while it lies unread: its holder may not have been ready for it.
+      if (!asked || (yield* parts.taskIO.waiting).includes(taskId)) {
+        yield* parts.taskIO.send(taskId, options.message(yield* DateTime.now))
+      }
       asked = true
       yield* Effect.sleep(interval)
     }

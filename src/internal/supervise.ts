@@ -60,7 +60,9 @@ const supervise = <A, E, R>(
   restore: <B, E2, R2>(effect: Effect.Effect<B, E2, R2>) => Effect.Effect<B, E2, R2>
 ): Effect.Effect<Exit.Exit<A, E>, never, R> =>
     Effect.gen(function*() {
-      const fiber = yield* Effect.fork(Effect.interruptible(work))
+      // Stages set marks of their own on the logs, which end with this one.
+      const marked = Effect.annotateLogs(work, "task", session.taskId)
+      const fiber = yield* Effect.fork(Effect.interruptible(marked))
       const stop = (reason: Stop) =>
         Effect.suspend(() => {
           session.stopping ??= reason
@@ -69,21 +71,13 @@ const supervise = <A, E, R>(
       const watcher = binding.lost === Effect.never ? undefined : yield* Effect.fork(
         Effect.interruptible(Effect.flatMap(binding.lost, (problem) => stop({ _tag: "Lost", problem })))
       )
-      parts.registry.running.set(session.taskId, { session, stop, left: Deferred.await(left) })
+      yield* parts.registry.enter({ session, stop, left: Deferred.await(left) })
       yield* restore(Fiber.await(fiber)).pipe(Effect.onInterrupt(() => stop({ _tag: "Interrupted" })), Effect.exit)
       const exit = yield* Fiber.await(fiber)
       yield* Fiber.inheritAll(fiber)
       if (watcher !== undefined) yield* Fiber.interrupt(watcher)
       return exit
     })
-
-/** Runs once the task is let go of, its binding included. */
-const leave = (parts: Parts, taskId: string, session: () => Session | undefined, left: Deferred.Deferred<void>) =>
-  Effect.suspend(() => {
-    const { changes, running } = parts.registry
-    if (running.get(taskId)?.session === session()) running.delete(taskId)
-    return Effect.zipRight(Deferred.succeed(left, undefined), PubSub.publish(changes, taskId))
-  })
 
 /** Writes that the task is cancelled, where nothing is to be rolled back. */
 export const writeCancelled = (session: Session, reason: string | undefined): Effect.Effect<void, AppendError> =>
@@ -103,7 +97,11 @@ export const hold = <A, E, R, E2, R2>(
   Effect.scoped(Effect.gen(function*() {
     let session: Session | undefined
     const left = yield* Deferred.make<void>()
-    yield* Scope.addFinalizer(yield* Effect.scope, leave(parts, taskId, () => session, left))
+    // Registered first, so that it runs once the task is let go of, its binding included.
+    yield* Scope.addFinalizer(
+      yield* Effect.scope,
+      Effect.suspend(() => Effect.zipRight(parts.registry.leave(taskId, session), Deferred.succeed(left, undefined)))
+    )
     const binding = yield* bind(parts, taskId, whenBound)
     const journal = yield* parts.taskIO.open(taskId)
     const held: Session = {

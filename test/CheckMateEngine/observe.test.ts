@@ -1,0 +1,339 @@
+import { describe, expect, it } from "@effect/vitest"
+import { CheckMate, CheckMateEngine, Stage, State } from "effect-checkmate"
+import {
+  Chunk,
+  Data,
+  Effect,
+  Fiber,
+  HashMap,
+  Layer,
+  Logger,
+  Metric,
+  MetricState,
+  Option,
+  Redacted,
+  Schema,
+  Stream,
+  TestClock,
+  Tracer
+} from "effect"
+import { abc, engineOver, failing, Ledger, makeStore, Numbers } from "../support/pipelines.ts"
+
+const inMemory = <A, E>(effect: Effect.Effect<A, E, CheckMateEngine.CheckMateEngine>) =>
+  Effect.provide(effect, CheckMateEngine.layerMemory)
+
+describe("get and find", () => {
+  it.effect("get shows status, state, stages, attempts, history, and who holds it", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const gate = yield* Effect.makeLatch()
+      const definition = abc(ledger, { fail: (stage) => stage === "b" ? gate.await : Effect.void })
+      const fiber = yield* Effect.fork(CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } }))
+      yield* Effect.repeat(Effect.yieldNow(), { until: () => ledger.count("run b") === 1 })
+      const view = yield* CheckMateEngine.get("t")
+      expect(view.task.status._tag).toBe("Running")
+      expect(view.task.state).toEqual({ seed: 1, a: 2 })
+      expect(view.stages.map(({ attempts, status }) => [status._tag, attempts])).toEqual([
+        ["Succeeded", 1],
+        ["Running", 1],
+        ["Pending", 0]
+      ])
+      expect(Option.map(view.holder, ({ name }) => name)).toEqual(Option.some("this process"))
+      expect(view.history).toHaveLength(4)
+      yield* gate.open
+      yield* Fiber.join(fiber)
+      expect(Option.isNone((yield* CheckMateEngine.get("t")).holder)).toBe(true)
+    })))
+
+  it.effect("find filters by status, CheckMate, tags and time, sorts and limits", () =>
+    inMemory(Effect.gen(function*() {
+      const run = (taskId: string, tags: ReadonlyArray<string>, fails: boolean) =>
+        Effect.exit(CheckMateEngine.run(
+          abc(new Ledger(), { fail: failing({ a: fails ? 1 : 0 }) }),
+          { taskId, tags, input: { seed: 1 } }
+        ))
+      yield* run("one", ["x"], false)
+      yield* TestClock.adjust("1 minute")
+      yield* run("two", ["x", "y"], true)
+      yield* TestClock.adjust("1 minute")
+      yield* run("three", [], false)
+      const find = (options?: CheckMateEngine.FindOptions) =>
+        Effect.map(CheckMateEngine.find(options), (tasks) => tasks.map(({ taskId }) => taskId))
+      expect(yield* find()).toEqual(["three", "two", "one"])
+      expect(yield* find({ order: "ascending" })).toEqual(["one", "two", "three"])
+      expect(yield* find({ limit: 1 })).toEqual(["three"])
+      expect(yield* find({ status: ["Failed"] })).toEqual(["two"])
+      expect(yield* find({ tags: ["x"] })).toEqual(["two", "one"])
+      expect(yield* find({ tags: ["x", "y"] })).toEqual(["two"])
+      expect(yield* find({ since: 60_000 })).toEqual(["three", "two"])
+      expect(yield* find({ checkMate: "other" })).toEqual([])
+      const [failed] = yield* CheckMateEngine.find({ status: ["Failed"] })
+      expect(failed).toMatchObject({ checkMate: "abc", stage: "a", succeeded: 0, stages: 3 })
+    })))
+
+  it.effect("find does not read the journals", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      yield* Effect.provide(
+        CheckMateEngine.run(abc(new Ledger()), { taskId: "t", input: { seed: 1 } }),
+        engineOver(store)
+      )
+      const blind = { ...store, read: () => Effect.die("the journal was read") }
+      expect(yield* Effect.provide(CheckMateEngine.find(), engineOver(blind))).toHaveLength(1)
+    }))
+})
+
+describe("watch", () => {
+  it.effect("shows one task as it changes, with its progress, and ends when it has settled", () =>
+    inMemory(Effect.gen(function*() {
+      const gate = yield* Effect.makeLatch()
+      const definition = CheckMate.make("progress", {
+        state: Numbers,
+        input: [],
+        stages: [
+          Stage.make(Numbers, "counts", {
+            execute: () =>
+              Effect.gen(function*() {
+                const { progress } = yield* Stage.Context
+                yield* gate.await
+                yield* progress({ done: 1, total: 2, message: "half" })
+                yield* Effect.sleep("1 second")
+              })
+          })
+        ]
+      })
+      const handle = yield* CheckMateEngine.start(definition, { taskId: "t", input: {} })
+      yield* Effect.repeatN(Effect.yieldNow(), 20)
+      const views = yield* Effect.fork(Stream.runCollect(CheckMateEngine.watch("t")))
+      yield* Effect.repeatN(Effect.yieldNow(), 20)
+      yield* gate.open
+      yield* Effect.repeatN(Effect.yieldNow(), 20)
+      yield* TestClock.adjust("1 second")
+      yield* handle.await
+      const seen = Chunk.toReadonlyArray(yield* Fiber.join(views))
+      expect(seen.map(({ task }) => task.status._tag)).toContain("Running")
+      expect(seen.flatMap(({ progress }) => Option.toArray(progress))).toContainEqual({ done: 1, total: 2, message: "half" })
+      expect(seen.at(-1)?.task.status._tag).toBe("Succeeded")
+    })))
+
+  it.effect("watchAll shows every summary once, and again when it changes", () =>
+    inMemory(Effect.gen(function*() {
+      yield* CheckMateEngine.run(abc(new Ledger()), { taskId: "old", input: { seed: 1 } })
+      const seen = yield* Effect.fork(
+        CheckMateEngine.watchAll().pipe(
+          Stream.takeUntil(({ status, taskId }) => taskId === "new" && status === "Succeeded"),
+          Stream.runCollect
+        )
+      )
+      yield* Effect.repeatN(Effect.yieldNow(), 20)
+      yield* CheckMateEngine.run(abc(new Ledger()), { taskId: "new", input: { seed: 1 } })
+      const ids = Chunk.toReadonlyArray(yield* Fiber.join(seen)).map(({ taskId }) => taskId)
+      expect(ids.filter((id) => id === "old")).toHaveLength(1)
+      expect(ids.at(-1)).toBe("new")
+    })))
+})
+
+describe("what is told to operators", () => {
+  class HttpError extends Data.TaggedError("HttpError")<{
+    readonly status: number
+    readonly key: Redacted.Redacted
+    readonly cause: unknown
+  }> {}
+
+  it.effect("failures are kept with tag, message, fields, stack and causes, and secrets stay redacted", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const definition = CheckMate.make("secretive", {
+        state: Numbers,
+        input: [],
+        stages: [
+          Stage.make(Numbers, "call", {
+            execute: () =>
+              Effect.fail(new HttpError({ status: 503, key: Redacted.make("hunter2"), cause: new Error("socket closed") }))
+          })
+        ]
+      })
+      yield* Effect.exit(Effect.provide(CheckMateEngine.run(definition, { taskId: "t", input: {} }), engineOver(store)))
+      const text = (yield* store.read("t", 0)).join("\n")
+      expect(text).not.toContain("hunter2")
+      expect(text).not.toContain("[object Object]")
+      const { task } = yield* Effect.provide(CheckMateEngine.get("t"), engineOver(store))
+      expect(task.status).toMatchObject({
+        _tag: "Failed",
+        failure: {
+          kind: "Failure",
+          tag: "HttpError",
+          fields: { status: 503, key: "<redacted>" },
+          stack: expect.stringContaining("HttpError"),
+          causes: [{ tag: "Error", message: "socket closed" }]
+        }
+      })
+    }))
+
+  it.effect("a state that holds a Redacted value is refused before anything is written", () =>
+    inMemory(Effect.gen(function*() {
+      const Secret = State.make({ token: Schema.Redacted(Schema.String) })
+      const definition = CheckMate.make("leaky", {
+        state: Secret,
+        input: ["token"],
+        stages: [Stage.make(Secret, "use", { requires: ["token"], execute: () => Effect.void })]
+      })
+      const error = yield* Effect.flip(
+        CheckMateEngine.run(definition, { taskId: "t", input: { token: Redacted.make("hunter2") } })
+      )
+      expect(error).toMatchObject({ _tag: "InvalidDefinitionError" })
+      expect(String(error)).toContain(`attribute "token" holds a Redacted value`)
+    })))
+
+  it.effect("everything logged inside a stage says task, stage and attempt, and nothing outside is marked by it", () =>
+    Effect.gen(function*() {
+      const marks: Array<Record<string, unknown>> = []
+      const logger = Logger.make(({ annotations }) => {
+        marks.push(Object.fromEntries(HashMap.toEntries(annotations)))
+      })
+      const definition = CheckMate.make("logs", {
+        state: Numbers,
+        input: [],
+        stages: [
+          Stage.make(Numbers, "one", { execute: () => Effect.log("in one") }),
+          Stage.make(Numbers, "two", { execute: () => Effect.forkScoped(Effect.log("in two")).pipe(Effect.flatMap(Fiber.join)) })
+        ]
+      })
+      yield* Effect.gen(function*() {
+        yield* CheckMateEngine.run(definition, { taskId: "t", input: {} })
+        yield* Effect.log("outside")
+      }).pipe(
+        Effect.provide(CheckMateEngine.layerMemory),
+        Effect.provide(Logger.replace(Logger.defaultLogger, logger))
+      )
+      expect(marks).toEqual([
+        { task: "t", stage: "one", attempt: 1 },
+        { task: "t", stage: "two", attempt: 1 },
+        {}
+      ])
+    }))
+
+  it.effect("every operation and every stage has a span, the stage's within the operation's", () =>
+    Effect.gen(function*() {
+      const spans: Array<[string, string | undefined]> = []
+      const tracer = Tracer.make({
+        span: (name, parent, context, links, startTime, kind) => {
+          spans.push([name, Option.getOrUndefined(Option.map(parent, (span) => span._tag === "Span" ? span.name : "?"))])
+          return {
+            _tag: "Span",
+            name,
+            spanId: name,
+            traceId: "trace",
+            parent,
+            context,
+            links,
+            kind,
+            sampled: true,
+            status: { _tag: "Started", startTime },
+            attributes: new Map(),
+            attribute: () => undefined,
+            addLinks: () => undefined,
+            event: () => undefined,
+            end: () => undefined
+          }
+        },
+        context: (f) => f()
+      })
+      yield* CheckMateEngine.run(abc(new Ledger()), { taskId: "t", input: { seed: 1 } }).pipe(
+        Effect.provide(CheckMateEngine.layerMemory),
+        Effect.withTracer(tracer)
+      )
+      expect(spans).toEqual([
+        ["CheckMateEngine.run", undefined],
+        ["checkmate.stage", "CheckMateEngine.run"],
+        ["checkmate.stage", "CheckMateEngine.run"],
+        ["checkmate.stage", "CheckMateEngine.run"]
+      ])
+    }))
+
+  it.effect("counts tasks, attempts, retries and rollbacks by outcome, and times stages and appends", () =>
+    inMemory(Effect.gen(function*() {
+      const read = Effect.map(Metric.snapshot, (pairs) => {
+        const values = new Map<string, number>()
+        for (const { metricKey, metricState } of pairs) {
+          if (!metricKey.name.startsWith("checkmate_")) continue
+          const outcome = metricKey.tags.map(({ value }) => value).join()
+          const value = MetricState.isCounterState(metricState)
+            ? Number(metricState.count)
+            : MetricState.isHistogramState(metricState)
+            ? metricState.count
+            : 0
+          values.set(outcome === "" ? metricKey.name : `${metricKey.name} ${outcome}`, value)
+        }
+        return values
+      })
+      const before = yield* read
+      yield* CheckMateEngine.run(abc(new Ledger()), { taskId: "good", input: { seed: 1 } })
+      const bad = abc(new Ledger(), { onFailure: "rollback", fail: failing({ c: 1 }) })
+      yield* Effect.exit(CheckMateEngine.run(bad, { taskId: "bad", input: { seed: 1 } }))
+      const after = yield* read
+      const grown = (name: string) => (after.get(name) ?? 0) - (before.get(name) ?? 0)
+      expect([
+        grown("checkmate_tasks succeeded"),
+        grown("checkmate_tasks failed"),
+        grown("checkmate_stage_attempts succeeded"),
+        grown("checkmate_stage_attempts failed"),
+        grown("checkmate_rollbacks succeeded")
+      ]).toEqual([1, 1, 5, 1, 3])
+      expect(grown("checkmate_append_duration_seconds")).toBeGreaterThan(6)
+      expect(grown("checkmate_stage_duration_seconds")).toBe(6)
+    })))
+})
+
+describe("stages that need a service", () => {
+  class Session extends Effect.Tag("test/Session")<Session, { readonly id: number }>() {}
+
+  it.effect("Stage.provide builds a layer afresh for every attempt, and releases it at the attempt's end", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      let sessions = 0
+      const layer = Layer.scoped(
+        Session,
+        Effect.acquireRelease(
+          Effect.sync(() => ({ id: ++sessions })).pipe(Effect.tap(({ id }) => ledger.note(`open ${id}`))),
+          ({ id }) => ledger.note(`close ${id}`)
+        )
+      )
+      const definition = CheckMate.make("sessions", {
+        state: Numbers,
+        input: [],
+        stages: [
+          Stage.make(Numbers, "uses", {
+            provides: ["a"],
+            execute: () => Effect.map(Session, ({ id }) => ({ a: id })),
+            rollback: () => Effect.flatMap(Session, ({ id }) => ledger.note(`undo in ${id}`))
+          }).pipe(Stage.provide(layer))
+        ]
+      })
+      expect(yield* CheckMateEngine.run(definition, { taskId: "t", input: {} })).toEqual({ a: 1 })
+      yield* CheckMateEngine.rollback(definition, "t")
+      expect(ledger.entries).toEqual(["open 1", "close 1", "open 2", "undo in 2", "close 2"])
+    })))
+
+  it.effect("Stage.mapError and Stage.catchTag change what the caller sees, not what the journal keeps of attempts", () =>
+    inMemory(Effect.gen(function*() {
+      class Low extends Data.TaggedError("Low")<{ readonly n: number }> {}
+      class High extends Data.TaggedError("High")<{ readonly n: number }> {}
+      const low = Stage.make(Numbers, "low", { provides: ["a"], execute: () => Effect.fail(new Low({ n: 1 })) })
+      const mapped = CheckMate.make("mapped", {
+        state: Numbers,
+        input: [],
+        stages: [Stage.mapError(low, (error) => new High({ n: error.n + 1 }))]
+      })
+      expect(yield* Effect.flip(CheckMateEngine.run(mapped, { taskId: "mapped", input: {} }))).toMatchObject({
+        _tag: "High",
+        n: 2
+      })
+      const caught = CheckMate.make("caught", {
+        state: Numbers,
+        input: [],
+        stages: [Stage.catchTag(low, "Low", (error) => Effect.succeed({ a: error.n + 10 }))]
+      })
+      expect(yield* CheckMateEngine.run(caught, { taskId: "caught", input: {} })).toEqual({ a: 11 })
+    })))
+})

@@ -1,0 +1,338 @@
+import { describe, expect, it } from "@effect/vitest"
+import { BindLock, CheckMate, CheckMateEngine, Stage } from "effect-checkmate"
+import { Context, DateTime, Duration, Effect, Exit, Fiber, Layer, Option, Schedule, TestClock } from "effect"
+import { abc, Boom, engineOver, failing, Ledger, makeStore, Numbers } from "../support/pipelines.ts"
+
+const inMemory = <A, E>(effect: Effect.Effect<A, E, CheckMateEngine.CheckMateEngine>) =>
+  Effect.provide(effect, CheckMateEngine.layerMemory)
+
+const until = (condition: () => boolean) => Effect.repeat(Effect.yieldNow(), { until: condition })
+
+const statusOf = (taskId: string) => Effect.map(CheckMateEngine.get(taskId), ({ task }) => task.status)
+
+/** A pipeline whose stage b hangs until it is interrupted. */
+const hangingInB = (ledger: Ledger) =>
+  abc(ledger, {
+    fail: (stage) => stage === "b" ? Effect.onInterrupt(Effect.never, () => ledger.note("interrupted b")) : Effect.void
+  })
+
+/** Two engines over one store and one lock, as two processes have them. */
+const twoEngines = Effect.gen(function*() {
+  const store = yield* makeStore
+  const lock = yield* Layer.build(BindLock.layerMemory)
+  const engine = Effect.map(
+    Layer.build(engineOver(store, Layer.succeedContext(lock))),
+    (context) => Context.get(context, CheckMateEngine.CheckMateEngine)
+  )
+  return [yield* engine, yield* engine] as const
+})
+
+describe("cancel", () => {
+  it.effect("interrupts a running stage at once, rolls its attempt back, and says so to whoever ran it", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const fiber = yield* Effect.fork(CheckMateEngine.run(hangingInB(ledger), { taskId: "t", input: { seed: 1 } }))
+      yield* until(() => ledger.count("run b") === 1)
+      yield* CheckMateEngine.cancel("t", { reason: "enough" })
+      expect(yield* Effect.flip(Fiber.join(fiber))).toMatchObject({ _tag: "TaskCancelledError", reason: "enough" })
+      expect(ledger.entries).toEqual(["run a", "run b", "interrupted b", "undo b"])
+      expect(yield* statusOf("t")).toEqual({ _tag: "Cancelled", reason: "enough" })
+    })))
+
+  it.effect("with rollback, rolls back every stage that succeeded", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const definition = hangingInB(ledger)
+      const fiber = yield* Effect.fork(CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } }))
+      yield* until(() => ledger.count("run b") === 1)
+      yield* CheckMateEngine.cancel("t", { rollback: definition })
+      expect(yield* Effect.flip(Fiber.join(fiber))).toMatchObject({ _tag: "TaskCancelledError" })
+      expect(ledger.entries).toEqual(["run a", "run b", "interrupted b", "undo b", "undo a"])
+      expect(yield* statusOf("t")).toEqual({ _tag: "Cancelled" })
+    })))
+
+  it.effect("reaches a task that another engine runs, through the mailbox", () =>
+    Effect.gen(function*() {
+      const [one, other] = yield* twoEngines
+      const ledger = new Ledger()
+      const fiber = yield* Effect.fork(one.run(hangingInB(ledger), { taskId: "t", input: { seed: 1 } }))
+      yield* until(() => ledger.count("run b") === 1)
+      const cancelling = yield* Effect.fork(other.cancel("t", { reason: "from afar" }))
+      for (let round = 0; round < 5; round++) yield* TestClock.adjust("500 millis")
+      yield* Fiber.join(cancelling)
+      expect(yield* Effect.flip(Fiber.join(fiber))).toMatchObject({ _tag: "TaskCancelledError", reason: "from afar" })
+      expect((yield* other.get("t")).task.status).toMatchObject({ _tag: "Cancelled" })
+    }).pipe(Effect.scoped))
+
+  it.effect("settles a task that nobody runs, with and without a rollback", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const definition = abc(ledger, { fail: failing({ b: 2 }) })
+      yield* Effect.exit(CheckMateEngine.run(definition, { taskId: "kept", input: { seed: 1 } }))
+      yield* CheckMateEngine.cancel("kept")
+      expect(yield* statusOf("kept")).toEqual({ _tag: "Cancelled" })
+      expect(ledger.count("undo a")).toBe(0)
+      yield* Effect.exit(CheckMateEngine.run(definition, { taskId: "undone", input: { seed: 1 } }))
+      yield* CheckMateEngine.cancel("undone", { rollback: definition, reason: "no" })
+      expect(yield* statusOf("undone")).toEqual({ _tag: "Cancelled", reason: "no" })
+      expect(ledger.count("undo a")).toBe(1)
+    })))
+
+  it.effect("is idempotent, and refuses a task that has succeeded", () =>
+    inMemory(Effect.gen(function*() {
+      const definition = abc(new Ledger(), { fail: failing({ b: 1 }) })
+      yield* Effect.exit(CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } }))
+      yield* CheckMateEngine.cancel("t")
+      yield* CheckMateEngine.cancel("t")
+      yield* CheckMateEngine.run(abc(new Ledger()), { taskId: "done", input: { seed: 1 } })
+      expect(yield* Effect.flip(CheckMateEngine.cancel("done"))).toMatchObject({
+        _tag: "TaskStatusError",
+        status: "Succeeded"
+      })
+    })))
+
+  it.effect("a cancelled task runs again only by retryFrom", () =>
+    inMemory(Effect.gen(function*() {
+      const definition = abc(new Ledger(), { fail: failing({ b: 1 }) })
+      yield* Effect.exit(CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } }))
+      yield* CheckMateEngine.cancel("t")
+      expect(yield* Effect.flip(CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } }))).toMatchObject({
+        _tag: "TaskCancelledError"
+      })
+      expect(yield* CheckMateEngine.retryFrom(definition, "t", "b")).toMatchObject({ c: 4 })
+    })))
+})
+
+describe("pause", () => {
+  it.effect("stops at the next boundary, with the checkpoint written, and run goes on", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const definition = abc(ledger, {
+        fail: (stage) => stage === "a" && ledger.count("run a") === 1 ? Effect.orDie(CheckMateEngine.pause("t")).pipe(Effect.provide(here)) : Effect.void
+      })
+      const here = yield* Effect.context<CheckMateEngine.CheckMateEngine>()
+      expect(yield* Effect.flip(CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } }))).toMatchObject({
+        _tag: "TaskPausedError"
+      })
+      expect(ledger.entries).toEqual(["run a"])
+      expect(yield* statusOf("t")).toEqual({ _tag: "Paused" })
+      expect(yield* CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } })).toMatchObject({ c: 4 })
+      expect(ledger.entries).toEqual(["run a", "run b", "run c"])
+    })))
+
+  it.effect("stops a task that waits for a retry at once", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const definition = CheckMate.make("waiting", {
+        state: Numbers,
+        input: [],
+        stages: [
+          Stage.make(Numbers, "waits", {
+            retry: Schedule.spaced("1 hour"),
+            execute: () => Effect.zipRight(ledger.note("run"), Effect.fail(new Boom({ stage: "waits", status: 500 })))
+          })
+        ]
+      })
+      const fiber = yield* Effect.fork(CheckMateEngine.run(definition, { taskId: "t", input: {} }))
+      yield* until(() => ledger.count("run") === 1)
+      yield* Effect.repeatN(Effect.yieldNow(), 20)
+      yield* CheckMateEngine.pause("t")
+      expect(yield* Effect.flip(Fiber.join(fiber))).toMatchObject({ _tag: "TaskPausedError" })
+    })))
+
+  it.effect("reaches a task that another engine runs", () =>
+    Effect.gen(function*() {
+      const [one, other] = yield* twoEngines
+      const ledger = new Ledger()
+      const gate = yield* Effect.makeLatch()
+      const definition = abc(ledger, { fail: (stage) => stage === "b" ? gate.await : Effect.void })
+      const fiber = yield* Effect.fork(one.run(definition, { taskId: "t", input: { seed: 1 } }))
+      yield* until(() => ledger.count("run b") === 1)
+      const pausing = yield* Effect.fork(other.pause("t"))
+      for (let round = 0; round < 3; round++) yield* TestClock.adjust("500 millis")
+      yield* gate.open
+      expect(yield* Effect.flip(Fiber.join(fiber))).toMatchObject({ _tag: "TaskPausedError" })
+      for (let round = 0; round < 3; round++) yield* TestClock.adjust("500 millis")
+      yield* Fiber.join(pausing)
+      expect(ledger.entries).toEqual(["run a", "run b"])
+    }).pipe(Effect.scoped))
+
+  it.effect("refuses a task that is over", () =>
+    inMemory(Effect.gen(function*() {
+      yield* CheckMateEngine.run(abc(new Ledger()), { taskId: "t", input: { seed: 1 } })
+      expect(yield* Effect.flip(CheckMateEngine.pause("t"))).toMatchObject({ _tag: "TaskStatusError" })
+    })))
+})
+
+describe("one engine at a time", () => {
+  it.effect("a task held elsewhere is TaskBoundError, naming the holder and since when", () =>
+    Effect.gen(function*() {
+      const [one, other] = yield* twoEngines
+      const ledger = new Ledger()
+      yield* TestClock.adjust("1 hour")
+      yield* Effect.fork(one.run(hangingInB(ledger), { taskId: "t", input: { seed: 1 } }))
+      yield* until(() => ledger.count("run b") === 1)
+      yield* TestClock.adjust("1 minute")
+      const error = yield* Effect.flip(other.run(hangingInB(ledger), { taskId: "t", input: { seed: 1 } }))
+      expect(error).toMatchObject({ _tag: "TaskBoundError", holder: "this process" })
+      expect(String(error)).toContain("1970-01-01T01:00:00.000Z")
+      expect(Option.isSome((yield* other.get("t")).holder)).toBe(true)
+    }).pipe(Effect.scoped))
+
+  it.effect("run can wait for it instead", () =>
+    Effect.gen(function*() {
+      const [one, other] = yield* twoEngines
+      const ledger = new Ledger()
+      const gate = yield* Effect.makeLatch()
+      const definition = abc(ledger, { fail: (stage) => stage === "b" ? gate.await : Effect.void })
+      const first = yield* Effect.fork(one.run(definition, { taskId: "t", input: { seed: 1 } }))
+      yield* until(() => ledger.count("run b") === 1)
+      const second = yield* Effect.fork(
+        other.run(definition, { taskId: "t", input: { seed: 1 }, whenBound: "wait" })
+      )
+      yield* TestClock.adjust("1 second")
+      yield* gate.open
+      yield* Fiber.join(first)
+      yield* TestClock.adjust("1 second")
+      expect(yield* Fiber.join(second)).toMatchObject({ c: 4 })
+      expect(ledger.entries).toEqual(["run a", "run b", "run c"])
+    }).pipe(Effect.scoped))
+
+  it.effect("promise 3: an engine whose journal was claimed by another cannot write, and its work ends", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const ledger = new Ledger()
+      const gate = yield* Effect.makeLatch()
+      const frozen = abc(ledger, { fail: (stage) => stage === "a" ? gate.await : Effect.void })
+      const fiber = yield* Effect.fork(
+        Effect.provide(CheckMateEngine.run(frozen, { taskId: "t", input: { seed: 1 } }), engineOver(store))
+      )
+      yield* until(() => ledger.count("run a") === 1)
+      // Another process, whose lock knows nothing of the first, takes the task over and finishes it.
+      const other = new Ledger()
+      yield* Effect.provide(CheckMateEngine.run(abc(other), { taskId: "t", input: { seed: 1 } }), engineOver(store))
+      const journal = yield* store.read("t", 0)
+      yield* gate.open
+      expect(yield* Effect.flip(Fiber.join(fiber))).toMatchObject({ _tag: "StaleWriterError" })
+      expect(ledger.entries).toEqual(["run a"])
+      expect(yield* store.read("t", 0)).toEqual(journal)
+    }))
+
+  it.effect("losing the binding interrupts the stage, and nothing is rolled back behind the new owner's back", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const ledger = new Ledger()
+      const takenOver = yield* Effect.makeLatch()
+      const losing = Layer.succeed(BindLock.BindLock, {
+        acquire: () =>
+          Effect.map(DateTime.now, (since) => ({
+            holder: { name: "one", since },
+            lost: Effect.as(takenOver.await, "another engine took it over")
+          })),
+        holder: () => Effect.succeedNone
+      })
+      const fiber = yield* Effect.fork(Effect.provide(
+        CheckMateEngine.run(hangingInB(ledger), { taskId: "t", input: { seed: 1 } }),
+        engineOver(store, losing)
+      ))
+      yield* until(() => ledger.count("run b") === 1)
+      const journal = yield* store.read("t", 0)
+      yield* takenOver.open
+      expect(yield* Effect.flip(Fiber.join(fiber))).toMatchObject({ _tag: "BindingLostError" })
+      expect(ledger.entries).toEqual(["run a", "run b", "interrupted b"])
+      expect(yield* store.read("t", 0)).toEqual(journal)
+    }))
+})
+
+describe("poisoned tasks", () => {
+  it.effect("promise 4: a task that keeps crashing its process is stopped after a bounded number of recoveries", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const ledger = new Ledger()
+      const killing = abc(ledger, { fail: (stage) => stage === "b" ? Effect.uninterruptible(Effect.never) : Effect.void })
+      const engine = () => engineOver(store, BindLock.layerMemory, { maxRecoveries: 3 })
+      const run = CheckMateEngine.run(killing, { taskId: "t", input: { seed: 1 } })
+      for (let crash = 1; crash <= 4; crash++) {
+        yield* Effect.forkDaemon(Effect.provide(run, engine()))
+        yield* until(() => ledger.count("run b") === crash)
+      }
+      const error = yield* Effect.flip(Effect.provide(run, engine()))
+      expect(error).toMatchObject({ _tag: "TaskPoisonedError", stage: "b", recoveries: 3 })
+      expect(ledger.count("run b")).toBe(4)
+      expect(ledger.count("undo b")).toBe(3)
+      const mended = abc(ledger)
+      expect(yield* Effect.provide(CheckMateEngine.retryFrom(mended, "t", "b"), engine())).toMatchObject({ c: 4 })
+      expect(ledger.count("undo b")).toBe(4)
+      expect(ledger.count("run a")).toBe(1)
+    }))
+})
+
+describe("start, resumeAll and clean", () => {
+  it.effect("start returns a handle that outlives the caller, and stops with the engine, resumably", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const ledger = new Ledger()
+      yield* Effect.gen(function*() {
+        const done = yield* Effect.scoped(CheckMateEngine.start(abc(ledger), { taskId: "done", input: { seed: 1 } }))
+        expect(yield* done.await).toMatchObject({ c: 4 })
+        yield* CheckMateEngine.start(hangingInB(ledger), { taskId: "left", input: { seed: 1 } })
+        yield* until(() => ledger.count("run b") === 2)
+      }).pipe(Effect.provide(engineOver(store)))
+      expect(ledger.entries.slice(-2)).toEqual(["interrupted b", "undo b"])
+      const task = yield* Effect.provide(CheckMateEngine.get("left"), engineOver(store))
+      expect([task.task.status._tag, task.holder._tag]).toEqual(["Running", "None"])
+    }))
+
+  it.effect("a handle's interrupt stops its task", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const handle = yield* CheckMateEngine.start(hangingInB(ledger), { input: { seed: 1 } })
+      yield* until(() => ledger.count("run b") === 1)
+      expect((yield* handle.status).stages[1]?.status._tag).toBe("Running")
+      yield* handle.interrupt
+      expect(Exit.isInterrupted(yield* Effect.exit(handle.await))).toBe(true)
+      expect(ledger.count("undo b")).toBe(1)
+    })))
+
+  it.effect("resumeAll goes on with what was running, and reports what it could not", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const ledger = new Ledger()
+      for (const taskId of ["one", "two"]) {
+        yield* Effect.forkDaemon(
+          Effect.provide(CheckMateEngine.run(hangingInB(ledger), { taskId, input: { seed: 1 } }), engineOver(store))
+        )
+      }
+      yield* until(() => ledger.count("run b") === 2)
+      const unknown = CheckMate.make("unknown", {
+        state: Numbers,
+        input: [],
+        stages: [Stage.make(Numbers, "x", { execute: () => Effect.uninterruptible(Effect.never) })]
+      })
+      yield* Effect.forkDaemon(
+        Effect.provide(CheckMateEngine.run(unknown, { taskId: "three", input: {} }), engineOver(store))
+      )
+      yield* Effect.repeatN(Effect.yieldNow(), 50)
+      const report = yield* Effect.provide(CheckMateEngine.resumeAll([abc(ledger)], { concurrency: 2 }), engineOver(store))
+      const byId = new Map(report.map((entry) => [entry.taskId, Option.getOrUndefined(entry.failure)?.tag]))
+      expect([byId.get("one"), byId.get("two"), byId.get("three")]).toEqual([undefined, undefined, "WrongCheckMateError"])
+      expect(ledger.count("run c")).toBe(2)
+    }))
+
+  it.effect("clean reports with dryRun what it would remove, and removes only what is over and old enough", () =>
+    inMemory(Effect.gen(function*() {
+      yield* CheckMateEngine.run(abc(new Ledger()), { taskId: "old", input: { seed: 1 } })
+      yield* TestClock.adjust(Duration.days(2))
+      yield* CheckMateEngine.run(abc(new Ledger()), { taskId: "young", input: { seed: 1 } })
+      yield* Effect.exit(
+        CheckMateEngine.run(abc(new Ledger(), { fail: failing({ a: 1 }) }), { taskId: "failed", input: { seed: 1 } })
+      )
+      const ids = (tasks: ReadonlyArray<{ readonly taskId: string }>) => tasks.map(({ taskId }) => taskId).sort()
+      expect(ids(yield* CheckMateEngine.clean({ olderThan: "1 day", dryRun: true }))).toEqual(["old"])
+      expect(yield* CheckMateEngine.find()).toHaveLength(3)
+      expect(ids(yield* CheckMateEngine.clean({ olderThan: "1 day" }))).toEqual(["old"])
+      expect(ids(yield* CheckMateEngine.clean())).toEqual(["young"])
+      expect(ids(yield* CheckMateEngine.clean({ status: ["Failed"], checkMate: "other" }))).toEqual([])
+      expect(ids(yield* CheckMateEngine.clean({ status: ["Failed"], checkMate: "abc" }))).toEqual(["failed"])
+    })))
+})
