@@ -84,6 +84,12 @@ export const make = (
     const fileOf = (taskId: string, epoch: number): string => path.join(tasks, `${taskId}.${epoch}.ndjson`)
     const secondNameOf = (taskId: string, epoch: number): string => path.join(tasks, `${taskId}.${epoch}.sealed`)
 
+    const discard = (file: string): Effect.Effect<void, TaskIOError> =>
+      fs.remove(file).pipe(
+        Effect.catchIf(isNotFound, () => Effect.void),
+        Effect.mapError(storeError("remove", file))
+      )
+
     // --- reading -------------------------------------------------------------
 
     /** A file's bytes; none where there is no such file. */
@@ -127,6 +133,37 @@ export const make = (
           : damaged(`it does not end at byte ${seal.bytes} with record ${seal.records}, as a later epoch counts on`))
     }
 
+    /**
+     * Which of a task's files is the newest that counts. One of another origin than the first took the first one over
+     * when that was empty, and is after nothing; else the removal of an earlier task of this id left it behind.
+     */
+    const newestOf = (headers: ReadonlyArray<Option.Option<JournalFile.Header>>): number => {
+      const first = Option.firstSomeOf(headers)
+      return headers.findLastIndex(Option.exists((header) =>
+        header.after === null || Option.exists(first, ({ origin }) => origin === header.origin)
+      ))
+    }
+
+    const isSealed = (taskId: string, epoch: number): Effect.Effect<boolean, TaskIOError> =>
+      Effect.mapBoth(fs.stat(fileOf(taskId, epoch)), {
+        onFailure: storeError("read the journal", fileOf(taskId, epoch), taskId),
+        onSuccess: ({ nlink }) => Option.exists(nlink, (names) => names > 1)
+      })
+
+    /** Gives an older epoch's file its second name, which tells its writer that it has been taken over. */
+    const seal = (taskId: string, epoch: number): Effect.Effect<void, TaskIOError> => {
+      const link = Effect.mapError(
+        Effect.as(fs.link(fileOf(taskId, epoch), secondNameOf(taskId, epoch)), true).pipe(
+          Effect.catchIf(alreadyExists, () => Effect.succeed(false))
+        ),
+        storeError("open the journal", fileOf(taskId, epoch), taskId)
+      )
+      // A name that is there may be that of a removed task's file.
+      return Effect.gen(function*() {
+        while (!(yield* link) && !(yield* isSealed(taskId, epoch))) yield* discard(secondNameOf(taskId, epoch))
+      })
+    }
+
     /** Reads a task's files, from the first on until there is no next. */
     const read = (taskId: string): Effect.Effect<Chain, TaskIOError | Damaged> =>
       Effect.gen(function*() {
@@ -136,8 +173,7 @@ export const make = (
           if (Option.isNone(file)) break
           found.push(file.value)
         }
-        // A file that breaks off in its header is a claim that wrote nothing; one of another origin was left behind by
-        // the removal of an earlier task of this id.
+        // A file that breaks off in its header is a claim that wrote nothing.
         const headers: Array<Option.Option<JournalFile.Header>> = []
         for (const [index, bytes] of found.entries()) {
           const header = JournalFile.parseHeader(bytes)
@@ -145,12 +181,10 @@ export const make = (
           if (Option.isNone(header) && !JournalFile.isWithoutHeader(bytes)) yield* parse(taskId, index + 1, bytes)
           headers.push(header)
         }
-        const origin = Option.map(Option.firstSomeOf(headers), (header) => header.origin)
-        const index = headers.findLastIndex((header) =>
-          Option.isSome(header) && Option.contains(origin, header.value.origin)
-        )
+        const index = newestOf(headers)
         const bytes = found[index]
         if (bytes === undefined) return nothing
+        const origin = Option.map(headers[index] ?? Option.none(), (header) => header.origin)
         const top: Epoch = { number: index + 1, contents: yield* parse(taskId, index + 1, bytes) }
         const parts = [top.contents.records]
         let { summary } = top.contents
@@ -184,16 +218,16 @@ export const make = (
       Effect.gen(function*() {
         const { epoch, handle } = yield* claim(taskId, 1)
         const file = fileOf(taskId, epoch)
-        const failed = storeError("open the journal", file, taskId)
-        const seal = (older: number) =>
-          fs.link(fileOf(taskId, older), secondNameOf(taskId, older)).pipe(
-            Effect.catchIf(alreadyExists, () => Effect.void),
-            Effect.mapError(failed)
-          )
-        for (let older = epoch - 1; older > 0; older--) yield* seal(older)
+        for (let older = epoch - 1; older > 0; older--) yield* seal(taskId, older)
         const chain = epoch === 1 ? nothing : yield* read(taskId)
         const origin = Option.isSome(chain.origin) ? chain.origin.value : yield* nonce
-        let header: Uint8Array | undefined = JournalFile.headerLine({ taskId, epoch, origin, after: chain.seal })
+        const headerLine = JournalFile.headerLine({ taskId, epoch, origin, after: chain.seal })
+        // The first epoch's header goes with its first append; of a later one it says how much counts from here on.
+        if (epoch > 1) {
+          yield* Effect.mapError(handle.writeAll(headerLine), storeError("open the journal", file, taskId))
+        }
+        let header = epoch > 1 ? undefined : headerLine
+        let firstAppend = true
         let length = chain.records.length
         let broken: string | undefined
 
@@ -217,11 +251,10 @@ export const make = (
             Effect.suspend(() => {
               if (broken !== undefined) return Effect.fail(stale(`an earlier append failed: ${broken}`))
               if (position !== length) return Effect.fail(stale(`it holds ${length} records, not ${position}`))
-              const first = header
-              const bytes = JournalFile.batch(first, position, records, summary)
+              const bytes = JournalFile.batch(header, position, records, summary)
               // Any outcome but success leaves the file in doubt, so nothing more is written to it.
               broken = "its outcome is unknown"
-              return Effect.matchEffect(Effect.zipRight(handle.writeAll(bytes), first === undefined ? sync : syncFirst), {
+              return Effect.matchEffect(Effect.zipRight(handle.writeAll(bytes), firstAppend ? syncFirst : sync), {
                 onFailure: (error) => {
                   const failure = error._tag === "StaleWriterError" ? error : writing(error)
                   broken = failure.message
@@ -229,6 +262,7 @@ export const make = (
                 },
                 onSuccess: () => {
                   header = undefined
+                  firstAppend = false
                   length += records.length
                   broken = undefined
                   return Effect.void
@@ -282,12 +316,6 @@ export const make = (
       Effect.mapError(entries(fs, mailbox), storeError("read the mail", mailbox)),
       (names) => names.filter((name) => letterName.test(name)).sort()
     )
-
-    const discard = (file: string): Effect.Effect<void, TaskIOError> =>
-      fs.remove(file).pipe(
-        Effect.catchIf(isNotFound, () => Effect.void),
-        Effect.mapError(storeError("remove", file))
-      )
 
     return {
       open: openJournal,

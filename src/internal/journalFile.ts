@@ -103,8 +103,9 @@ export interface Damage {
 }
 
 const isWhole = (bytes: Uint8Array, start: number, end: number): boolean =>
-  end - start > prefixLength && decoder.decode(bytes.subarray(start, start + 8)) === `{"sum":"`
-  && decoder.decode(bytes.subarray(start + 8, start + 16)) === crc32(bytes, start + prefixLength, end)
+  end - start > prefixLength
+  && decoder.decode(bytes.subarray(start, start + prefixLength))
+    === `{"sum":"${crc32(bytes, start + prefixLength, end)}",`
 
 /** Whether a file breaks off before its first line is whole, as a crash leaves it. */
 export const isWithoutHeader = (bytes: Uint8Array): boolean =>
