@@ -103,7 +103,7 @@ describe("journal files", () => {
           expect(error).toMatchObject({ _tag: "JournalDamagedError" })
           expect(String(error)).toContain("Restore it from a backup")
           expect(yield* fs.readDirectory(`${directory}/tasks`)).toEqual(before)
-          expect(yield* fs.readFile(file)).toEqual(flipped)
+          expect(Uint8Array.from(yield* fs.readFile(file))).toEqual(flipped)
           yield* fs.writeFile(file, whole)
         }
       })
