@@ -131,7 +131,7 @@ export const layerFileSystem = (
 
 /**
  * Runs a task to its end and returns its output. A task of this id that exists is resumed: attributes that are given
- * override persisted ones, absent ones are restored, stages that succeeded do not run again. One that has succeeded
+ * another value than before override persisted ones, absent ones are restored, stages that succeeded do not run again. One that has succeeded
  * returns its output without running anything.
  *
  * ```ts

@@ -76,6 +76,8 @@ export interface Task {
   /** How many stages stand as succeeded. */
   readonly succeeded: number
   readonly state: EncodedState
+  /** What the caller gave last of each attribute that a caller gave. */
+  readonly given: EncodedState
   readonly tags: ReadonlyArray<string>
   readonly memo: Option.Option<string>
   readonly createdAt: DateTime.Utc
@@ -220,6 +222,7 @@ const begin = (id: string, event: Extract<TaskEvent, { readonly _tag: "TaskStart
   current: Option.none(),
   succeeded: 0,
   state: event.input,
+  given: event.input,
   tags: event.tags,
   memo: Option.fromNullable(event.memo),
   createdAt: event.at,
@@ -253,6 +256,7 @@ export const evolve = (
       return Either.right({
         ...task,
         state: { ...task.state, ...event.attributes },
+        given: { ...task.given, ...event.attributes },
         updatedAt: event.at,
         position: task.position + 1
       })

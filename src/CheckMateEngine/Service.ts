@@ -77,7 +77,10 @@ export interface RunOptions<Input> extends WhenBound {
    * @default a new UUID, ordered by time
    */
   readonly taskId?: string
-  /** The input attributes. Those given override persisted ones; those absent are restored. */
+  /**
+   * The input attributes. For a task that exists, those that are given anew, with another value than was given before,
+   * override persisted ones; those absent are restored.
+   */
   readonly input: Input
   /** For finding the task; kept from its start. */
   readonly tags?: ReadonlyArray<string>

@@ -140,7 +140,10 @@ const goOn = (
     const goesOn: Untimed = task.status._tag === "RollbackFailed"
       ? { _tag: "TaskRollbackResumed" }
       : { _tag: "TaskResumed", stages: names(checkMate), recovered }
-    const overrides = Object.entries(given).filter(([attribute, value]) => !sameJson(value, task.state[attribute]))
+    // Giving again what was given before overrides nothing, also where a stage has provided the attribute since: a
+    // program that is started anew after a crash makes the same call.
+    const known = { ...task.state, ...task.given }
+    const overrides = Object.entries(given).filter(([attribute, value]) => !sameJson(value, known[attribute]))
     yield* record(session, [
       goesOn,
       ...(overrides.length === 0

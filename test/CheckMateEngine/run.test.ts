@@ -92,6 +92,24 @@ describe("run", () => {
       expect((yield* eventsOf("t")).filter((event) => event === "AttributesOverridden")).toHaveLength(1)
     })))
 
+  it.effect("giving again what was given before overrides nothing, also where a stage has changed it since", () =>
+    inMemory(Effect.gen(function*() {
+      const fail = failing({ second: 1 })
+      const add = (name: string, amount: number) =>
+        Stage.make(Numbers, name, {
+          requires: ["seed"],
+          provides: ["seed"],
+          execute: ({ seed }) => Effect.as(fail(name), { seed: seed + amount })
+        })
+      const definition = CheckMate.make("adds", {
+        state: Numbers,
+        input: ["seed"],
+        stages: [add("first", 10), add("second", 100)]
+      })
+      yield* Effect.exit(CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } }))
+      expect(yield* CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } })).toEqual({ seed: 111 })
+    })))
+
   it.effect("runs many tasks through one engine at once", () =>
     inMemory(Effect.gen(function*() {
       const ids = Array.from({ length: 50 }, (_, index) => `t-${index}`)
