@@ -128,7 +128,8 @@ type Checked<
     : Checked<F, Tail, Have, Names, [...Done, "this is not a stage"]>
   : Done
 
-type ProvidedBy<S> = S extends Stage.Stage<infer _N, infer _F, infer _Req, infer Provides, infer _E, infer _R> ? Provides
+type ProvidedBy<S> = S extends Stage.Stage<infer _N, infer _F, infer _Req, infer Provides, infer _E, infer _R> ?
+  Provides
   : never
 type ErrorOf<S> = S extends Stage.Any<infer E, infer _R> ? E : never
 type ServicesOf<S> = S extends Stage.Any<infer _E, infer R> ? R : never

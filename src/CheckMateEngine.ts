@@ -11,8 +11,7 @@
  * })
  *
  * program.pipe(
- *   Effect.provide(CheckMateEngine.layerFileSystem(".checkmate")),
- *   Effect.provide(NodeContext.layer),
+ *   Effect.provide(Layer.provideMerge(CheckMateEngine.layerFileSystem(".checkmate"), NodeContext.layer)),
  *   NodeRuntime.runMain
  * )
  * ```
@@ -28,6 +27,23 @@ import * as Stream from "effect/Stream"
 import * as BindLock from "./BindLock.ts"
 import type * as CheckMate from "./CheckMate.ts"
 import type {
+  CancelOptions,
+  CleanOptions,
+  FindOptions,
+  Handle,
+  HoldError,
+  Of,
+  Options,
+  ResumeAllOptions,
+  Resumed,
+  ResumeOptions,
+  RollbackOptions,
+  RunError,
+  RunOptions,
+  Service,
+  View
+} from "./CheckMateEngine/Service.ts"
+import type {
   BindLockError,
   InvalidTaskIdError,
   ReadError,
@@ -37,23 +53,6 @@ import type {
   TaskStatusError,
   UnknownStageError
 } from "./CheckMateError.ts"
-import type {
-  CancelOptions,
-  CleanOptions,
-  FindOptions,
-  Handle,
-  HoldError,
-  Of,
-  Options,
-  Resumed,
-  ResumeAllOptions,
-  ResumeOptions,
-  RollbackOptions,
-  RunError,
-  RunOptions,
-  Service,
-  View
-} from "./CheckMateEngine/Service.ts"
 import * as engine from "./internal/engine.ts"
 import type * as Task from "./Task.ts"
 import * as TaskIO from "./TaskIO.ts"
@@ -64,8 +63,8 @@ export type {
   FindOptions,
   Handle,
   Options,
-  Resumed,
   ResumeAllOptions,
+  Resumed,
   ResumeOptions,
   RollbackOptions,
   RunError,

@@ -213,7 +213,7 @@ export class TaskBoundError extends Schema.TaggedError<TaskBoundError>()("TaskBo
   since: Schema.DateTimeUtc
 }) {
   override get message(): string {
-    return `Task ${quote(this.taskId)} is bound to ${this.holder} since ${this.since.toJSON()}. `
+    return `Task ${quote(this.taskId)} is bound to ${this.holder} since ${String(this.since.toJSON())}. `
       + `Wait for it with { whenBound: "wait" }, or cancel or pause it`
   }
 }
@@ -453,7 +453,9 @@ export class TaskRolledBackError extends Schema.TaggedError<TaskRolledBackError>
   problem: Schema.optional(Schema.String)
 }) {
   override get message(): string {
-    return `Task ${quote(this.taskId)} was rolled back${this.problem === undefined ? "" : ` because of ${this.problem}`}. `
+    return `Task ${quote(this.taskId)} was rolled back${
+      this.problem === undefined ? "" : ` because of ${this.problem}`
+    }. `
       + "Run it again to start it over"
   }
 }
@@ -508,7 +510,12 @@ export type StoreError = TaskIOError | StaleWriterError | JournalDamagedError | 
  * @since 0.1.0
  * @category models
  */
-export type ReadError = InvalidTaskIdError | TaskIOError | JournalDamagedError | JournalVersionError | InvalidTransitionError
+export type ReadError =
+  | InvalidTaskIdError
+  | TaskIOError
+  | JournalDamagedError
+  | JournalVersionError
+  | InvalidTransitionError
 
 /**
  * Every error of CheckMate, as one union with `_tag`s to match on.

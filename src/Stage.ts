@@ -163,12 +163,12 @@ type CheckOutput<Name extends string, F extends State.Fields, Provides extends k
   // What the compiler tries with before it has looked at execute.
   [AnyOutput<F>] extends [Out] ? Name
     : [MissingFrom<Out, Provides>] extends [never]
-    ? [Exclude<KeysOf<Out>, Provides>] extends [never]
-      ? [Out] extends [[Provides] extends [never] ? void | object : Output<F, Provides>] ? Name
-      : `stage "${Name}" returns an attribute it provides as another type, or perhaps not at all`
-    : [Provides] extends [never]
-      ? `stage "${Name}" provides nothing, so its execute must return nothing; end it with Effect.asVoid, or list what it returns in provides`
-    : `stage "${Name}" returns "${Exclude<KeysOf<Out>, Provides> & string}", which it does not list in provides`
+      ? [Exclude<KeysOf<Out>, Provides>] extends [never]
+        ? [Out] extends [[Provides] extends [never] ? void | object : Output<F, Provides>] ? Name
+        : `stage "${Name}" returns an attribute it provides as another type, or perhaps not at all`
+      : [Provides] extends [never]
+        ? `stage "${Name}" provides nothing, so its execute must return nothing; end it with Effect.asVoid, or list what it returns in provides`
+      : `stage "${Name}" returns "${Exclude<KeysOf<Out>, Provides> & string}", which it does not list in provides`
     : `stage "${Name}" provides "${MissingFrom<Out, Provides> & string}", which its execute does not return`
 
 /**
@@ -247,8 +247,8 @@ export interface Options<
   readonly timeout?: Timeout
 }
 
-const Proto = {
-  [TypeId]: TypeId as TypeId,
+const Proto: { readonly [TypeId]: TypeId } & Pipeable = {
+  [TypeId]: TypeId,
   pipe() {
     return pipeArguments(this, arguments)
   }
@@ -304,7 +304,7 @@ export function make<
 >(
   state: State.State<F>,
   name: CheckOutput<Name, F, Provides, Out>,
-  options: Options< F, Requires, Provides, Out, E, R, E2, R2, R3, R4, Timeout, Defects>
+  options: Options<F, Requires, Provides, Out, E, R, E2, R2, R3, R4, Timeout, Defects>
 ): Stage<
   Name,
   F,
@@ -366,7 +366,17 @@ export const provide: {
   >(
     self: Stage<Name, F, Requires, Provides, E, R>
   ) => Stage<Name, F, Requires, Provides, E | E2, Exclude<R, ROut> | Exclude<RIn, Provided>>
-  <Name extends string, F extends State.Fields, Requires extends keyof F, Provides extends keyof F, E, R, ROut, E2, RIn>(
+  <
+    Name extends string,
+    F extends State.Fields,
+    Requires extends keyof F,
+    Provides extends keyof F,
+    E,
+    R,
+    ROut,
+    E2,
+    RIn
+  >(
     self: Stage<Name, F, Requires, Provides, E, R>,
     layer: Layer.Layer<ROut, E2, RIn>
   ): Stage<Name, F, Requires, Provides, E | E2, Exclude<R, ROut> | Exclude<RIn, Provided>>

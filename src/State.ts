@@ -206,7 +206,17 @@ export const encode = (
  * @since 0.1.0
  * @category codecs
  */
-export const decode: {
-  <F extends Fields>(state: State<F>, values: Readonly<Record<string, unknown>>): Either.Either<Partial<Attributes<F>>, Refusal>
-  (state: Any, values: Readonly<Record<string, unknown>>): Either.Either<Record<string, unknown>, Refusal>
-} = (state: Any, values: Readonly<Record<string, unknown>>): Either.Either<any, Refusal> => convert(state, "decode", values)
+export function decode<F extends Fields>(
+  state: State<F>,
+  values: Readonly<Record<string, unknown>>
+): Either.Either<Partial<Attributes<F>>, Refusal>
+export function decode(
+  state: Any,
+  values: Readonly<Record<string, unknown>>
+): Either.Either<Record<string, unknown>, Refusal>
+export function decode(
+  state: Any,
+  values: Readonly<Record<string, unknown>>
+): Either.Either<Record<string, unknown>, Refusal> {
+  return convert(state, "decode", values)
+}

@@ -139,7 +139,12 @@ const withoutOutput = (state: EncodedState, record: StageRecord): EncodedState =
 
 const startsAfresh = (status: StageStatus.StageStatus): boolean => status._tag !== "Waiting"
 
-const evolveStage = (record: StageRecord, event: StageStatus.Event, status: StageStatus.StageStatus, state: EncodedState): StageRecord => {
+const evolveStage = (
+  record: StageRecord,
+  event: StageStatus.Event,
+  status: StageStatus.StageStatus,
+  state: EncodedState
+): StageRecord => {
   switch (event._tag) {
     case "StageStarted":
       return {
@@ -248,7 +253,13 @@ export const evolve = (
   }
   if (task === undefined) {
     return Either.left(
-      new InvalidTransitionError({ taskId: id, subject: "the task", status: "not started", event: event._tag, position: 0 })
+      new InvalidTransitionError({
+        taskId: id,
+        subject: "the task",
+        status: "not started",
+        event: event._tag,
+        position: 0
+      })
     )
   }
   switch (event._tag) {

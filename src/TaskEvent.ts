@@ -101,5 +101,7 @@ export const decode = (
     return Either.left(new JournalVersionError({ taskId, version: record.v, supported: version }))
   }
   const event = decodeEvent(record)
-  return Either.isLeft(event) ? damaged(ParseResult.TreeFormatter.formatIssueSync(event.left)) : Either.right(event.right)
+  return Either.isLeft(event)
+    ? damaged(ParseResult.TreeFormatter.formatIssueSync(event.left))
+    : Either.right(event.right)
 }

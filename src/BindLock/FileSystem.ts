@@ -172,7 +172,8 @@ export const make = (
     const isMine = (taskId: string) =>
       Effect.map(fs.stat(lockOf(taskId)), ({ ino }) =>
         Option.isNone(ino) || Option.isNone(created.ino) || ino.value === created.ino.value).pipe(
-          Effect.catchIf(isNotFound, () => Effect.succeed(false))
+          Effect.catchIf(isNotFound, () =>
+            Effect.succeed(false))
         )
 
     const lose = (taskId: string, reason: string) => {
@@ -184,25 +185,21 @@ export const make = (
     const checkHeld = Effect.gen(function*() {
       const { nlink } = yield* created.handle.stat
       if (Option.contains(nlink, held.size + 1)) return
-      for (const taskId of [...held.keys()]) {
+      for (const taskId of held.keys()) {
         if (yield* isMine(taskId)) continue
         yield* lose(taskId, "another engine took it over, because this one gave no sign of life in time")
       }
     })
 
-    const live = Effect.gen(function*() {
-      yield* checkHeld
-      yield* giveSign
-    }).pipe(
-      Effect.catchAll((error) =>
-        Effect.flatMap(Clock.currentTimeMillis, (time) =>
-          time - seen.alive <= Duration.toMillis(lease) ? Effect.void : Effect.forEach(
-            [...held.keys()],
-            (taskId) => lose(taskId, `its lock cannot be reached: ${problemOf(error)}`),
-            { discard: true }
-          ))
-      )
-    )
+    /** Gives everything up that has been out of reach for the lease, since another engine may have taken it by now. */
+    const outOfReach = (error: Parameters<typeof problemOf>[0]) =>
+      Effect.gen(function*() {
+        const time = yield* Clock.currentTimeMillis
+        if (time - seen.alive <= Duration.toMillis(lease)) return
+        for (const taskId of held.keys()) yield* lose(taskId, `its lock cannot be reached: ${problemOf(error)}`)
+      })
+
+    const live = Effect.catchAll(Effect.zipRight(checkHeld, giveSign), outOfReach)
     yield* Effect.forkScoped(Effect.repeat(Effect.delay(live, beat), Schedule.forever))
 
     // --- binding -----------------------------------------------------------------
@@ -216,17 +213,22 @@ export const make = (
 
     const takesOf = (taskId: string) =>
       Effect.map(entries(fs, locks), (names) =>
-        names.filter((entry) => entry.startsWith(`${taskId}.`) && takeName.exec(entry)?.index === taskId.length))
+        names.filter((entry) =>
+          entry.startsWith(`${taskId}.`) && takeName.exec(entry)?.index === taskId.length
+        ))
 
     /** Puts this engine's link in the place of a dead one's; false where another engine was in the way. */
     const takeOver = (taskId: string, dead: Found) =>
       Effect.gen(function*() {
         for (const entry of yield* takesOf(taskId)) {
           const left = yield* look(path.join(locks, entry))
-          if (Option.isSome(left) && (yield* isDead(left.value))) yield* Effect.ignore(fs.remove(left.value.file))
+          if (Option.isSome(left) && (yield* isDead(left.value))) {
+            yield* Effect.ignore(fs.remove(left.value.file))
+          }
         }
         const others = yield* takesOf(taskId)
-        const number = others.reduce((highest, entry) => Math.max(highest, Number(takeName.exec(entry)?.[1])), 1) + 1
+        const number = others.reduce((highest, entry) =>
+          Math.max(highest, Number(takeName.exec(entry)?.[1])), 1) + 1
         const take = path.join(locks, `${taskId}.${number}.take`)
         if (!(yield* link(take))) return false
         const still = yield* look(lockOf(taskId))

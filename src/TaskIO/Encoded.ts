@@ -90,7 +90,11 @@ export interface Encoded {
    */
   readonly open: (
     taskId: string
-  ) => Effect.Effect<EncodedJournal, TaskIOError | JournalDamagedError | JournalVersionError | StaleWriterError, Scope.Scope>
+  ) => Effect.Effect<
+    EncodedJournal,
+    TaskIOError | JournalDamagedError | JournalVersionError | StaleWriterError,
+    Scope.Scope
+  >
   /** The acknowledged records from a position on; none for a task that does not exist. Needs no claim. */
   readonly read: (
     taskId: string,

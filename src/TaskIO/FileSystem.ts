@@ -25,7 +25,7 @@ import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { JournalDamagedError, JournalVersionError, StaleWriterError, TaskIOError } from "../CheckMateError.ts"
+import { JournalDamagedError, JournalVersionError, StaleWriterError, type TaskIOError } from "../CheckMateError.ts"
 import { alreadyExists, entries, isNotFound, nonce, storeError, syncDirectory } from "../internal/files.ts"
 import * as JournalFile from "../internal/journalFile.ts"
 import type { Encoded, EncodedJournal, EncodedSummary, Letter } from "./Encoded.ts"
@@ -121,7 +121,11 @@ export const make = (
     }
 
     /** Of an older epoch just what the epoch after it counts on. */
-    const cut = (taskId: string, bytes: Uint8Array, seal: JournalFile.Seal): Effect.Effect<JournalFile.Contents, Damaged> => {
+    const cut = (
+      taskId: string,
+      bytes: Uint8Array,
+      seal: JournalFile.Seal
+    ): Effect.Effect<JournalFile.Contents, Damaged> => {
       const damaged = (problem: string) =>
         Effect.fail(new JournalDamagedError({ taskId, location: fileOf(taskId, seal.epoch), problem }))
       if (bytes.length < seal.bytes) {
@@ -140,14 +144,16 @@ export const make = (
     const newestOf = (headers: ReadonlyArray<Option.Option<JournalFile.Header>>): number => {
       const first = Option.firstSomeOf(headers)
       return headers.findLastIndex(Option.exists((header) =>
-        header.after === null || Option.exists(first, ({ origin }) => origin === header.origin)
+        header.after === null || Option.exists(first, ({ origin }) =>
+          origin === header.origin)
       ))
     }
 
     const isSealed = (taskId: string, epoch: number): Effect.Effect<boolean, TaskIOError> =>
       Effect.mapBoth(fs.stat(fileOf(taskId, epoch)), {
         onFailure: storeError("read the journal", fileOf(taskId, epoch), taskId),
-        onSuccess: ({ nlink }) => Option.exists(nlink, (names) => names > 1)
+        onSuccess: ({ nlink }) =>
+          Option.exists(nlink, (names) => names > 1)
       })
 
     /** Gives an older epoch's file its second name, which tells its writer that it has been taken over. */
@@ -287,7 +293,8 @@ export const make = (
         Effect.mapError(storeError("read the journal", file, taskId))
       )
       return Effect.flatMap(tail, (summary) =>
-        Option.isSome(summary) ? Effect.succeed(summary) : Effect.map(read(taskId), (chain) => chain.summary))
+        Option.isSome(summary) ? Effect.succeed(summary) : Effect.map(read(taskId), (chain) =>
+          chain.summary))
     }
 
     const skipped = (taskId: string) => (error: TaskIOError | Damaged) =>
@@ -301,7 +308,9 @@ export const make = (
       const newest = new Map<string, number>()
       for (const name of names) {
         const [, taskId, epoch] = journalName.exec(name) ?? []
-        if (taskId !== undefined) newest.set(taskId, Math.max(newest.get(taskId) ?? 0, Number(epoch)))
+        if (taskId !== undefined) {
+          newest.set(taskId, Math.max(newest.get(taskId) ?? 0, Number(epoch)))
+        }
       }
       return newest
     }
@@ -310,7 +319,8 @@ export const make = (
 
     // --- mail ----------------------------------------------------------------
 
-    const addressee = (name: string): string => letterName.exec(name)?.[1] ?? ""
+    const addressee = (name: string): string =>
+      letterName.exec(name)?.[1] ?? ""
 
     const mail = Effect.map(
       Effect.mapError(entries(fs, mailbox), storeError("read the mail", mailbox)),
@@ -342,11 +352,15 @@ export const make = (
             name.startsWith(`${taskId}.`) && /^\d+\.(ndjson|sealed)$/.test(name.slice(taskId.length + 1))
           )
           const letters = (yield* mail).filter((name) => addressee(name) === taskId)
-          yield* Effect.forEach([
-            ...rest.map((name) => path.join(tasks, name)),
-            ...letters.map((name) => path.join(mailbox, name)),
-            grave
-          ], discard, { discard: true })
+          yield* Effect.forEach(
+            [
+              ...rest.map((name) => path.join(tasks, name)),
+              ...letters.map((name) => path.join(mailbox, name)),
+              grave
+            ],
+            discard,
+            { discard: true }
+          )
         }),
       send: (taskId, message) =>
         Effect.gen(function*() {
@@ -362,12 +376,15 @@ export const make = (
         }),
       receive: (taskId) =>
         Effect.flatMap(mail, (names) =>
-          Effect.forEach(names.filter((name) => addressee(name) === taskId), (name) =>
-            fs.readFileString(path.join(mailbox, name)).pipe(
-              Effect.map((message) => Option.some<Letter>({ id: name, message })),
-              Effect.catchIf(isNotFound, () => Effect.succeed(Option.none<Letter>())),
-              Effect.mapError(storeError("read the mail", path.join(mailbox, name), taskId))
-            ))).pipe(Effect.map((letters) => letters.flatMap(Option.toArray))),
+          Effect.forEach(
+            names.filter((name) => addressee(name) === taskId),
+            (name) =>
+              fs.readFileString(path.join(mailbox, name)).pipe(
+                Effect.map((message) => Option.some<Letter>({ id: name, message })),
+                Effect.catchIf(isNotFound, () => Effect.succeed(Option.none<Letter>())),
+                Effect.mapError(storeError("read the mail", path.join(mailbox, name), taskId))
+              )
+          )).pipe(Effect.map((letters) => letters.flatMap(Option.toArray))),
       acknowledge: (_, ids) => Effect.forEach(ids, (id) => discard(path.join(mailbox, id)), { discard: true }),
       waiting: Effect.map(mail, (names) => [...new Set(names.map(addressee))])
     }

@@ -72,13 +72,16 @@ const inStage = <A, E, R>(
     )
     const marked = Effect.zipRight(
       // Set, not scoped: the next attempt sets its own, and the fiber runs this one task.
-      FiberRef.update(FiberRef.currentLogAnnotations, (marks) =>
-        HashMap.set(HashMap.set(marks, "stage", stage.name), "attempt", context.attempt)),
-      Effect.exit(Effect.mapInputContext(self, (_: Context.Context<never>) =>
-        inner))
+      FiberRef.update(
+        FiberRef.currentLogAnnotations,
+        (marks) => HashMap.set(HashMap.set(marks, "stage", stage.name), "attempt", context.attempt)
+      ),
+      Effect.exit(Effect.mapInputContext(self, (_: Context.Context<never>) => inner))
     )
-    return Effect.tap(marked, (exit) =>
-      Effect.clockWith((clock) => Effect.sync(() => span.end(clock.unsafeCurrentTimeNanos(), exit))))
+    return Effect.tap(
+      marked,
+      (exit) => Effect.clockWith((clock) => Effect.sync(() => span.end(clock.unsafeCurrentTimeNanos(), exit)))
+    )
   })
 }
 
@@ -215,7 +218,9 @@ export const runAttempt = <E, R>(
             // The task is another engine's now, and so is undoing this attempt.
             if (session.stopping?._tag === "Lost") return
             const next = yield* decide(stage, session, position, cause)
-            const failure = Failure.fromCause(Cause.map(cause, (error) => error instanceof Refused ? error.error : error))
+            const failure = Failure.fromCause(
+              Cause.map(cause, (error) => error instanceof Refused ? error.error : error)
+            )
             yield* metrics.attemptEnded(session.stopping === undefined ? "failed" : "interrupted")
             yield* record(session, [{ _tag: "AttemptFailed", stage: stage.name, failure, next }])
             yield* undo(stage, session, values, cause)
@@ -234,7 +239,9 @@ export const runAttempt = <E, R>(
         session.progress = undefined
         const closed = yield* Effect.exit(Scope.close(scope, exit))
         // Resources that fail to be released fail an attempt that had come through.
-        if (Exit.isFailure(closed) && Exit.isSuccess(exit)) yield* rollBack(closed.cause)
+        if (Exit.isFailure(closed) && Exit.isSuccess(exit)) {
+          yield* rollBack(closed.cause)
+        }
         yield* undone
         const ended = Exit.zipLeft(exit, closed)
         if (Exit.isSuccess(ended)) {
@@ -243,7 +250,8 @@ export const runAttempt = <E, R>(
           return Either.right(ended.value)
         }
         return Either.left(
-          Cause.map(ended.cause, (error) => error instanceof Refused ? error.error : stage.mapError(error))
+          Cause.map(ended.cause, (error) =>
+            error instanceof Refused ? error.error : stage.mapError(error))
         )
       })
     )

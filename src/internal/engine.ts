@@ -14,8 +14,8 @@ import type {
   Handle,
   Of,
   Options,
-  Resumed,
   ResumeAllOptions,
+  Resumed,
   ResumeOptions,
   RollbackOptions,
   RunError,
@@ -52,18 +52,21 @@ const requestOf = (
   maxRecoveries
 })
 
-const traced = (operation: string, taskId?: string) => <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.withSpan(self, `CheckMateEngine.${operation}`, {
-    attributes: taskId === undefined ? {} : { task: taskId },
-    captureStackTrace: false
-  })
+const traced =
+  (operation: string, taskId?: string) => <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.withSpan(self, `CheckMateEngine.${operation}`, {
+      attributes: taskId === undefined ? {} : { task: taskId },
+      captureStackTrace: false
+    })
 
 const over = ["Succeeded", "Cancelled", "RolledBack"] as const
 
 /** Acts on messages from other processes: as they arrive where the store can tell, else by looking while tasks run. */
 const mailOf = (parts: Parts, interval: Duration.Duration) => {
-  const read = Effect.catchAllCause(steer.readMail(parts), (cause) =>
-    Effect.logWarning("Messages for running tasks could not be read", cause))
+  const read = Effect.catchAllCause(
+    steer.readMail(parts),
+    (cause) => Effect.logWarning("Messages for running tasks could not be read", cause)
+  )
   return Option.match(parts.taskIO.arrivals, {
     onNone: () =>
       Effect.forever(Effect.zipRight(parts.registry.busy.await, Effect.zipRight(Effect.sleep(interval), read))),

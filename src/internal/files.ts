@@ -5,8 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import { TaskIOError } from "../CheckMateError.ts"
 
-export const isNotFound = (error: PlatformError): boolean =>
-  error._tag === "SystemError" && error.reason === "NotFound"
+export const isNotFound = (error: PlatformError): boolean => error._tag === "SystemError" && error.reason === "NotFound"
 
 export const alreadyExists = (error: PlatformError): boolean =>
   error._tag === "SystemError" && error.reason === "AlreadyExists"

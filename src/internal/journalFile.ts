@@ -63,7 +63,10 @@ export type Header = typeof Header.Type
 
 const HeaderLine = Schema.parseJson(Schema.Struct({ header: Header }))
 const EndLine = Schema.parseJson(
-  Schema.Struct({ end: Schema.Int, task: Schema.declare((u): u is EncodedSummary => typeof u === "object" && u !== null) })
+  Schema.Struct({
+    end: Schema.Int,
+    task: Schema.declare((u): u is EncodedSummary => typeof u === "object" && u !== null)
+  })
 )
 const decodeHeader = Schema.decodeUnknownOption(HeaderLine)
 const decodeEnd = Schema.decodeUnknownOption(EndLine)
@@ -164,7 +167,9 @@ export const parse = (bytes: Uint8Array): Either.Either<Contents, Damage> => {
       if (Option.isNone(parsed)) return damaged("the line is neither a record nor the end of a batch")
       for (const record of pending) records.push(record)
       pending = []
-      if (parsed.value.end !== (base ?? 0) + records.length) return damaged("the batch has more or fewer records than it says")
+      if (parsed.value.end !== (base ?? 0) + records.length) {
+        return damaged("the batch has more or fewer records than it says")
+      }
       summary = Option.some(parsed.value.task)
       counted = end + 1
     }

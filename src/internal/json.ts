@@ -68,7 +68,8 @@ export const sameJson = (left: unknown, right: unknown): boolean => {
   const present = (value: object) => Object.entries(value).filter(([, member]) => member !== undefined)
   const entries = present(left)
   const other = new Map(present(right))
-  return entries.length === other.size && entries.every(([key, member]) => other.has(key) && sameJson(member, other.get(key)))
+  return entries.length === other.size &&
+    entries.every(([key, member]) => other.has(key) && sameJson(member, other.get(key)))
 }
 
 const clip = (text: string, length: number): string =>

@@ -1,10 +1,10 @@
 /** Shows tasks: one, many, and as they change. */
+import * as DateTime from "effect/DateTime"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Order from "effect/Order"
 import * as PubSub from "effect/PubSub"
-import * as DateTime from "effect/DateTime"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import type { FindOptions, View } from "../CheckMateEngine/Service.ts"
@@ -21,10 +21,13 @@ const progressOf = (parts: Parts, taskId: string): Option.Option<Stage.Progress>
 export const get = (parts: Parts, taskId: string) =>
   Effect.gen(function*() {
     const history = yield* parts.taskIO.read(taskId)
-    const task = yield* Effect.flatMap(Task.fold(taskId, history), Option.match({
-      onNone: () => Effect.fail(new TaskNotFoundError({ taskId })),
-      onSome: Effect.succeed
-    }))
+    const task = yield* Effect.flatMap(
+      Task.fold(taskId, history),
+      Option.match({
+        onNone: () => Effect.fail(new TaskNotFoundError({ taskId })),
+        onSome: Effect.succeed
+      })
+    )
     const holder = Option.map(yield* parts.bindLock.holder(taskId), (found) => ({
       ...found,
       since: heldSince(found, Option.some(task))

@@ -3,7 +3,7 @@
  * answered, when it was and what it was like; a fresh process steps the Schedule over them, with their own times, and
  * is where the dead one was. Only the state that comes of it counts: the decisions are history.
  */
-import * as Chunk from "effect/Chunk"
+import type * as Chunk from "effect/Chunk"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -42,16 +42,20 @@ export const restore = <R>(
   schedule: Stage.RetrySchedule<R>,
   retries: Chunk.Chunk<Task.Retry>
 ): Effect.Effect<unknown, never, R> =>
-  Effect.reduce(retries, schedule.initial, (state, { at, failure }) =>
-    step(schedule, state, DateTime.toEpochMillis(at), standIn(failure)).pipe(
-      Effect.map((next) => next.state),
-      Effect.catchAllDefect((defect) =>
-        Effect.as(
-          Effect.logWarning("A retry Schedule could not be stepped over a failure of an earlier process", defect),
-          state
+  Effect.reduce(
+    retries,
+    schedule.initial,
+    (state, { at, failure }) =>
+      step(schedule, state, DateTime.toEpochMillis(at), standIn(failure)).pipe(
+        Effect.map((next) => next.state),
+        Effect.catchAllDefect((defect) =>
+          Effect.as(
+            Effect.logWarning("A retry Schedule could not be stepped over a failure of an earlier process", defect),
+            state
+          )
         )
       )
-    ))
+  )
 
 /** Retries an effect within this process, by a Schedule. */
 export const retry = <A, E, R, R2>(

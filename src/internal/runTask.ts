@@ -63,7 +63,13 @@ export const checkDefinition = (
   const defined = names(checkMate)
   const changed = (problem: string) =>
     Either.left(
-      new DefinitionChangedError({ taskId: task.id, checkMate: checkMate.name, recorded: task.definition, defined, problem })
+      new DefinitionChangedError({
+        taskId: task.id,
+        checkMate: checkMate.name,
+        recorded: task.definition,
+        defined,
+        problem
+      })
     )
   const index = task.definition.findIndex((name, position) => defined[position] !== name)
   const expected = task.definition[index]
@@ -72,7 +78,9 @@ export const checkDefinition = (
     return changed(
       !defined.includes(expected)
         ? `stage "${expected}" was removed or renamed. Put it back, or finish the task with the old definition`
-        : `stage ${index + 1} was "${expected}" and is "${found ?? "nothing"}" now. Keep the order, and add stages at the end`
+        : `stage ${index + 1} was "${expected}" and is "${
+          found ?? "nothing"
+        }" now. Keep the order, and add stages at the end`
     )
   }
   return Either.void

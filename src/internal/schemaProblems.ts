@@ -38,11 +38,14 @@ const nodes = (root: AST.AST): ReadonlySet<AST.AST> => {
 const redacted = "effect/Redacted"
 
 const isRedacted = (ast: AST.AST): boolean =>
-  Option.exists(AST.getAnnotation<{ readonly _tag?: unknown }>(AST.TypeConstructorAnnotationId)(ast), (constructor) =>
-    constructor._tag === redacted)
+  Option.exists(
+    AST.getAnnotation<{ readonly _tag?: unknown }>(AST.TypeConstructorAnnotationId)(ast),
+    (constructor) => constructor._tag === redacted
+  )
 
 const isNotJson = (ast: AST.AST): boolean =>
-  ast._tag === "Declaration" || ast._tag === "BigIntKeyword" || ast._tag === "SymbolKeyword" || ast._tag === "UniqueSymbol"
+  ast._tag === "Declaration" || ast._tag === "BigIntKeyword" || ast._tag === "SymbolKeyword" ||
+  ast._tag === "UniqueSymbol"
 
 /** Why values of this schema cannot be written to a journal; one sentence without its subject each. */
 export const attributeProblems = (ast: AST.AST): ReadonlyArray<string> => {
@@ -54,5 +57,9 @@ export const attributeProblems = (ast: AST.AST): ReadonlyArray<string> => {
   const found = [...nodes(AST.encodedAST(ast))].find(isNotJson)
   return found === undefined
     ? []
-    : [`encodes to ${String(found)}, which JSON cannot hold; use a schema that encodes to JSON (Schema.Date, not Schema.DateFromSelf)`]
+    : [
+      `encodes to ${
+        String(found)
+      }, which JSON cannot hold; use a schema that encodes to JSON (Schema.Date, not Schema.DateFromSelf)`
+    ]
 }

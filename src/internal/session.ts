@@ -35,7 +35,8 @@ export interface Session {
 export type AppendError = TaskIOError | StaleWriterError | InvalidTransitionError
 
 /** An event without its time, which {@link record} adds. */
-export type Untimed = TaskEvent.TaskEvent extends infer Event ? Event extends unknown ? Omit<Event, "at"> : never : never
+export type Untimed = TaskEvent.TaskEvent extends infer Event ? Event extends unknown ? Omit<Event, "at"> : never
+  : never
 
 const foldIn = (
   session: Session,

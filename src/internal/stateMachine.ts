@@ -50,7 +50,8 @@ export type Legal<Transitions, S extends Tagged, Event extends Tagged> = Event e
 /** The status that follows. */
 export type Next<Transitions, S extends Tagged, Event extends Tagged> = S extends Tagged
   ? S["_tag"] extends keyof Transitions
-    ? Event extends Tagged ? Event["_tag"] extends keyof Transitions[S["_tag"]] ? Transitions[S["_tag"]][Event["_tag"]] : never
+    ? Event extends Tagged ?
+      Event["_tag"] extends keyof Transitions[S["_tag"]] ? Transitions[S["_tag"]][Event["_tag"]] : never
     : never
   : never
   : never

@@ -15,10 +15,13 @@ import { checkTaskId } from "./taskId.ts"
 
 /** The task, which must exist. */
 export const getExisting = (parts: Parts, taskId: string) =>
-  Effect.flatMap(parts.taskIO.get(taskId), Option.match({
-    onNone: () => Effect.fail(new TaskNotFoundError({ taskId })),
-    onSome: Effect.succeed
-  }))
+  Effect.flatMap(
+    parts.taskIO.get(taskId),
+    Option.match({
+      onNone: () => Effect.fail(new TaskNotFoundError({ taskId })),
+      onSome: Effect.succeed
+    })
+  )
 
 const refuse = (task: Task.Task, operation: string, problem: string) =>
   new TaskStatusError({ taskId: task.id, operation, status: task.status._tag, problem })
@@ -63,8 +66,13 @@ const reach = <E, E2, R>(
 
 /** Holds a task that nobody runs, to write events that its status allows. */
 const write = (parts: Parts, taskId: string, events: (session: Session) => ReadonlyArray<Untimed>) =>
-  hold(parts, taskId, "fail", (session) => commit(session, events(session)), (session, { reason }) =>
-    writeCancelled(session, reason))
+  hold(
+    parts,
+    taskId,
+    "fail",
+    (session) => commit(session, events(session)),
+    (session, { reason }) => writeCancelled(session, reason)
+  )
 
 export const cancel = <E, R>(
   parts: Parts,

@@ -36,15 +36,19 @@ const bind = (
   taskId: string,
   whenBound: "fail" | "wait"
 ): Effect.Effect<BindLock.Binding, TaskBoundError | BindLockError, Scope.Scope> => {
-  const acquire = Effect.catchTag(parts.bindLock.acquire(taskId), "TaskBoundError", (bound) =>
-    Effect.flatMap(Effect.orElseSucceed(parts.taskIO.get(taskId), Option.none), (task) =>
-      Effect.fail(
-        new TaskBoundError({
-          taskId,
-          holder: bound.holder,
-          since: heldSince({ name: bound.holder, since: bound.since }, task)
-        })
-      )))
+  const acquire = Effect.catchTag(
+    parts.bindLock.acquire(taskId),
+    "TaskBoundError",
+    (bound) =>
+      Effect.flatMap(Effect.orElseSucceed(parts.taskIO.get(taskId), Option.none), (task) =>
+        Effect.fail(
+          new TaskBoundError({
+            taskId,
+            holder: bound.holder,
+            since: heldSince({ name: bound.holder, since: bound.since }, task)
+          })
+        ))
+  )
   return whenBound === "fail"
     ? acquire
     : Effect.retry(acquire, { schedule: waitSchedule, while: (error) => error._tag === "TaskBoundError" })
@@ -59,25 +63,25 @@ const supervise = <A, E, R>(
   work: Effect.Effect<A, E, R>,
   restore: <B, E2, R2>(effect: Effect.Effect<B, E2, R2>) => Effect.Effect<B, E2, R2>
 ): Effect.Effect<Exit.Exit<A, E>, never, R> =>
-    Effect.gen(function*() {
-      // Stages set marks of their own on the logs, which end with this one.
-      const marked = Effect.annotateLogs(work, "task", session.taskId)
-      const fiber = yield* Effect.fork(Effect.interruptible(marked))
-      const stop = (reason: Stop) =>
-        Effect.suspend(() => {
-          session.stopping ??= reason
-          return Effect.asVoid(Fiber.interrupt(fiber))
-        })
-      const watcher = binding.lost === Effect.never ? undefined : yield* Effect.fork(
-        Effect.interruptible(Effect.flatMap(binding.lost, (problem) => stop({ _tag: "Lost", problem })))
-      )
-      yield* parts.registry.enter({ session, stop, left: Deferred.await(left) })
-      yield* restore(Fiber.await(fiber)).pipe(Effect.onInterrupt(() => stop({ _tag: "Interrupted" })), Effect.exit)
-      const exit = yield* Fiber.await(fiber)
-      yield* Fiber.inheritAll(fiber)
-      if (watcher !== undefined) yield* Fiber.interrupt(watcher)
-      return exit
-    })
+  Effect.gen(function*() {
+    // Stages set marks of their own on the logs, which end with this one.
+    const marked = Effect.annotateLogs(work, "task", session.taskId)
+    const fiber = yield* Effect.fork(Effect.interruptible(marked))
+    const stop = (reason: Stop) =>
+      Effect.suspend(() => {
+        session.stopping ??= reason
+        return Effect.asVoid(Fiber.interrupt(fiber))
+      })
+    const watcher = binding.lost === Effect.never ? undefined : yield* Effect.fork(
+      Effect.interruptible(Effect.flatMap(binding.lost, (problem) => stop({ _tag: "Lost", problem })))
+    )
+    yield* parts.registry.enter({ session, stop, left: Deferred.await(left) })
+    yield* restore(Fiber.await(fiber)).pipe(Effect.onInterrupt(() => stop({ _tag: "Interrupted" })), Effect.exit)
+    const exit = yield* Fiber.await(fiber)
+    yield* Fiber.inheritAll(fiber)
+    if (watcher !== undefined) yield* Fiber.interrupt(watcher)
+    return exit
+  })
 
 /** Writes that the task is cancelled, where nothing is to be rolled back. */
 export const writeCancelled = (session: Session, reason: string | undefined): Effect.Effect<void, AppendError> =>
@@ -116,16 +120,18 @@ export const hold = <A, E, R, E2, R2>(
       progress: undefined
     }
     session = held
-    return yield* Effect.uninterruptibleMask((restore) => Effect.gen(function*() {
-      const exit = yield* supervise(parts, held, binding, left, work(held), restore)
-      if (exit._tag === "Success") return exit.value
-      const stopping: Stop | undefined = held.stopping
-      if (stopping?._tag === "Lost") return yield* new BindingLostError({ taskId, problem: stopping.problem })
-      yield* commit(held)
-      if (stopping?._tag !== "Cancelled") return yield* exit
-      held.stopping = undefined
-      yield* cancelled(held, stopping)
-      const { reason } = stopping
-      return yield* new TaskCancelledError({ taskId, ...(reason === undefined ? {} : { reason }) })
-    }))
+    return yield* Effect.uninterruptibleMask((restore) =>
+      Effect.gen(function*() {
+        const exit = yield* supervise(parts, held, binding, left, work(held), restore)
+        if (exit._tag === "Success") return exit.value
+        const stopping: Stop | undefined = held.stopping
+        if (stopping?._tag === "Lost") return yield* new BindingLostError({ taskId, problem: stopping.problem })
+        yield* commit(held)
+        if (stopping?._tag !== "Cancelled") return yield* exit
+        held.stopping = undefined
+        yield* cancelled(held, stopping)
+        const { reason } = stopping
+        return yield* new TaskCancelledError({ taskId, ...(reason === undefined ? {} : { reason }) })
+      })
+    )
   }))

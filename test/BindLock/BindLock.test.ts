@@ -5,8 +5,10 @@ import * as FileLock from "effect-checkmate/BindLock/FileSystem"
 import * as MemoryLock from "effect-checkmate/BindLock/Memory"
 import { bindLockContract } from "./contract.ts"
 
-bindLockContract("memory", (use) =>
-  Effect.scoped(Effect.flatMap(MemoryLock.make, (lock) => use(lock, lock, Effect.succeed([])))))
+bindLockContract(
+  "memory",
+  (use) => Effect.scoped(Effect.flatMap(MemoryLock.make, (lock) => use(lock, lock, Effect.succeed([]))))
+)
 
 bindLockContract("files", (use) =>
   Effect.gen(function*() {

@@ -1,7 +1,7 @@
 /** What every BindLock must do. Run on each by BindLock.test.ts. */
 import { describe, expect, it } from "@effect/vitest"
-import type { BindLock } from "effect-checkmate"
 import { Effect, Exit, Fiber, Option, Scope, TestClock } from "effect"
+import type { BindLock } from "effect-checkmate"
 
 const acquireIn = (lock: BindLock.Driver, taskId: string) =>
   Effect.flatMap(Scope.make(), (scope) =>
@@ -17,7 +17,11 @@ const acquireIn = (lock: BindLock.Driver, taskId: string) =>
 export const bindLockContract = (
   name: string,
   withLocks: <A, E>(
-    use: (one: BindLock.Driver, other: BindLock.Driver, leftovers: Effect.Effect<ReadonlyArray<string>>) => Effect.Effect<A, E, Scope.Scope>
+    use: (
+      one: BindLock.Driver,
+      other: BindLock.Driver,
+      leftovers: Effect.Effect<ReadonlyArray<string>>
+    ) => Effect.Effect<A, E, Scope.Scope>
   ) => Effect.Effect<A, unknown>
 ) => {
   const rule = (
@@ -30,28 +34,34 @@ export const bindLockContract = (
   ) => it.effect(title, () => withLocks(use))
 
   describe(`BindLock contract: ${name}`, () => {
-    rule("binds a task for the length of a Scope, and leaves nothing behind", (one, other, leftovers) =>
-      Effect.gen(function*() {
-        const binding = yield* acquireIn(one, "t")
-        expect(Option.map(yield* other.holder("t"), ({ name }) => name)).toEqual(Option.some(binding.holder.name))
-        yield* binding.release
-        expect(yield* other.holder("t")).toEqual(Option.none())
-        expect(yield* leftovers).toEqual([])
-      }))
+    rule(
+      "binds a task for the length of a Scope, and leaves nothing behind",
+      (one, other, leftovers) =>
+        Effect.gen(function*() {
+          const binding = yield* acquireIn(one, "t")
+          expect(Option.map(yield* other.holder("t"), ({ name }) => name)).toEqual(Option.some(binding.holder.name))
+          yield* binding.release
+          expect(yield* other.holder("t")).toEqual(Option.none())
+          expect(yield* leftovers).toEqual([])
+        })
+    )
 
-    rule("a task that is held is TaskBoundError for any other, and for the same engine", (one, other) =>
-      Effect.gen(function*() {
-        const binding = yield* acquireIn(one, "t")
-        for (const lock of [one, other]) {
-          expect(yield* Effect.flip(acquireIn(lock, "t"))).toMatchObject({
-            _tag: "TaskBoundError",
-            taskId: "t",
-            holder: binding.holder.name
-          })
-        }
-        yield* binding.release
-        yield* (yield* acquireIn(other, "t")).release
-      }))
+    rule(
+      "a task that is held is TaskBoundError for any other, and for the same engine",
+      (one, other) =>
+        Effect.gen(function*() {
+          const binding = yield* acquireIn(one, "t")
+          for (const lock of [one, other]) {
+            expect(yield* Effect.flip(acquireIn(lock, "t"))).toMatchObject({
+              _tag: "TaskBoundError",
+              taskId: "t",
+              holder: binding.holder.name
+            })
+          }
+          yield* binding.release
+          yield* (yield* acquireIn(other, "t")).release
+        })
+    )
 
     rule("tasks are bound independently, also where their ids look alike", (one, other) =>
       Effect.gen(function*() {

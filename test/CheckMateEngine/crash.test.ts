@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
-import { CheckMateEngine, Task, TaskIO } from "effect-checkmate"
 import { Cause, Chunk, Effect, Exit, Option } from "effect"
+import { CheckMateEngine, type Task, TaskIO } from "effect-checkmate"
 import { type Cut, runWithCuts } from "../support/crashes.ts"
 import { abc, failing, Ledger } from "../support/pipelines.ts"
 
@@ -20,8 +20,7 @@ interface Story {
   readonly check: (ledger: Ledger, task: Task.Task, exit: Exit.Exit<unknown, unknown>) => void
 }
 
-const run = (definition: Parameters<typeof CheckMateEngine.run>[0]) =>
-  CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } })
+const run = (definition: ReturnType<typeof abc>) => CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } })
 
 const stories: Readonly<Record<string, Story>> = {
   "a run that succeeds": {

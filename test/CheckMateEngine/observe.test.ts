@@ -1,5 +1,4 @@
 import { describe, expect, it } from "@effect/vitest"
-import { CheckMate, CheckMateEngine, Stage, State } from "effect-checkmate"
 import {
   Chunk,
   Data,
@@ -17,6 +16,7 @@ import {
   TestClock,
   Tracer
 } from "effect"
+import { CheckMate, CheckMateEngine, Stage, State } from "effect-checkmate"
 import { abc, engineOver, failing, Ledger, makeStore, Numbers } from "../support/pipelines.ts"
 
 const inMemory = <A, E>(effect: Effect.Effect<A, E, CheckMateEngine.CheckMateEngine>) =>
@@ -112,7 +112,11 @@ describe("watch", () => {
       yield* handle.await
       const seen = Chunk.toReadonlyArray(yield* Fiber.join(views))
       expect(seen.map(({ task }) => task.status._tag)).toContain("Running")
-      expect(seen.flatMap(({ progress }) => Option.toArray(progress))).toContainEqual({ done: 1, total: 2, message: "half" })
+      expect(seen.flatMap(({ progress }) => Option.toArray(progress))).toContainEqual({
+        done: 1,
+        total: 2,
+        message: "half"
+      })
       expect(seen.at(-1)?.task.status._tag).toBe("Succeeded")
     })))
 
@@ -149,7 +153,9 @@ describe("what is told to operators", () => {
         stages: [
           Stage.make(Numbers, "call", {
             execute: () =>
-              Effect.fail(new HttpError({ status: 503, key: Redacted.make("hunter2"), cause: new Error("socket closed") }))
+              Effect.fail(
+                new HttpError({ status: 503, key: Redacted.make("hunter2"), cause: new Error("socket closed") })
+              )
           })
         ]
       })
@@ -196,15 +202,16 @@ describe("what is told to operators", () => {
         input: [],
         stages: [
           Stage.make(Numbers, "one", { execute: () => Effect.log("in one") }),
-          Stage.make(Numbers, "two", { execute: () => Effect.forkScoped(Effect.log("in two")).pipe(Effect.flatMap(Fiber.join)) })
+          Stage.make(Numbers, "two", {
+            execute: () => Effect.forkScoped(Effect.log("in two")).pipe(Effect.flatMap(Fiber.join))
+          })
         ]
       })
       yield* Effect.gen(function*() {
         yield* CheckMateEngine.run(definition, { taskId: "t", input: {} })
         yield* Effect.log("outside")
       }).pipe(
-        Effect.provide(CheckMateEngine.layerMemory),
-        Effect.provide(Logger.replace(Logger.defaultLogger, logger))
+        Effect.provide(Layer.merge(CheckMateEngine.layerMemory, Logger.replace(Logger.defaultLogger, logger)))
       )
       expect(marks).toEqual([
         { task: "t", stage: "one", attempt: 1 },
@@ -218,7 +225,10 @@ describe("what is told to operators", () => {
       const spans: Array<[string, string | undefined]> = []
       const tracer = Tracer.make({
         span: (name, parent, context, links, startTime, kind) => {
-          spans.push([name, Option.getOrUndefined(Option.map(parent, (span) => span._tag === "Span" ? span.name : "?"))])
+          spans.push([
+            name,
+            Option.getOrUndefined(Option.map(parent, (span) => span._tag === "Span" ? span.name : "?"))
+          ])
           return {
             _tag: "Span",
             name,

@@ -1,10 +1,14 @@
 import { describe, expect, it } from "@effect/vitest"
-import { BindLock, CheckMate, CheckMateEngine, Stage, StageStatus, type TaskIO } from "effect-checkmate"
 import { Clock, Duration, Effect, Exit, Fiber, Random, Schedule, TestClock } from "effect"
+import { BindLock, CheckMate, CheckMateEngine, Stage, StageStatus, type TaskIO } from "effect-checkmate"
 import { Boom, engineOver, Ledger, makeStore, Numbers } from "../support/pipelines.ts"
 
 /** One stage that fails `times` times with ascending status, then passes; it notes the clock at every attempt. */
-const flaky = (times: number, retry: Schedule.Schedule<unknown, Boom>, options: { readonly rollback?: boolean } = {}) => {
+const flaky = (
+  times: number,
+  retry: Schedule.Schedule<unknown, Boom>,
+  options: { readonly rollback?: boolean } = {}
+) => {
   const at: Array<number> = []
   const ledger = new Ledger()
   const execute = Effect.gen(function*() {
@@ -95,7 +99,9 @@ describe("retry", () => {
   it.effect("shows the Schedule the typed failure", () =>
     inMemory(Effect.gen(function*() {
       const { at, definition } = flaky(9, Schedule.recurWhile((boom: Boom) => boom.status < 502))
-      expect(yield* Effect.flip(CheckMateEngine.run(definition, { taskId: "t", input: {} }))).toMatchObject({ status: 502 })
+      expect(yield* Effect.flip(CheckMateEngine.run(definition, { taskId: "t", input: {} }))).toMatchObject({
+        status: 502
+      })
       expect(at).toHaveLength(2)
     })))
 
@@ -119,7 +125,13 @@ describe("retry", () => {
 
   for (
     const [name, schedule, expected] of [
-      ["exponential", Schedule.exponential("100 millis").pipe(Schedule.intersect(Schedule.recurs(4))), [0, 100, 300, 700, 1500]],
+      ["exponential", Schedule.exponential("100 millis").pipe(Schedule.intersect(Schedule.recurs(4))), [
+        0,
+        100,
+        300,
+        700,
+        1500
+      ]],
       ["bounded in number", Schedule.spaced("100 millis").pipe(Schedule.intersect(Schedule.recurs(2))), [0, 100, 200]],
       ["bounded in time", Schedule.spaced("200 millis").pipe(Schedule.upTo("500 millis")), [0, 200, 400, 600]],
       [

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
-import { CheckMate, CheckMateEngine, Stage } from "effect-checkmate"
 import { Cause, Chunk, Effect, Exit, Fiber, Schedule } from "effect"
+import { CheckMate, CheckMateEngine, Stage } from "effect-checkmate"
 import { abc, Boom, engineOver, eventsOf, failing, Ledger, makeStore, Numbers } from "../support/pipelines.ts"
 
 const inMemory = <A, E>(effect: Effect.Effect<A, E, CheckMateEngine.CheckMateEngine>) =>
@@ -193,7 +193,10 @@ describe("rollback", () => {
       const exit = yield* Effect.exit(CheckMateEngine.run(definition, { taskId: "t", input: {} }))
       expect(Exit.isFailure(exit) && exit.cause.toString()).toContain("cannot close")
       expect(ledger.entries).toEqual(["undo"])
-      expect(yield* statusOf("t")).toMatchObject({ _tag: "Failed", failure: { kind: "Defect", message: "cannot close" } })
+      expect(yield* statusOf("t")).toMatchObject({
+        _tag: "Failed",
+        failure: { kind: "Defect", message: "cannot close" }
+      })
     })))
 
   it.effect("promise 7: interruption undoes the attempt it cut off, and nothing that succeeded", () =>

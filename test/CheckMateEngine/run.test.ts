@@ -1,7 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Exit, Option, Schema } from "effect"
 import { CheckMate, CheckMateEngine, Stage, State } from "effect-checkmate"
-import { abc, engineOver, eventsOf, failing, Ledger, makeStore, Numbers } from "../support/pipelines.ts"
+import { abc, type Boom, engineOver, eventsOf, failing, Ledger, makeStore, Numbers } from "../support/pipelines.ts"
 
 const inMemory = <A, E>(effect: Effect.Effect<A, E, CheckMateEngine.CheckMateEngine>) =>
   Effect.provide(effect, CheckMateEngine.layerMemory)
@@ -125,7 +125,8 @@ describe("run", () => {
 describe("bad input is a typed error and nothing is lost", () => {
   const failure = <A, E>(effect: Effect.Effect<A, E, CheckMateEngine.CheckMateEngine>) => Effect.flip(effect)
   /** A caller the compiler could not check. */
-  const untyped = (input: object) => CheckMateEngine.run(abc(new Ledger()), { taskId: "t", input: input as { seed: number } })
+  const untyped = (input: object) =>
+    CheckMateEngine.run(abc(new Ledger()), { taskId: "t", input: input as { seed: number } })
   const nothingWritten = Effect.map(CheckMateEngine.find(), (tasks) => expect(tasks).toEqual([]))
 
   it.effect("an unknown attribute in the input", () =>
@@ -155,11 +156,17 @@ describe("bad input is a typed error and nothing is lost", () => {
   it.effect("a definition of untyped code that breaks the dataflow", () =>
     inMemory(Effect.gen(function*() {
       const [a] = abc(new Ledger()).stages
-      const twice = CheckMate.make("twice", { state: Numbers, input: [], stages: [a, a].flatMap((stage) => stage ?? []) })
+      const twice = CheckMate.make("twice", {
+        state: Numbers,
+        input: [],
+        stages: [a, a].flatMap((stage) => stage ?? [])
+      })
       const error = yield* failure(CheckMateEngine.run(twice, { taskId: "t", input: {} }))
       expect(error).toMatchObject({ _tag: "InvalidDefinitionError", checkMate: "twice" })
       expect(String(error)).toContain(`stage "a" is defined twice`)
-      expect(String(error)).toContain(`stage "a" requires "seed", which neither the input nor an earlier stage provides`)
+      expect(String(error)).toContain(
+        `stage "a" requires "seed", which neither the input nor an earlier stage provides`
+      )
       yield* nothingWritten
     })))
 
@@ -210,10 +217,12 @@ describe("bad input is a typed error and nothing is lost", () => {
         stage: "make",
         missing: ["a"]
       })
-      expect(yield* failure(CheckMateEngine.run(returning({ a: 1, b: 2 }), { taskId: "t2", input: {} }))).toMatchObject({
-        _tag: "StageOutputError",
-        undeclared: ["b"]
-      })
+      expect(yield* failure(CheckMateEngine.run(returning({ a: 1, b: 2 }), { taskId: "t2", input: {} }))).toMatchObject(
+        {
+          _tag: "StageOutputError",
+          undeclared: ["b"]
+        }
+      )
     })))
 
   it.effect("required attributes that are absent: MissingStateError with task, stage and every missing attribute", () =>
@@ -230,7 +239,9 @@ describe("bad input is a typed error and nothing is lost", () => {
           })
         ]
       })
-      const error = yield* failure(CheckMateEngine.run(needs, { taskId: "t", input: {} as { seed: number; a: number } }))
+      const error = yield* failure(
+        CheckMateEngine.run(needs, { taskId: "t", input: {} as { seed: number; a: number } })
+      )
       expect(error).toMatchObject({ _tag: "MissingStateError", taskId: "t", stage: "sum", missing: ["seed", "a"] })
       expect(ledger.entries).toEqual([])
       expect(yield* CheckMateEngine.run(needs, { taskId: "t", input: { seed: 1, a: 2 } })).toMatchObject({ b: 3 })
@@ -241,7 +252,7 @@ describe("bad input is a typed error and nothing is lost", () => {
       const definition = abc(new Ledger(), { fail: failing({ b: 1 }) })
       yield* Effect.exit(CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } }))
       const [a, b, c] = definition.stages
-      const changed = (stages: ReadonlyArray<Stage.Any | undefined>) =>
+      const changed = (stages: ReadonlyArray<Stage.Any<Boom, never> | undefined>) =>
         CheckMate.make("abc", { state: Numbers, input: ["seed"], stages: stages.flatMap((stage) => stage ?? []) })
       const d = Stage.make(Numbers, "d", { execute: () => Effect.void })
       const removed = yield* failure(CheckMateEngine.run(changed([a, c, d]), { taskId: "t", input: { seed: 1, b: 1 } }))
@@ -251,7 +262,9 @@ describe("bad input is a typed error and nothing is lost", () => {
       expect(String(renamed)).toContain(`stage "b" was removed or renamed`)
       const reordered = yield* failure(CheckMateEngine.run(changed([d, a, b, c]), { taskId: "t", input: { seed: 1 } }))
       expect(String(reordered)).toContain(`stage 1 was "a" and is "d" now`)
-      expect(yield* CheckMateEngine.run(changed([a, b, c, d]), { taskId: "t", input: { seed: 1 } })).toMatchObject({ c: 4 })
+      expect(yield* CheckMateEngine.run(changed([a, b, c, d]), { taskId: "t", input: { seed: 1 } })).toMatchObject({
+        c: 4
+      })
     })))
 
   it.effect("stages that were added after the task succeeded run with retryFrom, and run says so", () =>
@@ -295,7 +308,11 @@ describe("bad input is a typed error and nothing is lost", () => {
       )
       const Strings = State.make({ seed: Schema.Number, a: Schema.String, b: Schema.Number, c: Schema.Number })
       const stage = (name: "a" | "b" | "c") => Stage.make(Strings, name, { execute: () => Effect.void })
-      const changed = CheckMate.make("abc", { state: Strings, input: ["seed"], stages: [stage("a"), stage("b"), stage("c")] })
+      const changed = CheckMate.make("abc", {
+        state: Strings,
+        input: ["seed"],
+        stages: [stage("a"), stage("b"), stage("c")]
+      })
       const error = yield* Effect.flip(Effect.provide(CheckMateEngine.resume(changed, "t"), engineOver(store)))
       expect(error).toMatchObject({ _tag: "AttributeError", direction: "decode", attribute: "a" })
       expect(yield* Effect.provide(CheckMateEngine.resume(changed, "t", { input: { a: "2" } }), engineOver(store)))
@@ -304,7 +321,9 @@ describe("bad input is a typed error and nothing is lost", () => {
 
   it.effect("a task that does not exist", () =>
     inMemory(Effect.gen(function*() {
-      expect(yield* failure(CheckMateEngine.resume(abc(new Ledger()), "nope"))).toMatchObject({ _tag: "TaskNotFoundError" })
+      expect(yield* failure(CheckMateEngine.resume(abc(new Ledger()), "nope"))).toMatchObject({
+        _tag: "TaskNotFoundError"
+      })
       expect(yield* failure(CheckMateEngine.get("nope"))).toMatchObject({ _tag: "TaskNotFoundError", taskId: "nope" })
       expect(yield* failure(CheckMateEngine.cancel("nope"))).toMatchObject({ _tag: "TaskNotFoundError" })
     })))

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
-import { BindLock, CheckMate, CheckMateEngine, Stage } from "effect-checkmate"
 import { Context, DateTime, Duration, Effect, Exit, Fiber, Layer, Option, Schedule, TestClock } from "effect"
+import { BindLock, CheckMate, CheckMateEngine, Stage } from "effect-checkmate"
 import { abc, Boom, engineOver, failing, Ledger, makeStore, Numbers } from "../support/pipelines.ts"
 
 const inMemory = <A, E>(effect: Effect.Effect<A, E, CheckMateEngine.CheckMateEngine>) =>
@@ -108,7 +108,10 @@ describe("pause", () => {
     inMemory(Effect.gen(function*() {
       const ledger = new Ledger()
       const definition = abc(ledger, {
-        fail: (stage) => stage === "a" && ledger.count("run a") === 1 ? Effect.orDie(CheckMateEngine.pause("t")).pipe(Effect.provide(here)) : Effect.void
+        fail: (stage) =>
+          stage === "a" && ledger.count("run a") === 1
+            ? Effect.orDie(CheckMateEngine.pause("t")).pipe(Effect.provide(here))
+            : Effect.void
       })
       const here = yield* Effect.context<CheckMateEngine.CheckMateEngine>()
       expect(yield* Effect.flip(CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } }))).toMatchObject({
@@ -249,7 +252,9 @@ describe("poisoned tasks", () => {
     Effect.gen(function*() {
       const store = yield* makeStore
       const ledger = new Ledger()
-      const killing = abc(ledger, { fail: (stage) => stage === "b" ? Effect.uninterruptible(Effect.never) : Effect.void })
+      const killing = abc(ledger, {
+        fail: (stage) => stage === "b" ? Effect.uninterruptible(Effect.never) : Effect.void
+      })
       const engine = () => engineOver(store, BindLock.layerMemory, { maxRecoveries: 3 })
       const run = CheckMateEngine.run(killing, { taskId: "t", input: { seed: 1 } })
       for (let crash = 1; crash <= 4; crash++) {
@@ -313,9 +318,16 @@ describe("start, resumeAll and clean", () => {
         Effect.provide(CheckMateEngine.run(unknown, { taskId: "three", input: {} }), engineOver(store))
       )
       yield* Effect.repeatN(Effect.yieldNow(), 50)
-      const report = yield* Effect.provide(CheckMateEngine.resumeAll([abc(ledger)], { concurrency: 2 }), engineOver(store))
+      const report = yield* Effect.provide(
+        CheckMateEngine.resumeAll([abc(ledger)], { concurrency: 2 }),
+        engineOver(store)
+      )
       const byId = new Map(report.map((entry) => [entry.taskId, Option.getOrUndefined(entry.failure)?.tag]))
-      expect([byId.get("one"), byId.get("two"), byId.get("three")]).toEqual([undefined, undefined, "WrongCheckMateError"])
+      expect([byId.get("one"), byId.get("two"), byId.get("three")]).toEqual([
+        undefined,
+        undefined,
+        "WrongCheckMateError"
+      ])
       expect(ledger.count("run c")).toBe(2)
     }))
 

@@ -1,10 +1,10 @@
-import { describe, expect, it } from "@effect/vitest"
-import { FileSystem, Path } from "@effect/platform"
-import { SystemError } from "@effect/platform/Error"
+import { FileSystem, type Path } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
+import { SystemError } from "@effect/platform/Error"
+import { describe, expect, it } from "@effect/vitest"
+import { Effect, Either, Exit, Layer } from "effect"
 import { CheckMateEngine, TaskIO } from "effect-checkmate"
 import * as FileDriver from "effect-checkmate/TaskIO/FileSystem"
-import { Effect, Either, Exit, Layer } from "effect"
 import { abc, failing, Ledger } from "../support/pipelines.ts"
 
 const inDirectory = <A, E>(
@@ -51,63 +51,74 @@ describe("journal files", () => {
       })
     ))
 
-  it.effect("promise 8: cut at any byte, a journal reads as what was whole before, and the task goes on to the same result", () =>
-    inDirectory((directory, fs) =>
-      Effect.gen(function*() {
-        const [, last] = yield* twoEpochs(directory)
-        const whole = yield* fs.readFile(last)
-        const all = Either.getOrThrow(yield* readRecords(directory))
-        let longest = 0
-        for (let length = 0; length < whole.length; length++) {
-          yield* fs.writeFile(last, whole.subarray(0, length))
-          const records = Either.getOrThrow(yield* readRecords(directory))
-          expect(all.slice(0, records.length)).toEqual(records)
-          expect(records.length).toBeGreaterThanOrEqual(longest)
-          longest = records.length
-          if (length % 97 !== 0) continue
-          const copy = `${directory}-${length}`
-          yield* fs.copy(directory, copy)
-          expect(
-            yield* Effect.provide(
-              CheckMateEngine.run(abc(new Ledger()), { taskId: "t", input: { seed: 1 } }),
-              engine(copy)
-            )
-          ).toEqual({ seed: 1, a: 2, b: 3, c: 4 })
-          yield* fs.remove(copy, { recursive: true })
-        }
-        expect(longest).toBeLessThan(all.length)
-      })
-    ), 60_000)
-
-  it.effect("promise 8: one flipped bit anywhere is an error that names the file and the place, and nothing is overwritten", () =>
-    inDirectory((directory, fs) =>
-      Effect.gen(function*() {
-        const files = yield* twoEpochs(directory)
-        for (const file of files) {
-          const whole = Uint8Array.from(yield* fs.readFile(file))
-          for (let byte = 0; byte < whole.length; byte++) {
-            const flipped = whole.slice()
-            flipped[byte] = flipped[byte]! ^ (1 << (byte % 8))
-            yield* fs.writeFile(file, flipped)
-            const read = yield* readRecords(directory)
-            expect(Either.isLeft(read) && read.left).toMatchObject({ _tag: "JournalDamagedError", taskId: "t" })
-            expect(Either.isLeft(read) && read.left.message).toContain(file)
+  it.effect(
+    "promise 8: cut at any byte, a journal reads as what was whole before, and the task goes on to the same result",
+    () =>
+      inDirectory((directory, fs) =>
+        Effect.gen(function*() {
+          const [, last] = yield* twoEpochs(directory)
+          const whole = yield* fs.readFile(last)
+          const all = Either.getOrThrow(yield* readRecords(directory))
+          let longest = 0
+          for (let length = 0; length < whole.length; length++) {
+            yield* fs.writeFile(last, whole.subarray(0, length))
+            const records = Either.getOrThrow(yield* readRecords(directory))
+            expect(all.slice(0, records.length)).toEqual(records)
+            expect(records.length).toBeGreaterThanOrEqual(longest)
+            longest = records.length
+            if (length % 97 !== 0) continue
+            const copy = `${directory}-${length}`
+            yield* fs.copy(directory, copy)
+            expect(
+              yield* Effect.provide(
+                CheckMateEngine.run(abc(new Ledger()), { taskId: "t", input: { seed: 1 } }),
+                engine(copy)
+              )
+            ).toEqual({ seed: 1, a: 2, b: 3, c: 4 })
+            yield* fs.remove(copy, { recursive: true })
           }
-          const flipped = whole.slice()
-          flipped[200] = flipped[200]! ^ 1
-          yield* fs.writeFile(file, flipped)
-          const before = yield* fs.readDirectory(`${directory}/tasks`)
-          const error = yield* Effect.flip(
-            Effect.provide(CheckMateEngine.run(abc(new Ledger()), { taskId: "t", input: { seed: 1 } }), engine(directory))
-          )
-          expect(error).toMatchObject({ _tag: "JournalDamagedError" })
-          expect(String(error)).toContain("Restore it from a backup")
-          expect(yield* fs.readDirectory(`${directory}/tasks`)).toEqual(before)
-          expect(Uint8Array.from(yield* fs.readFile(file))).toEqual(flipped)
-          yield* fs.writeFile(file, whole)
-        }
-      })
-    ), 60_000)
+          expect(longest).toBeLessThan(all.length)
+        })
+      ),
+    60_000
+  )
+
+  it.effect(
+    "promise 8: one flipped bit anywhere is an error that names the file and the place, and nothing is overwritten",
+    () =>
+      inDirectory((directory, fs) =>
+        Effect.gen(function*() {
+          const files = yield* twoEpochs(directory)
+          for (const file of files) {
+            const whole = Uint8Array.from(yield* fs.readFile(file))
+            for (let byte = 0; byte < whole.length; byte++) {
+              const flipped = whole.slice()
+              flipped[byte] = flipped[byte]! ^ (1 << (byte % 8))
+              yield* fs.writeFile(file, flipped)
+              const read = yield* readRecords(directory)
+              expect(Either.isLeft(read) && read.left).toMatchObject({ _tag: "JournalDamagedError", taskId: "t" })
+              expect(Either.isLeft(read) && read.left.message).toContain(file)
+            }
+            const flipped = whole.slice()
+            flipped[200] = flipped[200]! ^ 1
+            yield* fs.writeFile(file, flipped)
+            const before = yield* fs.readDirectory(`${directory}/tasks`)
+            const error = yield* Effect.flip(
+              Effect.provide(
+                CheckMateEngine.run(abc(new Ledger()), { taskId: "t", input: { seed: 1 } }),
+                engine(directory)
+              )
+            )
+            expect(error).toMatchObject({ _tag: "JournalDamagedError" })
+            expect(String(error)).toContain("Restore it from a backup")
+            expect(yield* fs.readDirectory(`${directory}/tasks`)).toEqual(before)
+            expect(Uint8Array.from(yield* fs.readFile(file))).toEqual(flipped)
+            yield* fs.writeFile(file, whole)
+          }
+        })
+      ),
+    60_000
+  )
 
   it.effect("promise 8: zeros, missing lines, repeated lines and swapped lines are errors", () =>
     inDirectory((directory, fs) =>
@@ -189,11 +200,22 @@ describe("journal files", () => {
           const bytes = new TextEncoder().encode(line)
           return `{"sum":"${rewritten.crc32(bytes, 18)}",${line.slice(18)}`
         }
-        yield* fs.writeFileString(last, whole.split("\n").map((line) =>
-          line.includes("\"format\":1") ? resum(line.replace("\"format\":1", "\"format\":7")) : line).join("\n"))
-        expect(yield* Effect.flip(driver.get("t"))).toMatchObject({ _tag: "JournalVersionError", version: 7, supported: 1 })
-        yield* fs.writeFileString(last, whole.split("\n").map((line) =>
-          line.includes("\"v\":1") ? resum(line.replace("\"v\":1", "\"v\":9")) : line).join("\n"))
+        yield* fs.writeFileString(
+          last,
+          whole.split("\n").map((line) =>
+            line.includes("\"format\":1") ? resum(line.replace("\"format\":1", "\"format\":7")) : line
+          ).join("\n")
+        )
+        expect(yield* Effect.flip(driver.get("t"))).toMatchObject({
+          _tag: "JournalVersionError",
+          version: 7,
+          supported: 1
+        })
+        yield* fs.writeFileString(
+          last,
+          whole.split("\n").map((line) => line.includes("\"v\":1") ? resum(line.replace("\"v\":1", "\"v\":9")) : line)
+            .join("\n")
+        )
         const error = yield* Effect.flip(driver.get("t"))
         expect(error).toMatchObject({ _tag: "JournalVersionError", version: 9, supported: 1 })
         expect(String(error)).toContain("Upgrade effect-checkmate")
@@ -269,7 +291,8 @@ describe("a directory in trouble is a typed error that says where", () => {
             if (!only(path)) return file
             return Object.create(file, {
               writeAll: {
-                value: (bytes: Uint8Array) => operation === "writeAll" ? guard(file.writeAll(bytes)) : file.writeAll(bytes)
+                value: (bytes: Uint8Array) =>
+                  operation === "writeAll" ? guard(file.writeAll(bytes)) : file.writeAll(bytes)
               },
               sync: { get: () => operation === "sync" ? guard(file.sync) : file.sync },
               stat: { get: () => file.stat },

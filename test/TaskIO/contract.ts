@@ -1,7 +1,7 @@
 /** What every TaskIO driver must do, whatever it is made of. Run on each by TaskIO.test.ts. */
 import { describe, expect, it } from "@effect/vitest"
-import { TaskIO } from "effect-checkmate"
 import { Chunk, Effect, Exit, FastCheck, Scope, Stream } from "effect"
+import type { TaskIO } from "effect-checkmate"
 
 const summaryOf = (taskId: string, more: Partial<TaskIO.EncodedSummary> = {}): TaskIO.EncodedSummary => ({
   taskId,
@@ -17,11 +17,12 @@ const summaryOf = (taskId: string, more: Partial<TaskIO.EncodedSummary> = {}): T
 
 const record = (value: unknown): string => JSON.stringify({ value })
 
-const openIn = (driver: TaskIO.Encoded, taskId: string) => Effect.flatMap(Scope.make(), (scope) =>
-  Effect.map(Scope.extend(driver.open(taskId), scope), (journal) => ({
-    ...journal,
-    close: Scope.close(scope, Exit.void)
-  })))
+const openIn = (driver: TaskIO.Encoded, taskId: string) =>
+  Effect.flatMap(Scope.make(), (scope) =>
+    Effect.map(Scope.extend(driver.open(taskId), scope), (journal) => ({
+      ...journal,
+      close: Scope.close(scope, Exit.void)
+    })))
 
 export const taskIOContract = (
   name: string,
@@ -31,14 +32,17 @@ export const taskIOContract = (
     it.effect(title, () => withDriver(use))
 
   describe(`TaskIO contract: ${name}`, () => {
-    rule("a task that does not exist has no records, no summary, no mail, and removing it is nothing", (driver) =>
-      Effect.gen(function*() {
-        expect(yield* driver.read("none", 0)).toEqual([])
-        expect(Chunk.size(yield* Stream.runCollect(driver.list({})))).toBe(0)
-        expect(yield* driver.receive("none")).toEqual([])
-        expect(yield* driver.waiting).toEqual([])
-        yield* driver.remove("none")
-      }))
+    rule(
+      "a task that does not exist has no records, no summary, no mail, and removing it is nothing",
+      (driver) =>
+        Effect.gen(function*() {
+          expect(yield* driver.read("none", 0)).toEqual([])
+          expect(Chunk.size(yield* Stream.runCollect(driver.list({})))).toBe(0)
+          expect(yield* driver.receive("none")).toEqual([])
+          expect(yield* driver.waiting).toEqual([])
+          yield* driver.remove("none")
+        })
+    )
 
     rule("a journal that was opened and not written to leaves no trace in lists", (driver) =>
       Effect.gen(function*() {
@@ -60,13 +64,16 @@ export const taskIOContract = (
         expect(yield* driver.read("t", 3)).toEqual([])
       }))
 
-    rule("what was acknowledged can be read at once, without the journal being closed", (driver) =>
-      Effect.gen(function*() {
-        const journal = yield* openIn(driver, "t")
-        yield* journal.append(0, [record(0)], summaryOf("t"))
-        expect(yield* driver.read("t", 0)).toEqual([record(0)])
-        yield* journal.close
-      }))
+    rule(
+      "what was acknowledged can be read at once, without the journal being closed",
+      (driver) =>
+        Effect.gen(function*() {
+          const journal = yield* openIn(driver, "t")
+          yield* journal.append(0, [record(0)], summaryOf("t"))
+          expect(yield* driver.read("t", 0)).toEqual([record(0)])
+          yield* journal.close
+        })
+    )
 
     rule("opening again returns what was acknowledged, under a greater epoch", (driver) =>
       Effect.gen(function*() {
@@ -83,25 +90,28 @@ export const taskIOContract = (
         yield* third.close
       }))
 
-    rule("a stale writer is refused as soon as another has opened, and changes nothing", (driver) =>
-      Effect.gen(function*() {
-        const stale = yield* openIn(driver, "t")
-        yield* stale.append(0, [record("before")], summaryOf("t"))
-        const current = yield* openIn(driver, "t")
-        expect(yield* Effect.flip(stale.append(1, [record("stale")], summaryOf("t", { status: "Succeeded" }))))
-          .toMatchObject({ _tag: "StaleWriterError", taskId: "t" })
-        expect(yield* driver.read("t", 0)).toEqual([record("before")])
-        yield* current.append(1, [record("after")], summaryOf("t", { status: "Failed" }))
-        expect(yield* Effect.flip(stale.append(1, [record("again")], summaryOf("t")))).toMatchObject({
-          _tag: "StaleWriterError"
+    rule(
+      "a stale writer is refused as soon as another has opened, and changes nothing",
+      (driver) =>
+        Effect.gen(function*() {
+          const stale = yield* openIn(driver, "t")
+          yield* stale.append(0, [record("before")], summaryOf("t"))
+          const current = yield* openIn(driver, "t")
+          expect(yield* Effect.flip(stale.append(1, [record("stale")], summaryOf("t", { status: "Succeeded" }))))
+            .toMatchObject({ _tag: "StaleWriterError", taskId: "t" })
+          expect(yield* driver.read("t", 0)).toEqual([record("before")])
+          yield* current.append(1, [record("after")], summaryOf("t", { status: "Failed" }))
+          expect(yield* Effect.flip(stale.append(1, [record("again")], summaryOf("t")))).toMatchObject({
+            _tag: "StaleWriterError"
+          })
+          expect(yield* driver.read("t", 0)).toEqual([record("before"), record("after")])
+          const [summary] = Chunk.toReadonlyArray(yield* Stream.runCollect(driver.list({})))
+          expect(summary?.status).toBe("Failed")
+          yield* stale.close
+          yield* current.close
+          expect((yield* openIn(driver, "t")).records).toEqual([record("before"), record("after")])
         })
-        expect(yield* driver.read("t", 0)).toEqual([record("before"), record("after")])
-        const [summary] = Chunk.toReadonlyArray(yield* Stream.runCollect(driver.list({})))
-        expect(summary?.status).toBe("Failed")
-        yield* stale.close
-        yield* current.close
-        expect((yield* openIn(driver, "t")).records).toEqual([record("before"), record("after")])
-      }))
+    )
 
     rule("a writer that was overtaken before its first append is refused too", (driver) =>
       Effect.gen(function*() {
@@ -124,23 +134,26 @@ export const taskIOContract = (
         expect(yield* driver.read("t", 0)).toEqual([record(0)])
       }))
 
-    rule("of many that open at once each has its own epoch, and only the greatest writes", (driver) =>
-      Effect.gen(function*() {
-        const journals = yield* Effect.all(Array.from({ length: 8 }, () => openIn(driver, "t")), {
-          concurrency: "unbounded"
+    rule(
+      "of many that open at once each has its own epoch, and only the greatest writes",
+      (driver) =>
+        Effect.gen(function*() {
+          const journals = yield* Effect.all(Array.from({ length: 8 }, () => openIn(driver, "t")), {
+            concurrency: "unbounded"
+          })
+          const epochs = journals.map(({ epoch }) => epoch)
+          expect(new Set(epochs).size).toBe(8)
+          const results = yield* Effect.forEach(
+            journals,
+            (journal) => Effect.exit(journal.append(0, [record(journal.epoch)], summaryOf("t"))),
+            { concurrency: "unbounded" }
+          )
+          const greatest = Math.max(...epochs)
+          expect(journals.filter((_, index) => Exit.isSuccess(results[index] ?? Exit.void)).map(({ epoch }) => epoch))
+            .toEqual([greatest])
+          expect(yield* driver.read("t", 0)).toEqual([record(greatest)])
         })
-        const epochs = journals.map(({ epoch }) => epoch)
-        expect(new Set(epochs).size).toBe(8)
-        const results = yield* Effect.forEach(
-          journals,
-          (journal) => Effect.exit(journal.append(0, [record(journal.epoch)], summaryOf("t"))),
-          { concurrency: "unbounded" }
-        )
-        const greatest = Math.max(...epochs)
-        expect(journals.filter((_, index) => Exit.isSuccess(results[index] ?? Exit.void)).map(({ epoch }) => epoch))
-          .toEqual([greatest])
-        expect(yield* driver.read("t", 0)).toEqual([record(greatest)])
-      }))
+    )
 
     rule("lists the summary of each task's latest append", (driver) =>
       Effect.gen(function*() {
@@ -211,20 +224,23 @@ export const taskIOContract = (
         expect(Chunk.size(yield* Stream.runCollect(driver.list({})))).toBe(1)
       }))
 
-    rule("messages wait until they are acknowledged, oldest first, each for its own task", (driver) =>
-      Effect.gen(function*() {
-        yield* driver.send("a", record(1))
-        yield* driver.send("a", record(2))
-        yield* driver.send("b", record(3))
-        expect((yield* driver.waiting).toSorted()).toEqual(["a", "b"])
-        const letters = yield* driver.receive("a")
-        expect(letters.map(({ message }) => message).sort()).toEqual([record(1), record(2)])
-        expect((yield* driver.receive("a")).length).toBe(2)
-        yield* driver.acknowledge("a", letters.slice(0, 1).map(({ id }) => id))
-        expect((yield* driver.receive("a")).length).toBe(1)
-        yield* driver.acknowledge("a", letters.map(({ id }) => id))
-        expect(yield* driver.waiting).toEqual(["b"])
-      }))
+    rule(
+      "messages wait until they are acknowledged, oldest first, each for its own task",
+      (driver) =>
+        Effect.gen(function*() {
+          yield* driver.send("a", record(1))
+          yield* driver.send("a", record(2))
+          yield* driver.send("b", record(3))
+          expect((yield* driver.waiting).toSorted()).toEqual(["a", "b"])
+          const letters = yield* driver.receive("a")
+          expect(letters.map(({ message }) => message).sort()).toEqual([record(1), record(2)])
+          expect((yield* driver.receive("a")).length).toBe(2)
+          yield* driver.acknowledge("a", letters.slice(0, 1).map(({ id }) => id))
+          expect((yield* driver.receive("a")).length).toBe(1)
+          yield* driver.acknowledge("a", letters.map(({ id }) => id))
+          expect(yield* driver.waiting).toEqual(["b"])
+        })
+    )
 
     rule("many tasks are written at once without mixing", (driver) =>
       Effect.gen(function*() {

@@ -78,7 +78,11 @@ const memory = async () => {
       cpu.push((used.user + used.system) / 1000 / tasks / 10)
     }
   }))
-  row("memory, tasks of 10 stages", `${us(bench.median(perStage))} a stage, ${us(bench.median(cpu))} of processor time`, "60 µs")
+  row(
+    "memory, tasks of 10 stages",
+    `${us(bench.median(perStage))} a stage, ${us(bench.median(cpu))} of processor time`,
+    "60 µs"
+  )
 }
 
 /** Whether a stage costs the same at the end of a long task as at its beginning, and with a state of a megabyte. */

@@ -1,6 +1,6 @@
 /** What the benchmarks share: pipelines of trivial stages, timing, and the bare loop they are held against. */
 import { NodeContext } from "@effect/platform-node"
-import { Effect, Schema } from "effect"
+import { Effect, Layer, Schema } from "effect"
 import { CheckMate, CheckMateEngine, Stage, State } from "effect-checkmate"
 import * as fs from "node:fs/promises"
 import * as os from "node:os"
@@ -41,10 +41,9 @@ export const onFiles = <A, E>(
   directory: string,
   program: Effect.Effect<A, E, CheckMateEngine.CheckMateEngine>
 ): Promise<A> =>
-  Effect.runPromise(program.pipe(
-    Effect.provide(CheckMateEngine.layerFileSystem(directory)),
-    Effect.provide(NodeContext.layer)
-  ))
+  Effect.runPromise(
+    Effect.provide(program, Layer.provide(CheckMateEngine.layerFileSystem(directory), NodeContext.layer))
+  )
 
 export const time = async (work: () => Promise<unknown>): Promise<number> => {
   const start = performance.now()

@@ -1,6 +1,6 @@
 /** A process that runs a task of 20 stages and notes in a file of its own, outside the engine, what really happened. */
 import { NodeContext, NodeRuntime } from "@effect/platform-node"
-import { Effect, Schema } from "effect"
+import { Effect, Layer, Schema } from "effect"
 import { CheckMate, CheckMateEngine, Stage, State } from "effect-checkmate"
 import * as fs from "node:fs"
 
@@ -28,7 +28,6 @@ const definition = CheckMate.make("worker", { state: Total, input: ["total"], st
 
 CheckMateEngine.run(definition, { taskId: "t", input: { total: 0 } }).pipe(
   Effect.flatMap(({ total }) => note(`total ${total}`)),
-  Effect.provide(CheckMateEngine.layerFileSystem(directory)),
-  Effect.provide(NodeContext.layer),
+  Effect.provide(Layer.provide(CheckMateEngine.layerFileSystem(directory), NodeContext.layer)),
   NodeRuntime.runMain
 )
