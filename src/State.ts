@@ -201,7 +201,7 @@ export const encode = (
 ): Either.Either<Record<string, unknown>, Refusal> => convert(state, "encode", values)
 
 /**
- * Decodes attributes as a journal holds them, such as `task.state` of a task that was read with `get`.
+ * Decodes attributes as a journal holds them, such as the `state` that `get` shows of a task.
  *
  * @since 0.1.0
  * @category codecs

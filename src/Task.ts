@@ -24,6 +24,14 @@ import * as TaskStatus from "./TaskStatus.ts"
 export type EncodedState = Readonly<Record<string, unknown>>
 
 /**
+ * The same, shared between the versions of a task, so that a stage costs the same however large the state has grown.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type SharedState = HashMap.HashMap<string, unknown>
+
+/**
  * A failed attempt that its stage's Schedule has answered with another one.
  *
  * @since 0.1.0
@@ -50,7 +58,7 @@ export interface StageRecord {
   /** The failures its Schedule has stepped over since the stage last began afresh: the Schedule's position. */
   readonly retries: Chunk.Chunk<Retry>
   /** The state as the latest attempt saw it. */
-  readonly before: EncodedState
+  readonly before: SharedState
   /** What the stage provided, while its success stands. */
   readonly output: EncodedState
   readonly startedAt: Option.Option<DateTime.Utc>
@@ -75,7 +83,8 @@ export interface Task {
   readonly current: Option.Option<string>
   /** How many stages stand as succeeded. */
   readonly succeeded: number
-  readonly state: EncodedState
+  /** The attributes as they stand; see {@link state}. */
+  readonly attributes: SharedState
   /** What the caller gave last of each attribute that a caller gave. */
   readonly given: EncodedState
   readonly tags: ReadonlyArray<string>
@@ -102,7 +111,7 @@ export const untouched = (name: string): StageRecord => ({
   attempts: 0,
   round: 0,
   retries: Chunk.empty(),
-  before: {},
+  before: HashMap.empty(),
   output: {},
   startedAt: Option.none(),
   finishedAt: Option.none()
@@ -118,6 +127,22 @@ export const stage = (task: Task, name: string): StageRecord =>
   Option.getOrElse(HashMap.get(task.stages, name), () => untouched(name))
 
 /**
+ * The attributes as they stand, encoded. `State.decode` decodes them.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const state = (task: Task): EncodedState => toRecord(task.attributes)
+
+/**
+ * Shared attributes as a record of their own.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const toRecord = (shared: SharedState): EncodedState => Object.fromEntries(shared)
+
+/**
  * All stages in the order of the definition.
  *
  * @since 0.1.0
@@ -127,14 +152,19 @@ export const stages = (task: Task): ReadonlyArray<StageRecord> => task.definitio
 
 // --- the fold ---------------------------------------------------------------
 
+const withAttributes = (shared: SharedState, attributes: EncodedState): SharedState => {
+  let next = shared
+  for (const [attribute, value] of Object.entries(attributes)) next = HashMap.set(next, attribute, value)
+  return next
+}
+
 /** The state without what a stage provided: back to what stood there before it, or absent. */
-const withoutOutput = (state: EncodedState, record: StageRecord): EncodedState => {
-  const restored: Record<string, unknown> = { ...state }
+const withoutOutput = (shared: SharedState, record: StageRecord): SharedState => {
+  let next = shared
   for (const attribute of Object.keys(record.output)) {
-    if (Object.hasOwn(record.before, attribute)) restored[attribute] = record.before[attribute]
-    else delete restored[attribute]
+    next = HashMap.modifyAt(next, attribute, () => HashMap.get(record.before, attribute))
   }
-  return restored
+  return next
 }
 
 const startsAfresh = (status: StageStatus.StageStatus): boolean => status._tag !== "Waiting"
@@ -143,7 +173,7 @@ const evolveStage = (
   record: StageRecord,
   event: StageStatus.Event,
   status: StageStatus.StageStatus,
-  state: EncodedState
+  before: SharedState
 ): StageRecord => {
   switch (event._tag) {
     case "StageStarted":
@@ -152,7 +182,7 @@ const evolveStage = (
         status,
         attempts: event.attempt,
         retries: startsAfresh(record.status) ? Chunk.empty() : record.retries,
-        before: state,
+        before,
         output: {},
         startedAt: Option.some(event.at),
         finishedAt: Option.none()
@@ -181,18 +211,18 @@ const onStage = (task: Task, event: StageStatus.Event): Either.Either<Task, Inva
   const record = stage(task, event.stage)
   const status = StageStatus.step(record.status, event)
   if (status === undefined) return illegal(task, `stage "${event.stage}"`, record.status._tag, event._tag)
-  const next = evolveStage(record, event, status, task.state)
+  const next = evolveStage(record, event, status, task.attributes)
   const gotSomewhere = event._tag === "StageSucceeded" || event._tag === "StageRolledBack"
   return Either.right({
     ...task,
     stages: HashMap.set(task.stages, event.stage, next),
     current: Option.some(event.stage),
     succeeded: task.succeeded + Number(status._tag === "Succeeded") - Number(record.status._tag === "Succeeded"),
-    state: event._tag === "StageSucceeded"
-      ? { ...task.state, ...event.output }
+    attributes: event._tag === "StageSucceeded"
+      ? withAttributes(task.attributes, event.output)
       : event._tag === "StageRolledBack"
-      ? withoutOutput(task.state, record)
-      : task.state,
+      ? withoutOutput(task.attributes, record)
+      : task.attributes,
     updatedAt: event.at,
     recoveries: gotSomewhere ? 0 : task.recoveries,
     position: task.position + 1
@@ -226,7 +256,7 @@ const begin = (id: string, event: Extract<TaskEvent, { readonly _tag: "TaskStart
   stages: HashMap.empty(),
   current: Option.none(),
   succeeded: 0,
-  state: event.input,
+  attributes: withAttributes(HashMap.empty(), event.input),
   given: event.input,
   tags: event.tags,
   memo: Option.fromNullable(event.memo),
@@ -266,7 +296,7 @@ export const evolve = (
     case "AttributesOverridden":
       return Either.right({
         ...task,
-        state: { ...task.state, ...event.attributes },
+        attributes: withAttributes(task.attributes, event.attributes),
         given: { ...task.given, ...event.attributes },
         updatedAt: event.at,
         position: task.position + 1

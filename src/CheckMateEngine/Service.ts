@@ -197,6 +197,8 @@ export type RunError = runTask.RunError
  */
 export interface View {
   readonly task: Task.Task
+  /** The attributes as they stand, encoded; `State.decode` decodes them. */
+  readonly state: Task.EncodedState
   readonly stages: ReadonlyArray<Task.StageRecord>
   readonly history: ReadonlyArray<TaskEvent.TaskEvent>
   readonly holder: Option.Option<BindLock.Holder>

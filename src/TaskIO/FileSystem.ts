@@ -282,16 +282,20 @@ export const make = (
 
     const lastSummary = (taskId: string, newest: number) => {
       const file = fileOf(taskId, newest)
-      const tail = Effect.scoped(Effect.gen(function*() {
-        const handle = yield* fs.open(file, { flag: "r" })
-        const { size } = yield* handle.stat
-        yield* handle.seek(Math.max(0, Number(size) - tailLength), "start")
-        const bytes = yield* handle.readAlloc(tailLength)
-        return Option.flatMap(bytes, JournalFile.summaryOf)
-      })).pipe(
-        Effect.catchIf(isNotFound, () => Effect.succeed(Option.none())),
-        Effect.mapError(storeError("read the journal", file, taskId))
-      )
+      // One call reads a small file whole; of a long one only the end is read.
+      const readTail = (size: number) =>
+        Effect.scoped(Effect.gen(function*() {
+          const handle = yield* fs.open(file, { flag: "r" })
+          yield* handle.seek(size - tailLength, "start")
+          return Option.getOrElse(yield* handle.readAlloc(tailLength), () => empty)
+        }))
+      const tail = Effect.flatMap(fs.stat(file), ({ size }) =>
+        Number(size) > tailLength * 16 ? readTail(Number(size)) : fs.readFile(file)).pipe(
+          Effect.map(JournalFile.summaryOf),
+          Effect.catchIf(isNotFound, () =>
+            Effect.succeed(Option.none())),
+          Effect.mapError(storeError("read the journal", file, taskId))
+        )
       return Effect.flatMap(tail, (summary) =>
         Option.isSome(summary) ? Effect.succeed(summary) : Effect.map(read(taskId), (chain) =>
           chain.summary))
@@ -324,21 +328,20 @@ export const make = (
 
     const mail = Effect.map(
       Effect.mapError(entries(fs, mailbox), storeError("read the mail", mailbox)),
-      (names) => names.filter((name) => letterName.test(name)).sort()
+      (names) =>
+        names.filter((name) => letterName.test(name)).sort()
     )
 
     return {
       open: openJournal,
       read: (taskId, from) => Effect.map(read(taskId), ({ records }) => from === 0 ? records : records.slice(from)),
       list: () =>
-        Stream.unwrap(Effect.map(taskFiles, (names) =>
-          Stream.fromIterable(newestEpochs(names)).pipe(
-            Stream.mapEffect(
-              ([taskId, newest]) => Effect.catchAll(lastSummary(taskId, newest), skipped(taskId)),
-              { concurrency: 16 }
-            ),
-            Stream.filterMap((summary) => summary)
-          ))),
+        Stream.fromIterableEffect(Effect.flatMap(taskFiles, (names) =>
+          Effect.forEach(
+            newestEpochs(names),
+            ([taskId, newest]) => Effect.catchAll(lastSummary(taskId, newest), skipped(taskId)),
+            { concurrency: 16 }
+          ))).pipe(Stream.filterMap((summary) => summary)),
       remove: (taskId) =>
         Effect.gen(function*() {
           // Without its first file a task is out of sight, in one step; what follows may be cut off anywhere.

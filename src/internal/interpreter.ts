@@ -136,10 +136,11 @@ export const runStages = <E, R>(
   given: Values
 ): Effect.Effect<Values, E | RunStagesError, R> =>
   Effect.gen(function*() {
-    let values = given
+    // One object for the whole run: a stage costs the same however large the state has grown.
+    const values: Record<string, unknown> = { ...given }
     for (const stage of checkMate.stages) {
       if (stageOf(session, stage.name).status._tag === "Succeeded") continue
-      values = { ...values, ...yield* runStage(checkMate, session, stage, values) }
+      Object.assign(values, yield* runStage(checkMate, session, stage, values))
     }
     yield* commit(session, [{ _tag: "TaskSucceeded" }])
     return values

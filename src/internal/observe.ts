@@ -32,7 +32,14 @@ export const get = (parts: Parts, taskId: string) =>
       ...found,
       since: heldSince(found, Option.some(task))
     }))
-    const view: View = { task, stages: Task.stages(task), history, holder, progress: progressOf(parts, taskId) }
+    const view: View = {
+      task,
+      state: Task.state(task),
+      stages: Task.stages(task),
+      history,
+      holder,
+      progress: progressOf(parts, taskId)
+    }
     return view
   })
 

@@ -12,7 +12,7 @@ import type * as CheckMate from "../CheckMate.ts"
 import type { AttributeError, RollbackFailedError } from "../CheckMateError.ts"
 import * as Failure from "../Failure.ts"
 import type * as Stage from "../Stage.ts"
-import type * as Task from "../Task.ts"
+import * as Task from "../Task.ts"
 import type * as TaskStatus from "../TaskStatus.ts"
 import * as attempt from "./attempt.ts"
 import { type AppendError, commit, record, type Session, stageOf } from "./session.ts"
@@ -48,7 +48,7 @@ export const undoLeftover = <E, R>(
     }
     const undoing = stageOf(session, stage.name).status
     const failure = undoing._tag === "Undoing" ? undoing.failure : Failure.crash
-    const values = yield* decodeState(checkMate, session.taskId, before)
+    const values = yield* decodeState(checkMate, session.taskId, Task.toRecord(before))
     yield* attempt.undo(stage, session, values, recorded(failure))
   })
 
@@ -70,7 +70,7 @@ const rollBackStage = <E, R>(
     }
     if (stage.rollback !== undefined) {
       yield* commit(session)
-      const values = decodeState(checkMate, session.taskId, { ...before, ...output })
+      const values = decodeState(checkMate, session.taskId, { ...Task.toRecord(before), ...output })
       const exit = Either.isLeft(values)
         ? Exit.fail(values.left)
         : yield* attempt.runRollback(stage, session, values.right, cause)

@@ -92,7 +92,7 @@ const outputOf = (
   task: Task.Task
 ): Either.Either<Values, AttributeError | DefinitionChangedError> => {
   const added = names(checkMate)[task.definition.length]
-  return added === undefined ? decodeState(checkMate, task.id, task.state) : Either.left(
+  return added === undefined ? decodeState(checkMate, task.id, Task.state(task)) : Either.left(
     new DefinitionChangedError({
       taskId: task.id,
       checkMate: checkMate.name,
@@ -102,6 +102,10 @@ const outputOf = (
     })
   )
 }
+
+/** The state a held task is in. */
+const stateOf = (checkMate: CheckMate.Any, session: Session): Either.Either<Values, AttributeError> =>
+  decodeState(checkMate, session.taskId, session.task === undefined ? {} : Task.state(session.task))
 
 /** Whether the last engine died in the middle of a stage's work or of a rollback. */
 const wasCutOff = (task: Task.Task): boolean => {
@@ -150,7 +154,7 @@ const goOn = (
       : { _tag: "TaskResumed", stages: names(checkMate), recovered }
     // Giving again what was given before overrides nothing, also where a stage has provided the attribute since: a
     // program that is started anew after a crash makes the same call.
-    const known = { ...task.state, ...task.given }
+    const known = { ...Task.state(task), ...task.given }
     const overrides = Object.entries(given).filter(([attribute, value]) => !sameJson(value, known[attribute]))
     yield* record(session, [
       goesOn,
@@ -210,7 +214,7 @@ const runHeld = <E, R>(
       yield* goOn(checkMate, session, task, given, request.maxRecoveries)
       yield* finishRollback(checkMate, session)
     }
-    const values = yield* decodeState(checkMate, session.taskId, session.task?.state ?? {})
+    const values = yield* stateOf(checkMate, session)
     return yield* interpreter.runStages(checkMate, session, values)
   })
 
@@ -387,7 +391,7 @@ export const retryFrom = <E, R>(
         // It was in the middle of another rollback, which is done now and leaves nothing to go on with.
         if (rolledBack.status._tag !== "Running") return yield* new TaskRolledBackError({ taskId })
         yield* goOn(checkMate, session, rolledBack, given, request.maxRecoveries)
-        const values = yield* decodeState(checkMate, taskId, session.task?.state ?? {})
+        const values = yield* stateOf(checkMate, session)
         return yield* interpreter.runStages(checkMate, session, values)
       })))
   })

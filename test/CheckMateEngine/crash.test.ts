@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Cause, Chunk, Effect, Exit, Option } from "effect"
-import { CheckMateEngine, type Task, TaskIO } from "effect-checkmate"
+import { CheckMateEngine, Task, TaskIO } from "effect-checkmate"
 import { type Cut, runWithCuts } from "../support/crashes.ts"
 import { abc, failing, Ledger } from "../support/pipelines.ts"
 
@@ -47,7 +47,7 @@ const stories: Readonly<Record<string, Story>> = {
       const failures = Exit.isFailure(exit) ? Chunk.toReadonlyArray(Cause.failures(exit.cause)) : []
       expect(["Boom", "TaskRolledBackError"]).toContain((failures[0] as { readonly _tag: string })._tag)
       expect(task.status).toMatchObject({ _tag: "RolledBack", failure: { tag: "Boom" } })
-      expect(task.state).toEqual({ seed: 1 })
+      expect(Task.state(task)).toEqual({ seed: 1 })
       // Whatever ran was undone, and undone last.
       for (const stage of ["a", "b", "c"]) {
         expect(ledger.entries.filter((entry) => entry.endsWith(stage)).at(-1)).toBe(`undo ${stage}`)

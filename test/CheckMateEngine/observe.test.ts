@@ -32,7 +32,7 @@ describe("get and find", () => {
       yield* Effect.repeat(Effect.yieldNow(), { until: () => ledger.count("run b") === 1 })
       const view = yield* CheckMateEngine.get("t")
       expect(view.task.status._tag).toBe("Running")
-      expect(view.task.state).toEqual({ seed: 1, a: 2 })
+      expect(view.state).toEqual({ seed: 1, a: 2 })
       expect(view.stages.map(({ attempts, status }) => [status._tag, attempts])).toEqual([
         ["Succeeded", 1],
         ["Running", 1],

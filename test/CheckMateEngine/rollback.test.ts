@@ -16,9 +16,9 @@ describe("rollback", () => {
       const error = yield* Effect.flip(CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } }))
       expect(error).toMatchObject({ _tag: "Boom", stage: "c" })
       expect(ledger.entries).toEqual(["run a", "run b", "run c", "undo c", "undo b", "undo a"])
-      const { task } = yield* CheckMateEngine.get("t")
+      const { state, task } = yield* CheckMateEngine.get("t")
       expect(task.status).toMatchObject({ _tag: "RolledBack", failure: { tag: "Boom" } })
-      expect(task.state).toEqual({ seed: 1 })
+      expect(state).toEqual({ seed: 1 })
     })))
 
   it.effect("a task that was rolled back starts over when it is run again", () =>

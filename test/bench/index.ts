@@ -85,10 +85,101 @@ const memory = async () => {
   )
 }
 
-/** Whether a stage costs the same at the end of a long task as at its beginning, and with a state of a megabyte. */
+/** Whether a stage costs the same at the end of a long task as at its beginning. */
+const flat = async (count: number) => {
+  const ratios: Array<number> = []
+  for (let round = 0; round < rounds; round++) {
+    const marks: Array<number> = []
+    const definition = bench.pipeline(count, () => marks.push(performance.now()))
+    await bench.inMemory(Effect.gen(function*() {
+      yield* CheckMateEngine.run(bench.pipeline(500), { taskId: "warm", input: {} })
+      yield* CheckMateEngine.run(definition, { taskId: "long", input: {} })
+    }))
+    ratios.push(bench.lastAgainstFirst(marks))
+  }
+  row(`memory, one task of ${count} stages: last 100 against first 100`, bench.median(ratios).toFixed(2), "1.3")
+}
+
+/** The same while the state grows to a megabyte: the journal gets what a stage provides, never the whole state. */
+const large = async () => {
+  const ratios: Array<number> = []
+  for (let round = 0; round < rounds; round++) {
+    const marks: Array<number> = []
+    const definition = bench.growing(500, 2_000, () => marks.push(performance.now()))
+    await bench.inMemory(Effect.gen(function*() {
+      yield* CheckMateEngine.run(bench.growing(500, 2_000), { taskId: "warm", input: {} })
+      yield* CheckMateEngine.run(definition, { taskId: "large", input: {} })
+    }))
+    ratios.push(bench.lastAgainstFirst(marks))
+  }
+  row("memory, state grown to 1 MB over 500 stages: last 100 against first 100", bench.median(ratios).toFixed(2), "1.3")
+}
+
+/** Going on with a task of which a thousand stages are done, on files. */
+const resume = async () => {
+  const times: Array<number> = []
+  const done = bench.pipeline(1_000)
+  await bench.withDirectory(async (directory) => {
+    await bench.onFiles(
+      directory,
+      Effect.forEach(
+        Array.from({ length: rounds + 1 }, (_, index) => `task-${index}`),
+        (taskId) =>
+          Effect.exit(
+            CheckMateEngine.run(bench.pipeline(1_000, undefined, "bench-1000", true), { taskId, input: {} })
+          ),
+        { discard: true }
+      )
+    )
+    for (let round = 0; round <= rounds; round++) {
+      const time = await bench.onFiles(
+        directory,
+        Effect.gen(function*() {
+          const start = performance.now()
+          yield* CheckMateEngine.resume(done, `task-${round}`)
+          return performance.now() - start
+        })
+      )
+      if (round > 0) times.push(time)
+    }
+  })
+  row("files, resume of a task with 999 of 1,000 stages done", `${bench.median(times).toFixed(0)} ms`, "100 ms")
+}
+
+/** Listing ten thousand tasks on files. */
+const list = async () => {
+  const definition = bench.pipeline(1)
+  await bench.withDirectory(async (directory) => {
+    await bench.onFiles(
+      directory,
+      Effect.gen(function*() {
+        yield* Effect.forEach(
+          Array.from({ length: 10_000 }, (_, index) => `task-${index}`),
+          (taskId) => CheckMateEngine.run(definition, { taskId, input: {} }),
+          { concurrency: 32, discard: true }
+        )
+        const start = performance.now()
+        const found = yield* CheckMateEngine.find({ status: ["Succeeded"] })
+        row(`files, find among ${found.length} tasks`, `${(performance.now() - start).toFixed(0)} ms`)
+      })
+    )
+  })
+}
 
 await memory()
+await flat(1_000)
+await flat(10_000)
+await large()
+await resume()
 await files(100, 1)
 await files(1000, 32)
-console.log(`\n${os.cpus().length} × ${os.cpus()[0]?.model}, Node ${process.version}`)
-console.table(rows)
+await list()
+row("peak memory of this run", `${(process.resourceUsage().maxRSS / 1024).toFixed(0)} MB`)
+
+console.log(
+  `\n${new Date().toISOString().slice(0, 10)}, ${os.cpus().length} cores (${
+    os.cpus()[0]?.model.trim()
+  }), Node ${process.version}\n`
+)
+console.log("| what | measured | at most |\n| --- | --- | --- |")
+for (const cells of rows) console.log(`| ${cells.join(" | ")} |`)

@@ -12,17 +12,56 @@ export const payload = "x".repeat(180)
 
 const fields = Object.fromEntries(Array.from({ length: 10 }, (_, index) => [`a${index}`, Schema.String]))
 
-/** `count` stages of 200 bytes each over ten attributes, which later stages overwrite. */
-export const pipeline = (count: number): CheckMate.CheckMate<string, object, object, never, never> => {
+type Bench = CheckMate.CheckMate<string, object, object, string, never>
+
+/**
+ * `count` stages of 200 bytes each over ten attributes, which later stages overwrite. `failLast` makes the last one
+ * fail once it is reached.
+ */
+export const pipeline = (
+  count: number,
+  mark: () => void = () => undefined,
+  name = `bench-${count}`,
+  failLast = false
+): Bench => {
   const state = State.make(fields)
   const stages = Array.from({ length: count }, (_, index) => {
     const attribute = `a${index % 10}`
     return Stage.make(state, `stage-${index}`, {
       provides: [attribute],
-      execute: () => Effect.sync(() => ({ [attribute]: payload }))
+      execute: () =>
+        Effect.suspend(() => {
+          mark()
+          return failLast && index === count - 1 ? Effect.fail("last") : Effect.succeed({ [attribute]: payload })
+        })
     })
   })
-  return CheckMate.make(`bench-${count}`, { state, input: [], stages })
+  return CheckMate.make(name, { state, input: [], stages })
+}
+
+/** `count` stages that each add an attribute of `size` bytes to the state. */
+export const growing = (count: number, size: number, mark: () => void = () => undefined): Bench => {
+  const text = "x".repeat(size)
+  const state = State.make(
+    Object.fromEntries(Array.from({ length: count }, (_, index) => [`a${index}`, Schema.String]))
+  )
+  const stages = Array.from({ length: count }, (_, index) =>
+    Stage.make(state, `stage-${index}`, {
+      provides: [`a${index}`],
+      execute: () =>
+        Effect.sync(() => {
+          mark()
+          return { [`a${index}`]: text }
+        })
+    }))
+  return CheckMate.make(`growing-${count}`, { state, input: [], stages })
+}
+
+/** How much longer the last hundred stages took than the first hundred, by their marks. */
+export const lastAgainstFirst = (marks: ReadonlyArray<number>): number => {
+  const spans = marks.slice(1).map((mark, index) => mark - marks[index]!)
+  // Medians, because a collection of garbage falls where it will.
+  return median(spans.slice(-100)) / median(spans.slice(0, 100))
 }
 
 export const withDirectory = async <A>(use: (directory: string) => Promise<A>): Promise<A> => {
