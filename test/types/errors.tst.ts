@@ -1,0 +1,98 @@
+/**
+ * The sentences that mistakes of the dataflow do not compile with. Each text stands behind its `@ts-expect-error`, and is
+ * checked against what the compiler says.
+ */
+import { DateTime, Effect, Schema } from "effect"
+import { CheckMate, Stage, StageStatus, State, TaskStatus } from "effect-checkmate"
+import { describe, test } from "tstyche"
+
+const Docs = State.make({ folder: Schema.String, files: Schema.Array(Schema.String), count: Schema.Number })
+const Other = State.make({ folder: Schema.String })
+
+const scan = Stage.make(Docs, "scan", {
+  requires: ["folder"],
+  provides: ["files"],
+  execute: ({ folder }) => Effect.succeed({ files: [folder] })
+})
+
+const chunk = Stage.make(Docs, "chunk", {
+  requires: ["files"],
+  provides: ["count"],
+  execute: ({ files }) => Effect.succeed({ count: files.length })
+})
+
+const other = Stage.make(Other, "other", { execute: () => Effect.void })
+
+describe("CheckMate.make", () => {
+  test("a requirement nobody provides", () => {
+    // @ts-expect-error "stage \"chunk\" requires \"files\", which neither the input nor an earlier stage provides"
+    CheckMate.make("bad", { state: Docs, input: ["folder"], stages: [chunk, scan] })
+  })
+  test("a duplicate stage name", () => {
+    // @ts-expect-error "stage \"scan\" is defined twice"
+    CheckMate.make("bad", { state: Docs, input: ["folder"], stages: [scan, chunk, scan] })
+  })
+  test("a stage of another state model", () => {
+    // @ts-expect-error "stage \"other\" is a stage of another state model"
+    CheckMate.make("bad", { state: Docs, input: ["folder"], stages: [scan, other] })
+  })
+  test("an input the state model does not declare", () => {
+    // @ts-expect-error Type '"foldr"' is not assignable to type
+    CheckMate.make("bad", { state: Docs, input: ["foldr"], stages: [scan] })
+  })
+})
+
+describe("Stage.make", () => {
+  test("an attribute that is returned and not declared", () => {
+    // @ts-expect-error "stage \"extra\" returns \"count\", which it does not list in provides"
+    Stage.make(Docs, "extra", { provides: ["files"], execute: () => Effect.succeed({ files: [""], count: 1 }) })
+  })
+  test("an attribute that is declared and not returned", () => {
+    // @ts-expect-error "stage \"less\" provides \"count\", which its execute does not return"
+    Stage.make(Docs, "less", { provides: ["files", "count"], execute: () => Effect.succeed({ files: [""] }) })
+  })
+  test("an output where nothing is provided", () => {
+    // @ts-expect-error "stage \"none\" provides nothing, so its execute must return nothing; end it with Effect.asVoid
+    Stage.make(Docs, "none", { execute: () => Effect.succeed({ files: [""] }) })
+  })
+  test("nothing where something is provided", () => {
+    // @ts-expect-error "stage \"void\" provides \"files\", which its execute does not return"
+    Stage.make(Docs, "void", { provides: ["files"], execute: () => Effect.void })
+  })
+  test("an attribute of the wrong type", () => {
+    // @ts-expect-error Type 'string' is not assignable to type 'readonly string[]'
+    Stage.make(Docs, "wrong", { provides: ["files"], execute: () => Effect.succeed({ files: "" }) })
+  })
+  test("an attribute that is used and not required", () => {
+    // @ts-expect-error 'files' is possibly 'undefined'
+    Stage.make(Docs, "absent", { provides: ["count"], execute: ({ files }) => Effect.succeed({ count: files.length }) })
+  })
+  test("a requirement the state model does not declare", () => {
+    // @ts-expect-error Type '"foldr"' is not assignable to type
+    Stage.make(Docs, "unknown", { requires: ["foldr"], execute: () => Effect.void })
+  })
+})
+
+declare const at: DateTime.Utc
+const started = { _tag: "StageStarted", at, stage: "s", attempt: 1 } as const
+const succeeded = { _tag: "StageSucceeded", at, stage: "s", output: {} } as const
+const resumed = { _tag: "TaskResumed", at, stages: [], recovered: false } as const
+
+describe("transition", () => {
+  test("an event that is illegal in a stage's status", () => {
+    StageStatus.transition(StageStatus.transition(StageStatus.pending, started), succeeded)
+    // @ts-expect-error Argument of type
+    StageStatus.transition(StageStatus.pending, succeeded)
+    // @ts-expect-error Argument of type
+    StageStatus.transition(StageStatus.transition(StageStatus.pending, started), started)
+  })
+  test("an event that is legal only in some of the statuses it may be", () => {
+    // @ts-expect-error Argument of type
+    StageStatus.transition(StageStatus.pending as StageStatus.StageStatus, started)
+  })
+  test("an event that is illegal in a task's status", () => {
+    const finished = TaskStatus.transition(TaskStatus.running, { _tag: "TaskSucceeded", at })
+    // @ts-expect-error Argument of type
+    TaskStatus.transition(finished, resumed)
+  })
+})
