@@ -101,6 +101,11 @@ export type Services<C> = C extends Any<infer _E, infer R> ? R : never
 
 // --- the dataflow, checked by the compiler ------------------------------------
 
+/** A name the compiler knows; never for one that is made at run time, or is one of several. */
+type OneName<Name extends string> = {} extends Record<Name, 1> ? never
+  : [Name] extends [Types.UnionToIntersection<Name>] ? Name
+  : never
+
 /** `Stages` where the dataflow is right; where it is not, a sentence in the place of the stage that is wrong. */
 type Checked<
   F extends State.Fields,
@@ -114,10 +119,10 @@ type Checked<
         F,
         Tail,
         Have | Provides,
-        Names | Name,
+        Names | OneName<Name>,
         [
           ...Done,
-          Name extends Names ? `stage "${Name}" is defined twice`
+          [Name] extends [Names] ? `stage "${Name}" is defined twice`
             : Types.Equals<F, G> extends false ? `stage "${Name}" is a stage of another state model`
             : [Exclude<Requires, Have>] extends [never] ? Head
             : `stage "${Name}" requires "${

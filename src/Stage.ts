@@ -162,6 +162,8 @@ type MissingFrom<Out, Provides> = Out extends unknown ? Exclude<Provides, keyof 
 type CheckOutput<Name extends string, F extends State.Fields, Provides extends keyof F, Out> =
   // What the compiler tries with before it has looked at execute.
   [AnyOutput<F>] extends [Out] ? Name
+    // A model made at run time is checked there.
+    : string extends keyof F ? Name
     : [MissingFrom<Out, Provides>] extends [never]
       ? [Exclude<KeysOf<Out>, Provides>] extends [never]
         ? [Out] extends [[Provides] extends [never] ? void | object : Output<F, Provides>] ? Name

@@ -37,7 +37,7 @@ export interface Request {
   readonly maxRecoveries: number
 }
 
-export type TakeUpError =
+type TakeUpError =
   | AttributeError
   | DefinitionChangedError
   | HoldError
@@ -53,7 +53,7 @@ export type RunError = TakeUpError | interpreter.RunStagesError
 const names = (checkMate: CheckMate.Any): ReadonlyArray<string> => checkMate.stages.map((stage) => stage.name)
 
 /** Refuses a task that is not this definition's, or whose stages are no longer a beginning of it. */
-export const checkDefinition = (
+const checkDefinition = (
   checkMate: CheckMate.Any,
   task: Task.Task
 ): Either.Either<void, WrongCheckMateError | DefinitionChangedError> => {

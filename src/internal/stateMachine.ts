@@ -38,7 +38,7 @@ export const step = <Status extends Tagged, Event extends Tagged>(
 }
 
 /** The tags of the statuses in which an event is legal. */
-export type Sources<Transitions, EventTag extends string> = {
+type Sources<Transitions, EventTag extends string> = {
   readonly [S in keyof Transitions]: EventTag extends keyof Transitions[S] ? S : never
 }[keyof Transitions]
 

@@ -14,7 +14,7 @@ import { hold, type Parts, writeCancelled } from "./supervise.ts"
 import { checkTaskId } from "./taskId.ts"
 
 /** The task, which must exist. */
-export const getExisting = (parts: Parts, taskId: string) =>
+const getExisting = (parts: Parts, taskId: string) =>
   Effect.flatMap(
     parts.taskIO.get(taskId),
     Option.match({

@@ -44,27 +44,26 @@ describe("rollback", () => {
   it.effect("a rollback sees the state as it was when its stage ran, its output if it had succeeded, and the cause", () =>
     inMemory(Effect.gen(function*() {
       const seen: Array<unknown> = []
-      const stage = (name: "a" | "b", value: number, fails: boolean) =>
-        Stage.make(Numbers, name, {
-          provides: [name, "c"],
-          execute: () =>
-            fails
-              ? Effect.fail(new Boom({ stage: name, status: 500 }))
-              : Effect.succeed({ a: value, b: value, c: value }).pipe(
-                Effect.map((all) => name === "a" ? { a: all.a, c: all.c } : { b: all.b, c: all.c })
-              ),
-          rollback: (state, cause) =>
-            Effect.sync(() => {
-              seen.push([name, { ...state }, Chunk.toReadonlyArray(Cause.failures(cause)).map(String)])
-            })
+      const note = (name: string) => (state: object, cause: Cause.Cause<unknown>) =>
+        Effect.sync(() => {
+          seen.push([name, { ...state }, Chunk.toReadonlyArray(Cause.failures(cause)).map(String)])
         })
       const definition = CheckMate.make("seen", {
         state: Numbers,
         input: ["seed"],
         onFailure: "rollback",
         stages: [
-          stage("a", 10, false) as Stage.Stage<"a", typeof Numbers.fields, never, "a" | "c", Boom, never>,
-          stage("b", 20, true) as Stage.Stage<"b", typeof Numbers.fields, never, "b" | "c", Boom, never>
+          Stage.make(Numbers, "a", {
+            provides: ["a", "c"],
+            execute: () => Effect.succeed({ a: 10, c: 10 }),
+            rollback: note("a")
+          }),
+          Stage.make(Numbers, "b", {
+            provides: ["b", "c"],
+            execute: (): Effect.Effect<{ b: number; c: number }, Boom> =>
+              Effect.fail(new Boom({ stage: "b", status: 500 })),
+            rollback: note("b")
+          })
         ]
       })
       yield* Effect.exit(CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } }))

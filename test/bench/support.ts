@@ -12,8 +12,6 @@ export const payload = "x".repeat(180)
 
 const fields = Object.fromEntries(Array.from({ length: 10 }, (_, index) => [`a${index}`, Schema.String]))
 
-type Bench = CheckMate.CheckMate<string, object, object, string, never>
-
 /**
  * `count` stages of 200 bytes each over ten attributes, which later stages overwrite. `failLast` makes the last one
  * fail once it is reached.
@@ -21,9 +19,9 @@ type Bench = CheckMate.CheckMate<string, object, object, string, never>
 export const pipeline = (
   count: number,
   mark: () => void = () => undefined,
-  name = `bench-${count}`,
+  name: string = `bench-${count}`,
   failLast = false
-): Bench => {
+) => {
   const state = State.make(fields)
   const stages = Array.from({ length: count }, (_, index) => {
     const attribute = `a${index % 10}`
@@ -40,7 +38,7 @@ export const pipeline = (
 }
 
 /** `count` stages that each add an attribute of `size` bytes to the state. */
-export const growing = (count: number, size: number, mark: () => void = () => undefined): Bench => {
+export const growing = (count: number, size: number, mark: () => void = () => undefined) => {
   const text = "x".repeat(size)
   const state = State.make(
     Object.fromEntries(Array.from({ length: count }, (_, index) => [`a${index}`, Schema.String]))

@@ -383,3 +383,21 @@ describe("a pipeline of thirty stages", () => {
     expect<CheckMate.Services<typeof long>>().type.toBe<never>()
   })
 })
+
+describe("what is made at run time", () => {
+  const named = (name: string) => Stage.make(Docs, name, { execute: () => Effect.void })
+  const oneOf = (name: "a" | "b") => Stage.make(Docs, name, { execute: () => Effect.void })
+  const numbered = (index: number) => Stage.make(Docs, `stage-${index}`, { execute: () => Effect.void })
+
+  test("names that the compiler cannot tell apart are not taken for the same", () => {
+    CheckMate.make("names", {
+      state: Docs,
+      input: [],
+      stages: [named("x"), named("y"), oneOf("a"), oneOf("b"), numbered(1), numbered(2)]
+    })
+  })
+  test("a state model made at run time", () => {
+    const Dynamic = State.make(Object.fromEntries([["a", Schema.String]]))
+    Stage.make(Dynamic, "one", { provides: ["a"], execute: () => Effect.succeed({ ["a".trim()]: "" }) })
+  })
+})
