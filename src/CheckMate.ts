@@ -150,6 +150,9 @@ const nameProblem = (name: unknown): string | undefined =>
 
 const quoted = (names: ReadonlyArray<string>): string => names.map((name) => `"${name}"`).join(", ")
 
+const isStage = (u: unknown): u is Stage.Any =>
+  Predicate.hasProperty(u, "requires") && Predicate.hasProperty(u, "provides") && Predicate.hasProperty(u, "execute")
+
 const stageProblems = (
   stage: Stage.Any,
   state: State.Any,
@@ -158,7 +161,7 @@ const stageProblems = (
 ): ReadonlyArray<DefinitionProblem> => {
   const label = `stage "${stage.name}"`
   const problem = (text: string, attribute?: string): DefinitionProblem => ({
-    stage: stage.name,
+    stage: String(stage.name),
     ...(attribute === undefined ? {} : { attribute }),
     problem: `${label} ${text}`
   })
@@ -186,7 +189,8 @@ const findProblems = (
   options: {
     readonly state: State.Any
     readonly input: ReadonlyArray<string>
-    readonly stages: ReadonlyArray<Stage.Any>
+    readonly stages: ReadonlyArray<unknown>
+    readonly onFailure?: string
   }
 ): ReadonlyArray<DefinitionProblem> => {
   const own = nameProblem(name)
@@ -201,9 +205,16 @@ const findProblems = (
         quoted([...options.state.codecs.keys()])
       }`
     })),
+    ...(["halt", "rollback", undefined].includes(options.onFailure)
+      ? []
+      : [{ problem: `onFailure is ${String(options.onFailure)}; it can be "halt" or "rollback"` }]),
     ...(options.stages.length === 0 ? [{ problem: "the CheckMate has no stages" }] : [])
   ]
-  for (const stage of options.stages) {
+  for (const [index, stage] of options.stages.entries()) {
+    if (!isStage(stage)) {
+      problems.push({ problem: `number ${index + 1} of the stages is not a stage; make stages with Stage.make` })
+      continue
+    }
     problems.push(...stageProblems(stage, options.state, seen, have))
     seen.add(stage.name)
     for (const attribute of stage.provides) have.add(attribute)
@@ -300,7 +311,7 @@ export const isCheckMate = (u: unknown): u is Any => Predicate.hasProperty(u, Ty
  */
 export const validate = <C extends Any>(checkMate: C): Either.Either<C, InvalidDefinitionError> =>
   Arr.isNonEmptyReadonlyArray(checkMate.problems)
-    ? Either.left(new InvalidDefinitionError({ checkMate: checkMate.name, problems: checkMate.problems }))
+    ? Either.left(new InvalidDefinitionError({ checkMate: String(checkMate.name), problems: checkMate.problems }))
     : Either.right(checkMate)
 
 /**

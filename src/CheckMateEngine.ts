@@ -150,7 +150,7 @@ export const run = <Input extends object, Output, E, R>(
   Effect.flatMap(CheckMateEngine, (engine) => engine.run(checkMate, options))
 
 /**
- * Runs a task in the background and returns a handle to it. It outlives the caller, and is interrupted, resumably,
+ * Runs a task in the background and returns a handle to it, once the task can be seen or has failed. It outlives the caller, and is interrupted, resumably,
  * when the engine's layer is released.
  *
  * ```ts

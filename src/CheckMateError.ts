@@ -58,7 +58,7 @@ export class InvalidTaskIdError extends Schema.TaggedError<InvalidTaskIdError>()
 }) {
   override get message(): string {
     return `Task id ${JSON.stringify(this.taskId.slice(0, 80))} ${this.problem}. Use 1 to 200 of the characters `
-      + "A-Z a-z 0-9 . _ - : @ +, starting with a letter or digit"
+      + "A-Z a-z 0-9 . _ - @ + =, starting with a letter or digit"
   }
 }
 

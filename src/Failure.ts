@@ -6,9 +6,10 @@
  */
 import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
+import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
-import { likeness, showValue } from "./internal/json.ts"
+import { clip, isList, keysOf, likeness, readProperty, showValue, wholeBudget } from "./internal/json.ts"
 
 /**
  * How a stage came to fail: a typed failure, its time-out, a defect, an interruption, or the death of its process.
@@ -60,60 +61,95 @@ export const Failure: Schema.Schema<Failure> = Schema.Struct({
   others: Schema.optionalWith(Schema.Array(Schema.suspend(() => Failure)), { exact: true })
 })
 
+const hidden = new Set(["_tag", "message", "stack", "cause"])
 const maximumStack = 4_000
+const maximumMessage = 8_000
 const maximumChain = 8
-const hidden = new Set(["_tag", "message", "stack", "cause", "name"])
+
+/** A text property, where the error has one that can be read. */
+const textOf = (error: object, key: string): string | undefined => {
+  const text = readProperty(error, key)
+  return typeof text === "string" && text !== "" ? text : undefined
+}
+
+const isError = (error: object): boolean => Either.getOrElse(Either.try(() => error instanceof Error), () => false)
+
+const classOf = (error: object): string | undefined => {
+  const constructor = readProperty(error, "constructor")
+  return typeof constructor === "function" && constructor !== Object ? textOf(constructor, "name") : undefined
+}
 
 const tagOf = (error: unknown): string => {
-  if (Predicate.hasProperty(error, "_tag") && typeof error._tag === "string") return error._tag
-  if (error instanceof Error) return error.name
-  return error === null ? "null" : typeof error
+  if (typeof error === "function") return "function"
+  if (typeof error !== "object" || error === null) return error === null ? "null" : typeof error
+  const tag = textOf(error, "_tag") ?? (isError(error) ? textOf(error, "name") : undefined) ?? classOf(error)
+  return tag ?? "object"
 }
 
 const fieldsOf = (error: unknown): Record<string, unknown> | undefined => {
-  if (typeof error !== "object" || error === null || Array.isArray(error)) return undefined
-  const entries = Object.entries(error).filter(([key]) => !hidden.has(key))
-  return entries.length === 0 ? undefined : Object.fromEntries(entries.map(([key, value]) => [key, likeness(value)]))
+  if (typeof error !== "object" || error === null || isList(error)) return undefined
+  // An error's name is its tag already, unless it means something else by it.
+  const isTag = (key: string) => key === "name" && isError(error) && readProperty(error, key) === tagOf(error)
+  const keys = keysOf(error).filter((key) => !hidden.has(key) && !isTag(key))
+  const budget = wholeBudget()
+  return keys.length === 0 || typeof readProperty(error, "toJSON") === "function" && !isError(error)
+    ? undefined
+    : Object.fromEntries(keys.slice(0, 100).map((key) => [key, likeness(readProperty(error, key), budget)]))
 }
 
 const messageOf = (error: unknown, tag: string, fields: Record<string, unknown> | undefined): string => {
-  if (Predicate.hasProperty(error, "message") && typeof error.message === "string" && error.message !== "") {
-    return error.message
+  if (typeof error !== "object" || error === null || isList(error)) return showValue(error)
+  const message = textOf(error, "message")
+  if (message !== undefined) return clip(message, maximumMessage)
+  if (fields !== undefined) return `${tag} ${showValue(fields)}`
+  return typeof readProperty(error, "toJSON") === "function" && !isError(error) ? showValue(likeness(error)) : tag
+}
+
+const describe = (error: unknown, kind: Kind): Failure => {
+  const tag = tagOf(error)
+  const fields = fieldsOf(error)
+  const stack = typeof error === "object" && error !== null && isError(error) ? textOf(error, "stack") : undefined
+  return {
+    kind,
+    tag: clip(tag, 200),
+    message: messageOf(error, tag, fields),
+    ...(fields === undefined ? {} : { fields }),
+    ...(stack === undefined ? {} : { stack: stack.slice(0, maximumStack) })
   }
-  if (typeof error !== "object" || error === null || Array.isArray(error)) return showValue(error)
-  return fields === undefined ? tag : `${tag} ${showValue(fields)}`
+}
+
+/** What an error gathers beside itself: the errors of an AggregateError, the items of a list of failures. */
+const gatheredIn = (error: unknown): ReadonlyArray<unknown> => {
+  const gathered = isList(error)
+    ? error
+    : typeof error === "object" && error !== null && isError(error)
+    ? readProperty(error, "errors")
+    : undefined
+  return isList(gathered) ? Array.from(gathered.slice(0, 20)) : []
 }
 
 /**
- * Keeps one error, with the chain of its `cause`s.
+ * Keeps one error, with the chain of its `cause`s and what it gathers.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const fromUnknown = (error: unknown, kind: Kind): Failure => {
-  const describe = (value: unknown): Failure => {
-    const tag = tagOf(value)
-    const fields = fieldsOf(value)
-    return {
-      kind,
-      tag,
-      message: messageOf(value, tag, fields),
-      ...(fields === undefined ? {} : { fields }),
-      ...(value instanceof Error && value.stack !== undefined ? { stack: value.stack.slice(0, maximumStack) } : {})
-    }
-  }
   const chain: Array<Failure> = []
   const seen = new Set<unknown>([error])
   let current = error
-  while (
-    chain.length < maximumChain && Predicate.hasProperty(current, "cause") && current.cause !== undefined
-    && !seen.has(current.cause)
-  ) {
-    current = current.cause
+  while (chain.length < maximumChain && typeof current === "object" && current !== null) {
+    current = readProperty(current, "cause")
+    if (current === undefined || seen.has(current)) break
     seen.add(current)
-    chain.push(describe(current))
+    chain.push(describe(current, kind))
   }
-  return { ...describe(error), ...(chain.length === 0 ? {} : { causes: chain }) }
+  const others = gatheredIn(error).map((other) => describe(other, kind))
+  return {
+    ...describe(error, kind),
+    ...(chain.length === 0 ? {} : { causes: chain }),
+    ...(others.length === 0 ? {} : { others })
+  }
 }
 
 /** The failure of an attempt whose process ended without a word. */
@@ -139,7 +175,7 @@ export const fromCause = (cause: Cause.Cause<unknown>): Failure => {
   if (first === undefined) {
     return { kind: "Interruption", tag: "Interruption", message: "The attempt was interrupted" }
   }
-  return others.length === 0 ? first : { ...first, others }
+  return others.length === 0 ? first : { ...first, others: [...first.others ?? [], ...others] }
 }
 
 /**
@@ -148,5 +184,7 @@ export const fromCause = (cause: Cause.Cause<unknown>): Failure => {
  * @since 0.1.0
  * @category formatting
  */
-export const format = (failure: Failure): string =>
-  failure.message.startsWith(failure.tag) ? failure.message : `${failure.tag}: ${failure.message}`
+export const format = (failure: Failure): string => {
+  const message = failure.message.replace(/\s*\n\s*/g, " ")
+  return message.startsWith(failure.tag) ? message : `${failure.tag}: ${message}`
+}

@@ -64,7 +64,10 @@ export class Context extends Ctx.Tag("checkmate/Stage/Context")<Context, {
   readonly stage: string
   /** Counts from 1 over the whole life of the task. */
   readonly attempt: number
-  /** Stable over attempts; new only once the stage has been rolled back after a success. */
+  /**
+   * Stable over attempts; new only once a rollback has run, because what was done under the old one is undone then, and
+   * an outside system that remembers it would answer as if it were not.
+   */
   readonly idempotencyKey: string
   /** Grows with every engine that takes the task up, so that an outside system can refuse a stale one. */
   readonly fencingToken: number
@@ -112,6 +115,7 @@ export interface Any<out E = unknown, out R = unknown> {
   /** Turns the failure the stage gives up with into the one its caller sees. */
   readonly mapError: Erased<E, R>["mapError"]
   readonly execute: Erased<E, R>["execute"]
+  readonly fallbacks: ReadonlyArray<Fallback<R | Provided>>
   readonly rollback: Erased<E, R>["rollback"] | undefined
 }
 
@@ -122,7 +126,9 @@ interface Erased<out E, out R> {
   rollback(state: Attributes, cause: Cause.Cause<unknown>): Effect.Effect<void, unknown, R | Provided>
 }
 
+/** What answers an attempt's failure in its place; asked behind the time-out, so that it can answer that too. */
 interface Fallback<out R> {
+  matches(error: unknown): boolean
   answer(error: unknown, state: Attributes): Effect.Effect<unknown, never, R>
 }
 
@@ -333,6 +339,7 @@ export function make(state: State.Any, name: string, options: ErasedOptions): An
       : Option.getOrElse(Duration.decodeUnknown(options.timeout), () => Duration.zero),
     mapError: identity,
     execute: options.execute,
+    fallbacks: [],
     rollback: options.rollback
   }
 }
@@ -387,6 +394,10 @@ export const provide: {
   return {
     ...self,
     execute: (state: Attributes) => Effect.provide(self.execute(state), layer),
+    fallbacks: self.fallbacks.map((fallback) => ({
+      ...fallback,
+      answer: (error: unknown, state: Attributes) => Effect.provide(fallback.answer(error, state), layer)
+    })),
     rollback: rollback === undefined
       ? undefined
       : (state: Attributes, cause: Cause.Cause<unknown>) => Effect.provide(rollback(state, cause), layer)
@@ -467,12 +478,10 @@ export const catchTag: {
   ): Stage<Name, F, Requires, Provides, Exclude<E, { readonly _tag: Tag }>, R | Exclude<R2, Provided>>
 } = dual(3, <E, R, R2>(self: Any<E, R>, tag: string, fallback: Fallback<R2>["answer"]) => ({
   ...self,
-  execute: (state: Attributes) =>
-    Effect.catchIf(
-      self.execute(state),
-      (error) => Predicate.isTagged(self.mapError(error), tag),
-      (error) => fallback(self.mapError(error), state)
-    )
+  fallbacks: [...self.fallbacks, {
+    matches: (error: unknown) => Predicate.isTagged(self.mapError(error), tag),
+    answer: (error: unknown, state: Attributes) => fallback(self.mapError(error), state)
+  }]
 }))
 
 /**

@@ -79,12 +79,15 @@ export const StageSucceeded = Schema.TaggedStruct("StageSucceeded", {
 export const AttemptFailed = Schema.TaggedStruct("AttemptFailed", { ...about, failure: Failure, next: Decision })
 
 /**
- * The failed attempt's rollback is done, or its stage has none.
+ * The failed attempt's rollback is done, or its stage has none; `rolledBack` marks that one has run.
  *
  * @since 0.1.0
  * @category events
  */
-export const AttemptUndone = Schema.TaggedStruct("AttemptUndone", about)
+export const AttemptUndone = Schema.TaggedStruct("AttemptUndone", {
+  ...about,
+  rolledBack: Schema.optionalWith(Schema.Literal(true), { exact: true })
+})
 
 /**
  * The rollback of a stage that had succeeded begins, or a failed rollback is tried again.

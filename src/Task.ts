@@ -53,7 +53,7 @@ export interface StageRecord {
   readonly status: StageStatus.StageStatus
   /** Attempts begun so far, over all rounds. */
   readonly attempts: number
-  /** How often the stage was rolled back after a success; a new round has a new idempotency key. */
+  /** How often work of the stage was rolled back, an attempt's or a success; a new round has a new idempotency key. */
   readonly round: number
   /** The failures its Schedule has stepped over since the stage last began afresh: the Schedule's position. */
   readonly retries: Chunk.Chunk<Retry>
@@ -201,6 +201,7 @@ const evolveStage = (
     case "StageRolledBack":
       return { ...record, status, output: {}, round: record.round + 1 }
     case "AttemptUndone":
+      return { ...record, status, round: event.rolledBack === true ? record.round + 1 : record.round }
     case "StageRollbackStarted":
     case "StageRollbackFailed":
       return { ...record, status }

@@ -97,11 +97,19 @@ export const decode = (
   const parsed = parseJson(text)
   if (Either.isLeft(parsed)) return damaged("the record is not JSON")
   const record = parsed.right
-  if (Predicate.hasProperty(record, "v") && typeof record.v === "number" && record.v > version) {
-    return Either.left(new JournalVersionError({ taskId, version: record.v, supported: version }))
+  const format = Predicate.hasProperty(record, "v") ? record.v : undefined
+  if (typeof format !== "number" || !Number.isInteger(format) || format < 1) {
+    return damaged("the record does not say which format it is of")
   }
+  if (format > version) return Either.left(new JournalVersionError({ taskId, version: format, supported: version }))
   const event = decodeEvent(record)
-  return Either.isLeft(event)
-    ? damaged(ParseResult.TreeFormatter.formatIssueSync(event.left))
-    : Either.right(event.right)
+  return Either.isLeft(event) ? damaged(firstIssue(event.left)) : Either.right(event.right)
+}
+
+/** What is wrong first, and where; not all that would have been right. */
+const firstIssue = (issue: ParseResult.ParseIssue): string => {
+  const [first] = ParseResult.ArrayFormatter.formatIssueSync(issue)
+  if (first === undefined) return "the record is no event"
+  const path = first.path.map(String).join(".")
+  return `${path === "" ? "" : `at ${path}: `}${first.message.slice(0, 300)}`
 }

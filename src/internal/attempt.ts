@@ -85,16 +85,21 @@ const inStage = <A, E, R>(
   })
 }
 
-const limited = <E, R>(stage: Stage.Any<E, R>, session: Session, values: Values) => {
+/** The stage's work within its time-out, with what answers its failures. */
+const workOf = <E, R>(stage: Stage.Any<E, R>, session: Session, values: Values) => {
   const work = Effect.suspend(() => stage.execute(values))
-  const { timeout } = stage
-  return timeout === undefined ? work : Effect.timeoutFail(work, {
+  const { fallbacks, timeout } = stage
+  const limited = timeout === undefined ? work : Effect.timeoutFail(work, {
     duration: timeout,
     onTimeout: () => {
       const { attempts } = stageOf(session, stage.name)
       return new StageTimeoutError({ taskId: session.taskId, stage: stage.name, attempt: attempts, timeout })
     }
   })
+  return fallbacks.reduce(
+    (answered, fallback) => Effect.catchIf(answered, fallback.matches, (error) => fallback.answer(error, values)),
+    limited
+  )
 }
 
 const checkOutput = (stage: Stage.Any, session: Session) => (output: unknown): Exit.Exit<Output, unknown> => {
@@ -193,7 +198,9 @@ export const undo = <E, R>(
         return yield* Effect.logWarning(`The rollback of stage ${stage.name} failed while stopping`, exit.cause)
       }
     }
-    yield* record(session, [{ _tag: "AttemptUndone", stage: stage.name }])
+    yield* record(session, [
+      { _tag: "AttemptUndone", stage: stage.name, ...(stage.rollback === undefined ? {} : { rolledBack: true }) }
+    ])
   }))
 
 /** What an attempt came to: its output, or the cause its stage would give up with. */
@@ -233,7 +240,7 @@ export const runAttempt = <E, R>(
               undone = result
             })
           ))
-        const work = restore(limited(stage, session, values))
+        const work = restore(workOf(stage, session, values))
         const returned = yield* metrics.stageDuration(inStage(work, session, stage, "checkmate.stage", context, scope))
         const exit = Exit.flatMap(returned, checkOutput(stage, session))
         session.progress = undefined

@@ -1,9 +1,12 @@
 /** Puts an engine together: the operations with their defaults, spans and the background work that steers them. */
+import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import * as PubSub from "effect/PubSub"
+import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import * as BindLock from "../BindLock.ts"
 import type * as CheckMate from "../CheckMate.ts"
@@ -74,6 +77,16 @@ const mailOf = (parts: Parts, interval: Duration.Duration) => {
   })
 }
 
+/** A task that failed before its first write has left no trace but this. */
+const reportUnstarted = (parts: Parts, taskId: string, cause: Cause.Cause<unknown>) =>
+  Effect.flatMap(
+    Effect.orElseSucceed(parts.taskIO.get(taskId), Option.none),
+    (task) =>
+      Option.isSome(task) || Cause.isInterruptedOnly(cause)
+        ? Effect.void
+        : Effect.logWarning(`Task ${taskId} failed before it began`, cause)
+  )
+
 export const make = (options: Options = {}) =>
   Effect.gen(function*() {
     const parts: Parts = {
@@ -107,7 +120,15 @@ export const make = (options: Options = {}) =>
         Effect.gen(function*() {
           const taskId = options.taskId ?? (yield* makeTaskId)
           yield* checkTaskId(taskId)
-          const fiber = yield* Effect.forkIn(run(checkMate, taskId, options), scope)
+          // Subscribed before it is forked, so that its first write is not missed.
+          const changes = yield* PubSub.subscribe(parts.registry.changes)
+          const fiber = yield* Effect.forkIn(
+            Effect.tapErrorCause(run(checkMate, taskId, options), (cause) => reportUnstarted(parts, taskId, cause)),
+            scope
+          )
+          // There is something to be seen once this returns, or the task has failed before that.
+          const begun = Effect.repeat(Queue.take(changes), { until: (changed) => changed === taskId })
+          if (options.whenBound !== "wait") yield* Effect.raceFirst(begun, Fiber.await(fiber))
           const handle: Handle<Output, E> = {
             taskId,
             await: Fiber.join(fiber),
@@ -115,7 +136,7 @@ export const make = (options: Options = {}) =>
             status: service.get(taskId)
           }
           return handle
-        }).pipe(traced("start", options.taskId)),
+        }).pipe(Effect.scoped, traced("start", options.taskId)),
 
       resume: <Input extends object, Output, E, R>(
         checkMate: Of<Input, Output, E, R>,

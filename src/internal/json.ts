@@ -1,4 +1,5 @@
 /** What JSON can and cannot hold. */
+import * as Either from "effect/Either"
 import * as Inspectable from "effect/Inspectable"
 
 type Path = ReadonlyArray<string | number>
@@ -72,20 +73,76 @@ export const sameJson = (left: unknown, right: unknown): boolean => {
     entries.every(([key, member]) => other.has(key) && sameJson(member, other.get(key)))
 }
 
-const clip = (text: string, length: number): string =>
+export const clip = (text: string, length: number): string =>
   text.length <= length ? text : `${text.slice(0, length)}… (${text.length - length} more characters)`
+
+/** A property of a value that may be hostile: a getter that throws, a proxy, a revoked one. */
+export const readProperty = (value: object, key: string): unknown =>
+  Either.getOrElse(Either.try(() => Reflect.get(value, key)), () => "[unreadable]")
+
+/** The names of a value's own enumerable properties, none where it does not tell. */
+export const keysOf = (value: object): ReadonlyArray<string> =>
+  Either.getOrElse(Either.try(() => Object.keys(value)), () => [])
+
+/** Whether a value is a list; a revoked proxy is not even that. */
+export const isList = (value: unknown): value is ReadonlyArray<unknown> =>
+  Either.getOrElse(Either.try(() => Array.isArray(value)), () => false)
 
 const maximumText = 8_000
 const maximumItems = 100
 
+/** How much more of a value is kept, counted in characters and items. */
+interface Budget {
+  left: number
+}
+
+/** What a likeness may come to altogether, however much a value holds and however often it holds it. */
+export const wholeBudget = (): Budget => ({ left: 50_000 })
+
+const likenessOf = (value: object, depth: number, budget: Budget): unknown => {
+  if (value instanceof Date) return Number.isNaN(value.getTime()) ? "Invalid Date" : value.toISOString()
+  if (Array.isArray(value)) {
+    // Array.from, because map passes over holes.
+    const items = Array.from(value.slice(0, maximumItems), (item) => likeness(item, budget, depth + 1))
+    return value.length > maximumItems ? [...items, `… (${value.length - maximumItems} more items)`] : items
+  }
+  if (value instanceof Map || value instanceof Set) {
+    return likeness([...value].slice(0, maximumItems), budget, depth)
+  }
+  if (ArrayBuffer.isView(value)) return `[${value.constructor.name} of ${value.byteLength} bytes]`
+  if (typeof readProperty(value, "toJSON") === "function") {
+    const shown: unknown = Inspectable.toJSON(value)
+    return shown === value ? "[object]" : likeness(shown, budget, depth + 1)
+  }
+  const keys = keysOf(value)
+  const own = keys.slice(0, maximumItems).map((key) => [key, likeness(readProperty(value, key), budget, depth + 1)])
+  const named = value instanceof Error
+    ? [["_tag", String(readProperty(value, "name"))], [
+      "message",
+      likeness(readProperty(value, "message"), budget, depth + 1)
+    ]]
+    : []
+  return Object.fromEntries([
+    ...named,
+    ...own,
+    ...(keys.length > maximumItems ? [["…", `${keys.length - maximumItems} more properties`]] : [])
+  ])
+}
+
 /**
- * A JSON likeness of any value, for people and tools: cycles cut, long parts clipped, functions named. Objects that
- * say how they want to be shown (`toJSON`) are asked, so that a `Redacted` stays redacted.
+ * A JSON likeness of any value, for people and tools: cycles cut, long parts clipped, functions named, and what cannot
+ * be read passed over. Objects that say how they want to be shown (`toJSON`) are asked, so that a `Redacted` stays
+ * redacted.
  */
-export const likeness = (value: unknown, depth = 0): unknown => {
+export const likeness = (value: unknown, budget: Budget = wholeBudget(), depth = 0): unknown => {
+  budget.left -= 10
+  if (depth > 6 || budget.left < 0) return "…"
   switch (typeof value) {
-    case "string":
-      return clip(value, maximumText)
+    case "string": {
+      const text = clip(value, Math.min(maximumText, Math.max(100, budget.left)))
+      budget.left -= text.length
+      return text
+    }
     case "number":
       return Number.isFinite(value) ? value : String(value)
     case "boolean":
@@ -94,33 +151,16 @@ export const likeness = (value: unknown, depth = 0): unknown => {
       return null
     case "bigint":
     case "symbol":
-      return String(value)
+      return clip(String(value), maximumText)
     case "function":
-      return `[function ${value.name}]`
+      return `[function ${String(readProperty(value, "name"))}]`
     case "object":
-      break
+      return value === null
+        ? null
+        : Either.getOrElse(Either.try(() => likenessOf(value, depth, budget)), () => "[unreadable]")
   }
-  if (value === null) return null
-  if (depth > 6) return "…"
-  if (value instanceof Date) return Number.isNaN(value.getTime()) ? "Invalid Date" : value.toISOString()
-  if (Array.isArray(value)) {
-    const items = value.slice(0, maximumItems).map((item) => likeness(item, depth + 1))
-    return value.length > maximumItems ? [...items, `… (${value.length - maximumItems} more items)`] : items
-  }
-  if (value instanceof Map || value instanceof Set) return likeness([...value], depth)
-  if (value instanceof Error) return { _tag: value.name, message: value.message }
-  if (ArrayBuffer.isView(value)) return `[${value.constructor.name} of ${value.byteLength} bytes]`
-  if ("toJSON" in value && typeof value.toJSON === "function") return likeness(Inspectable.toJSON(value), depth + 1)
-  const entries = Object.entries(value)
-  const shown = entries.slice(0, maximumItems).map(([key, member]) => [key, likeness(member, depth + 1)])
-  return Object.fromEntries(
-    entries.length > maximumItems ? [...shown, ["…", `${entries.length - maximumItems} more properties`]] : shown
-  )
 }
 
 /** A value as one line of text. Never `[object Object]`. */
-export const showValue = (value: unknown): string => {
-  if (typeof value === "string") return clip(value, maximumText)
-  const text = JSON.stringify(likeness(value))
-  return clip(text, maximumText)
-}
+export const showValue = (value: unknown): string =>
+  clip(typeof value === "string" ? value : JSON.stringify(likeness(value)), maximumText)

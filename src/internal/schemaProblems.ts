@@ -2,7 +2,8 @@
 import * as Option from "effect/Option"
 import * as AST from "effect/SchemaAST"
 
-const children = (ast: AST.AST): ReadonlyArray<AST.AST> => {
+/** What a node is made of; of a transformation only what it encodes to, where just that is asked for. */
+const children = (ast: AST.AST, encodedOnly: boolean): ReadonlyArray<AST.AST> => {
   switch (ast._tag) {
     case "Declaration":
       return ast.typeParameters
@@ -20,17 +21,21 @@ const children = (ast: AST.AST): ReadonlyArray<AST.AST> => {
     case "Refinement":
       return [ast.from]
     case "Transformation":
-      return [ast.from, ast.to]
+      return encodedOnly ? [ast.from] : [ast.from, ast.to]
     default:
       return []
   }
 }
 
-/** Every node of a schema, each once, so that recursive schemas end. */
-const nodes = (root: AST.AST): ReadonlySet<AST.AST> => {
+/** Schemas derived from recursive ones make new nodes at every look; what is further away is not looked at. */
+const mostNodes = 5_000
+
+/** The nodes of a schema, each once, so that recursive schemas end. */
+const nodes = (root: AST.AST, encodedOnly: boolean): ReadonlySet<AST.AST> => {
   const seen = new Set<AST.AST>([root])
   for (const ast of seen) {
-    for (const child of children(ast)) seen.add(child)
+    if (seen.size > mostNodes) break
+    for (const child of children(ast, encodedOnly)) seen.add(child)
   }
   return seen
 }
@@ -44,17 +49,17 @@ const isRedacted = (ast: AST.AST): boolean =>
   )
 
 const isNotJson = (ast: AST.AST): boolean =>
-  ast._tag === "Declaration" || ast._tag === "BigIntKeyword" || ast._tag === "SymbolKeyword" ||
-  ast._tag === "UniqueSymbol"
+  ast._tag === "Declaration" || ast._tag === "BigIntKeyword" || ast._tag === "SymbolKeyword"
+  || ast._tag === "UniqueSymbol"
 
 /** Why values of this schema cannot be written to a journal; one sentence without its subject each. */
 export const attributeProblems = (ast: AST.AST): ReadonlyArray<string> => {
-  if ([...nodes(ast)].some(isRedacted)) {
+  if ([...nodes(ast, false)].some(isRedacted)) {
     return [
       "holds a Redacted value, which a journal would keep in clear; give secrets to stages as services or Config, not as state"
     ]
   }
-  const found = [...nodes(AST.encodedAST(ast))].find(isNotJson)
+  const found = [...nodes(ast, true)].find(isNotJson)
   return found === undefined
     ? []
     : [

@@ -26,14 +26,18 @@ type Rows<Status, Event> = Readonly<
   Record<string, Readonly<Record<string, Handler<Status, Event, Status>["handle"]>>>
 >
 
+/** What a record itself holds; tags come from data, and one may be called like what every object inherits. */
+const own = <A>(record: Readonly<Record<string, A>>, key: string): A | undefined =>
+  Object.hasOwn(record, key) ? record[key] : undefined
+
 /** The status that follows, or undefined where the event is illegal. */
 export const step = <Status extends Tagged, Event extends Tagged>(
   rows: Rows<Status, Event>,
   status: Status,
   event: Event
 ): Status | undefined => {
-  const row = rows[status._tag]
-  const handle = row !== undefined && Object.hasOwn(row, event._tag) ? row[event._tag] : undefined
+  const row = own(rows, status._tag)
+  const handle = row === undefined ? undefined : own(row, event._tag)
   return handle?.(status, event)
 }
 

@@ -244,31 +244,36 @@ describe("retry", () => {
       expect(seen).toEqual(["StageTimeoutError", "StageTimeoutError"])
     })))
 
-  it.effect("the idempotency key is stable over attempts, and new after a rollback", () =>
+  it.effect("the idempotency key is stable over attempts, and new once a rollback has run", () =>
     inMemory(Effect.gen(function*() {
       const keys: Array<string> = []
       const attempts: Array<number> = []
-      const keyed = CheckMate.make("keyed", {
-        state: Numbers,
-        input: [],
-        stages: [
-          Stage.make(Numbers, "keyed", {
-            retry: Schedule.recurs(1),
-            execute: () =>
-              Effect.gen(function*() {
-                const { attempt, idempotencyKey } = yield* Stage.Context
-                keys.push(idempotencyKey)
-                attempts.push(attempt)
-                if (attempts.length === 1) return yield* new Boom({ stage: "keyed", status: 500 })
-              }),
-            rollback: () => Effect.void
-          })
-        ]
-      })
-      yield* CheckMateEngine.run(keyed, { taskId: "t", input: {} })
-      yield* CheckMateEngine.rollback(keyed, "t")
-      yield* CheckMateEngine.run(keyed, { taskId: "t", input: {} })
+      const keyed = (rollback?: () => Effect.Effect<void>) =>
+        CheckMate.make("keyed", {
+          state: Numbers,
+          input: [],
+          stages: [
+            Stage.make(Numbers, "keyed", {
+              retry: Schedule.recurs(1),
+              execute: () =>
+                Effect.gen(function*() {
+                  const { attempt, idempotencyKey } = yield* Stage.Context
+                  keys.push(idempotencyKey)
+                  attempts.push(attempt)
+                  if (attempts.length === 1) return yield* new Boom({ stage: "keyed", status: 500 })
+                }),
+              ...(rollback === undefined ? {} : { rollback })
+            })
+          ]
+        })
+      yield* CheckMateEngine.run(keyed(), { taskId: "t", input: {} })
+      yield* CheckMateEngine.rollback(keyed(), "t")
+      yield* CheckMateEngine.run(keyed(), { taskId: "t", input: {} })
       expect(attempts).toEqual([1, 2, 3])
       expect(keys).toEqual(["t/keyed", "t/keyed", "t/keyed/1"])
+      attempts.length = 0
+      keys.length = 0
+      yield* CheckMateEngine.run(keyed(() => Effect.void), { taskId: "u", input: {} })
+      expect(keys).toEqual(["u/keyed", "u/keyed/1"])
     })))
 })

@@ -8,7 +8,7 @@ import * as path from "node:path"
 import { performance } from "node:perf_hooks"
 
 /** About 200 bytes of output for each stage. */
-export const payload = "x".repeat(180)
+const payload = "x".repeat(180)
 
 const fields = Object.fromEntries(Array.from({ length: 10 }, (_, index) => [`a${index}`, Schema.String]))
 

@@ -2,8 +2,8 @@
  * Cuts a run before or after any of its writes, as the death of the process would, and goes on in a fresh engine over
  * the same store. A dead process runs no finalizers: its fibers hang for ever, and its lock is gone.
  */
-import { BindLock, type CheckMateEngine, type TaskIO } from "effect-checkmate"
 import { Deferred, Effect, type Exit, Fiber, Option } from "effect"
+import { BindLock, type CheckMateEngine, type TaskIO } from "effect-checkmate"
 import { engineOver, makeStore } from "./pipelines.ts"
 
 export interface Cut {

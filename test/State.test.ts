@@ -1,0 +1,271 @@
+import { describe, expect, it } from "@effect/vitest"
+import { Chunk, DateTime, Duration, Either, FastCheck, HashMap, Option, Redacted, Schema } from "effect"
+import { State } from "effect-checkmate"
+import { execFile } from "node:child_process"
+import { fileURLToPath } from "node:url"
+import { promisify } from "node:util"
+import { json } from "./support/arbitraries.ts"
+
+const Document = Schema.Struct({
+  title: Schema.NonEmptyString,
+  pages: Schema.Array(Schema.Struct({ number: Schema.Int, seen: Schema.optional(Schema.Date) }))
+})
+
+const Ingest = State.make({
+  folder: Schema.String,
+  documents: Schema.Array(Document),
+  since: Schema.Date,
+  note: Schema.NullOr(Schema.String),
+  anything: Schema.Unknown
+})
+
+const refusalOf = (result: Either.Either<unknown, State.Refusal>): State.Refusal =>
+  Either.getOrThrow(Either.flip(result))
+const encoded = (value: unknown) => State.encode(Ingest, { anything: value })
+const problemsOf = (schema: Schema.Schema.AnyNoContext) => State.make({ secret: schema }).problems
+
+describe("State", () => {
+  it("is recognised, and can be piped", () => {
+    expect(State.isState(Ingest)).toBe(true)
+    for (const other of [undefined, null, {}, "state", { fields: {} }, Document]) {
+      expect(State.isState(other)).toBe(false)
+    }
+    expect(Ingest.pipe((state) => Object.keys(state.fields))).toEqual([
+      "folder",
+      "documents",
+      "since",
+      "note",
+      "anything"
+    ])
+  })
+
+  describe("encode and decode", () => {
+    const values = {
+      folder: "./docs",
+      documents: [{ title: "a", pages: [{ number: 1, seen: new Date(0) }, { number: 2 }] }],
+      since: new Date(Date.UTC(2026, 0, 1))
+    }
+    const text = {
+      folder: "./docs",
+      documents: [{ title: "a", pages: [{ number: 1, seen: "1970-01-01T00:00:00.000Z" }, { number: 2 }] }],
+      since: "2026-01-01T00:00:00.000Z"
+    }
+
+    it("are each other's inverse, through JSON", () => {
+      expect(State.encode(Ingest, values)).toEqual(Either.right(text))
+      expect(State.decode(Ingest, JSON.parse(JSON.stringify(text)))).toEqual(Either.right(values))
+    })
+
+    it.prop("keep every JSON value as it is", { value: json, folder: FastCheck.string() }, ({ folder, value }) => {
+      const both = { folder, anything: value }
+      const written = Either.getOrThrow(State.encode(Ingest, both))
+      expect(written).toStrictEqual(both)
+      expect(State.decode(Ingest, JSON.parse(JSON.stringify(written)))).toEqual(Either.right(both))
+    })
+
+    it("leave absent attributes out, and keep null, which is a value", () => {
+      const some = { folder: "./docs", since: undefined, note: null }
+      expect(Object.keys(Either.getOrThrow(State.encode(Ingest, some)))).toEqual(["folder", "note"])
+      expect(Object.keys(Either.getOrThrow(State.decode(Ingest, some)))).toEqual(["folder", "note"])
+      expect(State.encode(Ingest, {})).toEqual(Either.right({}))
+    })
+
+    it("refuse an attribute that the model does not declare", () => {
+      const refused = { attribute: "foldr", path: [], problem: "the state model does not declare it" }
+      expect(refusalOf(State.encode(Ingest, { foldr: "./docs" }))).toEqual({ ...refused, direction: "encode" })
+      expect(refusalOf(State.decode(Ingest, { foldr: "./docs" }))).toEqual({ ...refused, direction: "decode" })
+      for (const name of ["constructor", "toString", "__proto__"]) {
+        expect(refusalOf(State.encode(Ingest, Object.fromEntries([[name, 1]])))).toMatchObject({ attribute: name })
+      }
+    })
+  })
+
+  describe("a value the schema refuses", () => {
+    it("is refused with the path inside the value: on the way out", () => {
+      const documents = [{ title: "a", pages: [] }, { title: "b", pages: [{ number: 1 }, { number: 1.5 }] }]
+      expect(refusalOf(State.encode(Ingest, { folder: "./docs", documents }))).toEqual({
+        attribute: "documents",
+        direction: "encode",
+        path: [1, "pages", 1, "number"],
+        problem: "Expected an integer, actual 1.5"
+      })
+      expect(refusalOf(State.encode(Ingest, { documents: [{ title: "", pages: [] }] }))).toMatchObject({
+        path: [0, "title"]
+      })
+    })
+
+    it("is refused with the path inside the value: on the way in", () => {
+      const documents = [{ title: "a", pages: [{ number: 1, seen: 3 }] }]
+      expect(refusalOf(State.decode(Ingest, { documents }))).toMatchObject({
+        attribute: "documents",
+        direction: "decode",
+        path: [0, "pages", 0, "seen"],
+        problem: "Expected string, actual 3"
+      })
+    })
+
+    it("is refused as a whole where the whole is wrong", () => {
+      expect(refusalOf(State.encode(Ingest, { folder: 3 }))).toEqual({
+        attribute: "folder",
+        direction: "encode",
+        path: [],
+        problem: "Expected string, actual 3"
+      })
+      expect(refusalOf(State.decode(Ingest, { folder: null }))).toMatchObject({ attribute: "folder", path: [] })
+    })
+  })
+
+  describe("a value that encodes to something JSON cannot hold", () => {
+    const cases: ReadonlyArray<
+      readonly [name: string, value: unknown, path: ReadonlyArray<string | number>, says: string]
+    > = [
+      ["NaN", { scores: [1, Number.NaN] }, ["scores", 1], "NaN is not a JSON number"],
+      ["infinity", -Infinity, [], "-Infinity is not a JSON number"],
+      ["a bigint", { deep: { size: 3n } }, ["deep", "size"], "a bigint is not JSON"],
+      ["undefined in an array", [1, undefined], [1], "undefined is not JSON"],
+      ["a date", { at: new Date(0) }, ["at"], "[object Date] is not a plain JSON object"],
+      ["a map", [new Map()], [0], "[object Map] is not a plain JSON object"],
+      ["a set", new Set([1]), [], "[object Set] is not a plain JSON object"],
+      ["bytes", { bytes: new Uint8Array(2) }, ["bytes"], "[object Uint8Array] is not a plain JSON object"],
+      ["a function", { f: () => 1 }, ["f"], "a function is not JSON"],
+      ["a symbol", Symbol("s"), [], "a symbol is not JSON"],
+      ["an error", { error: new Error("no") }, ["error"], "[object Error] is not a plain JSON object"],
+      ["an Effect data type", { o: Option.some(1) }, ["o"], "is not a plain JSON object"],
+      ["a secret", { token: Redacted.make("hush") }, ["token"], "is not a plain JSON object"]
+    ]
+    for (const [name, value, path, says] of cases) {
+      it(`is refused with the path inside the value: ${name}`, () => {
+        const refusal = refusalOf(encoded(value))
+        expect(refusal).toMatchObject({ attribute: "anything", direction: "encode", path })
+        expect(refusal.problem).toContain(says)
+      })
+    }
+
+    it("is refused where a schema leaves it as it is: Date from Schema.DateFromSelf", () => {
+      const Dates = State.make({ runs: Schema.Array(Schema.Struct({ at: Schema.DateFromSelf })) })
+      expect(refusalOf(State.encode(Dates, { runs: [{ at: new Date(0) }] }))).toMatchObject({
+        attribute: "runs",
+        path: [0, "at"]
+      })
+    })
+
+    it("is refused: a value that contains itself", () => {
+      const cycle: Record<string, unknown> = {}
+      cycle.self = [cycle]
+      expect(refusalOf(encoded(cycle)).problem).toContain("nested too deeply, or contains itself")
+    })
+
+    it("is not what JSON leaves out of an object: a property that is undefined", () => {
+      expect(encoded({ a: undefined, b: [{ c: undefined }] })._tag).toBe("Right")
+    })
+  })
+
+  describe("problems", () => {
+    it("are none for a model whose every attribute can be checkpointed", () => {
+      expect(Ingest.problems).toEqual([])
+      expect(
+        State.make({
+          one: Schema.DateTimeUtc,
+          two: Schema.OptionFromNullOr(Schema.Number),
+          three: Schema.HashMap({ key: Schema.String, value: Schema.BigInt }),
+          four: Schema.Duration,
+          five: Schema.Uint8ArrayFromBase64,
+          six: Schema.Chunk(Schema.Int),
+          seven: Schema.Defect
+        }).problems
+      ).toEqual([])
+    })
+
+    it("name secrets, wherever in an attribute they are, and say why and what to do instead", () => {
+      const schemas = {
+        itself: Schema.Redacted(Schema.String),
+        fromSelf: Schema.RedactedFromSelf(Schema.String),
+        inside: Schema.Struct({ user: Schema.String, password: Schema.Redacted(Schema.String) }),
+        items: Schema.Array(Schema.Union(Schema.Number, Schema.Redacted(Schema.String))),
+        optional: Schema.Struct({ password: Schema.optional(Schema.Redacted(Schema.String)) }),
+        values: Schema.Record({ key: Schema.String, value: Schema.Redacted(Schema.String) }),
+        transformed: Schema.compose(Schema.NonEmptyString, Schema.Redacted(Schema.String)),
+        refined: Schema.Redacted(Schema.String).pipe(Schema.filter(() => true)),
+        wrapped: Schema.OptionFromNullOr(Schema.Redacted(Schema.String)),
+        tuple: Schema.Tuple(Schema.Number, Schema.Redacted(Schema.String))
+      }
+      for (const [name, schema] of Object.entries(schemas)) {
+        expect(problemsOf(schema), name).toEqual([{
+          attribute: "secret",
+          problem: "attribute \"secret\" holds a Redacted value, which a journal would keep in clear; "
+            + "give secrets to stages as services or Config, not as state"
+        }])
+      }
+    })
+
+    it("name what encodes to something JSON cannot hold, and the schema to use instead", () => {
+      const schemas = {
+        date: Schema.DateFromSelf,
+        bigint: Schema.BigIntFromSelf,
+        symbol: Schema.SymbolFromSelf,
+        option: Schema.OptionFromSelf(Schema.String),
+        inside: Schema.Struct({ runs: Schema.Array(Schema.Struct({ at: Schema.DateFromSelf })) }),
+        map: Schema.ReadonlyMapFromSelf({ key: Schema.String, value: Schema.String }),
+        instance: Schema.instanceOf(URL),
+        bytes: Schema.Uint8ArrayFromSelf
+      }
+      for (const [name, schema] of Object.entries(schemas)) {
+        const problems = problemsOf(schema)
+        expect(problems, name).toHaveLength(1)
+        expect(problems[0]?.attribute).toBe("secret")
+        expect(problems[0]?.problem).toMatch(
+          /^attribute "secret" encodes to .+, which JSON cannot hold; use a schema that/
+        )
+      }
+      expect(problemsOf(Schema.DateFromSelf)[0]?.problem).toContain("encodes to DateFromSelf")
+    })
+
+    it("are told for every attribute that has one", () => {
+      const state = State.make({
+        one: Schema.DateFromSelf,
+        two: Schema.String,
+        three: Schema.Redacted(Schema.String)
+      })
+      expect(state.problems.map(({ attribute }) => attribute)).toEqual(["one", "three"])
+    })
+  })
+
+  it("ends on recursive schemas: they are checked like others, and their values are kept", async () => {
+    // In a process of its own with little memory: what does not end takes only that process with it.
+    const file = fileURLToPath(new URL("./support/recursiveSchemas.ts", import.meta.url))
+    const { stdout } = await promisify(execFile)(process.execPath, [
+      "--max-old-space-size=100",
+      "--import",
+      "tsx",
+      file
+    ])
+    const none: ReadonlyArray<string> = []
+    expect(JSON.parse(stdout)).toEqual({
+      tree: none,
+      linked: none,
+      mutual: none,
+      exit: none,
+      date: ["at"],
+      secret: ["secret"],
+      kept: true,
+      refused: ["children", 0, "children", 1, "value"]
+    })
+  }, 30_000)
+
+  it("keeps values of Effect's own types through their schemas", () => {
+    const Rich = State.make({
+      at: Schema.DateTimeUtc,
+      limit: Schema.Duration,
+      sizes: Schema.HashMap({ key: Schema.String, value: Schema.BigInt }),
+      parts: Schema.Chunk(Schema.OptionFromNullOr(Schema.Int))
+    })
+    const values = {
+      at: DateTime.unsafeMake(0),
+      limit: Duration.minutes(3),
+      sizes: HashMap.make(["a", 12345678901234567890n]),
+      parts: Chunk.make(Option.some(1), Option.none())
+    }
+    const text = JSON.stringify(Either.getOrThrow(State.encode(Rich, values)))
+    expect(Either.getOrThrow(State.decode(Rich, JSON.parse(text)))).toEqual(values)
+  })
+})
