@@ -148,6 +148,9 @@ const nameProblem = (name: unknown): string | undefined =>
     ? `has a name of ${name.length} characters; 150 are the most`
     : undefined
 
+/** A name for people, also where untyped code gave something else. */
+const asText = (name: unknown): string => String(name)
+
 const quoted = (names: ReadonlyArray<string>): string => names.map((name) => `"${name}"`).join(", ")
 
 const isStage = (u: unknown): u is Stage.Any =>
@@ -161,7 +164,7 @@ const stageProblems = (
 ): ReadonlyArray<DefinitionProblem> => {
   const label = `stage "${stage.name}"`
   const problem = (text: string, attribute?: string): DefinitionProblem => ({
-    stage: String(stage.name),
+    stage: asText(stage.name),
     ...(attribute === undefined ? {} : { attribute }),
     problem: `${label} ${text}`
   })
@@ -311,7 +314,7 @@ export const isCheckMate = (u: unknown): u is Any => Predicate.hasProperty(u, Ty
  */
 export const validate = <C extends Any>(checkMate: C): Either.Either<C, InvalidDefinitionError> =>
   Arr.isNonEmptyReadonlyArray(checkMate.problems)
-    ? Either.left(new InvalidDefinitionError({ checkMate: String(checkMate.name), problems: checkMate.problems }))
+    ? Either.left(new InvalidDefinitionError({ checkMate: asText(checkMate.name), problems: checkMate.problems }))
     : Either.right(checkMate)
 
 /**

@@ -97,7 +97,8 @@ const workOf = <E, R>(stage: Stage.Any<E, R>, session: Session, values: Values) 
     }
   })
   return fallbacks.reduce(
-    (answered, fallback) => Effect.catchIf(answered, fallback.matches, (error) => fallback.answer(error, values)),
+    (answered, fallback) =>
+      Effect.catchIf(answered, (error) => fallback.matches(error), (error) => fallback.answer(error, values)),
     limited
   )
 }

@@ -15,7 +15,7 @@ export const attributes: FastCheck.Arbitrary<Record<string, unknown>> = FastChec
 )
 
 /** A moment between 1970 and 2100. */
-export const time: FastCheck.Arbitrary<DateTime.Utc> = FastCheck.integer({ min: 0, max: Date.UTC(2100) }).map(
+const time: FastCheck.Arbitrary<DateTime.Utc> = FastCheck.integer({ min: 0, max: Date.UTC(2100) }).map(
   DateTime.unsafeMake
 )
 
@@ -30,7 +30,7 @@ const plainFailure = {
 const few = <A>(arbitrary: FastCheck.Arbitrary<A>) => FastCheck.array(arbitrary, { maxLength: 2 })
 
 /** A failure as a journal holds it, with causes and others of its own. */
-export const failure: FastCheck.Arbitrary<Failure> = FastCheck.record({
+const failure: FastCheck.Arbitrary<Failure> = FastCheck.record({
   ...plainFailure,
   causes: few(FastCheck.record(plainFailure, { requiredKeys: ["kind", "tag", "message"] })),
   others: few(FastCheck.record(plainFailure, { requiredKeys: ["kind", "tag", "message"] }))

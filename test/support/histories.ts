@@ -11,7 +11,7 @@ type Event = TaskEvent.TaskEvent
 type Untimed = Event extends infer E ? E extends Event ? Omit<E, "at"> : never : never
 
 /** What a task must look like. */
-export interface Expected {
+interface Expected {
   readonly status: string
   readonly state: Readonly<Record<string, unknown>>
   readonly succeeded: ReadonlyArray<string>
@@ -28,13 +28,13 @@ export interface Step {
 }
 
 /** The attributes each stage provides; later stages provide again what earlier ones did. */
-export const provides: Readonly<Record<string, ReadonlyArray<string>>> = {
+const provides: Readonly<Record<string, ReadonlyArray<string>>> = {
   scan: ["files"],
   chunk: ["files", "chunks"],
   index: ["chunks", "indexed"],
   verify: ["indexed", "folder"]
 }
-export const stages = Object.keys(provides)
+const stages = Object.keys(provides)
 
 const failure: Failure = { kind: "Failure", tag: "HttpError", message: "503" }
 

@@ -2,7 +2,7 @@
  * The sentences that mistakes of the dataflow do not compile with. Each text stands behind its `@ts-expect-error`, and is
  * checked against what the compiler says.
  */
-import { DateTime, Effect, Schema } from "effect"
+import { type DateTime, Effect, Schema } from "effect"
 import { CheckMate, Stage, StageStatus, State, TaskStatus } from "effect-checkmate"
 import { describe, test } from "tstyche"
 
