@@ -1,5 +1,5 @@
 /** Values to test with, made from the library's own schemas so that no event and no field of one is forgotten. */
-import { Arbitrary, DateTime, FastCheck, Schema, SchemaAST as AST } from "effect"
+import { Arbitrary, FastCheck, Schema, SchemaAST as AST } from "effect"
 import { Failure, Kind } from "effect-checkmate/Failure"
 
 /** What `JSON.parse` can yield. */
@@ -12,11 +12,6 @@ export const attributes: FastCheck.Arbitrary<Record<string, unknown>> = FastChec
   FastCheck.string().filter((key) => key !== "__proto__"),
   json,
   { maxKeys: 4, noNullPrototype: true }
-)
-
-/** A moment between 1970 and 2100. */
-const time: FastCheck.Arbitrary<DateTime.Utc> = FastCheck.integer({ min: 0, max: Date.UTC(2100) }).map(
-  DateTime.unsafeMake
 )
 
 const plainFailure = {
