@@ -316,8 +316,8 @@ export function make<
 ): Stage<
   Name,
   F,
-  Requires,
-  Provides,
+  NoInfer<Requires>,
+  NoInfer<Provides>,
   E | ([Timeout] extends [never] ? never : StageTimeoutError),
   Exclude<R | R2, Provided> | R3 | R4
 >

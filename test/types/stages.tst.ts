@@ -62,6 +62,40 @@ describe("what a stage sees", () => {
   })
 })
 
+describe("where a stage of any kind is expected", () => {
+  test("one that provides nothing can be made in place", () => {
+    const idle: Stage.Any = Stage.make(Docs, "idle", { execute: () => Effect.void })
+    const list: ReadonlyArray<Stage.Any> = [idle, Stage.make(Docs, "idle too", { execute: () => Effect.void })]
+    expect(list).type.toBe<ReadonlyArray<Stage.Any>>()
+  })
+  test("one that provides something can be made in place", () => {
+    const scan: Stage.Any = Stage.make(Docs, "scan", {
+      provides: ["files"],
+      execute: () => Effect.succeed({ files: [] })
+    })
+    expect(scan).type.toBe<Stage.Any>()
+  })
+  test("stages can be made in place in a CheckMate", () => {
+    const made = CheckMate.make("made", {
+      state: Docs,
+      input: ["folder"],
+      stages: [
+        Stage.make(Docs, "idle", { execute: () => Effect.void }),
+        Stage.make(Docs, "scan", {
+          requires: ["folder"],
+          provides: ["files"],
+          execute: ({ folder }) => Effect.succeed({ files: [folder] })
+        }),
+        Stage.make(Docs, "log", { requires: ["files"], execute: ({ files }) => Effect.log(files.length) })
+      ]
+    })
+    expect<CheckMate.Output<typeof made>>().type.toBe<
+      { readonly folder: string; readonly files: ReadonlyArray<string>; readonly count?: number }
+    >()
+    expect<CheckMate.Services<typeof made>>().type.toBe<never>()
+  })
+})
+
 describe("what execute may return", () => {
   test("the output in any branch, or a union of them", () => {
     Stage.make(Docs, "one", {
@@ -77,14 +111,16 @@ describe("what execute may return", () => {
     })
   })
   test("an attribute that only one branch returns is not provided", () => {
-    // @ts-expect-error "stage \"one\" provides \"count\", which its execute does not return"
+    // @ts-expect-error "stage \"one\" returns an attribute it provides as another type, or perhaps not at all"
     Stage.make(Docs, "one", {
       provides: ["files", "count"],
       execute: () => Effect.sync(() => Math.random() > 0.5 ? { files: [], count: 1 } : { files: ["a"] })
     })
   })
   test("each attribute that is missing has its sentence", () => {
-    // @ts-expect-error "stage \"one\" provides \"folder\", which its execute does not return" | "stage \"one\" provides \"count\", which
+    // @ts-expect-error "stage \"one\" provides \"count\", which its execute does not return"
+    Stage.make(Docs, "one", { provides: ["files", "count", "folder"], execute: () => Effect.succeed({ files: [] }) })
+    // @ts-expect-error "stage \"one\" provides \"folder\", which its execute does not return"
     Stage.make(Docs, "one", { provides: ["files", "count", "folder"], execute: () => Effect.succeed({ files: [] }) })
   })
 })
@@ -243,7 +279,9 @@ describe("CheckMate.make", () => {
   const scan = Stage.make(Docs, "scan", { provides: ["files"], execute: () => Effect.succeed({ files: [] }) })
 
   test("has a sentence for each requirement that nobody provides", () => {
-    // @ts-expect-error "stage \"chunk\" requires \"files\", which neither the input nor an earlier stage provides" | "stage \"chunk\" requires \"count\", which
+    // @ts-expect-error "stage \"chunk\" requires \"files\", which neither the input nor an earlier stage provides"
+    CheckMate.make("bad", { state: Docs, input: ["folder"], stages: [chunk] })
+    // @ts-expect-error "stage \"chunk\" requires \"count\", which neither the input nor an earlier stage provides"
     CheckMate.make("bad", { state: Docs, input: ["folder"], stages: [chunk] })
   })
   test("tells the requirement that only a later stage provides", () => {
@@ -251,8 +289,8 @@ describe("CheckMate.make", () => {
     CheckMate.make("bad", { state: Docs, input: ["count"], stages: [chunk, scan] })
   })
   test("says what is no stage", () => {
-    // @ts-expect-error Type 'number' is not assignable to type '"this is not a stage"'
-    CheckMate.make("bad", { state: Docs, input: ["count"], stages: [scan, 3] })
+    // @ts-expect-error Type '{ name: "scan"; }' is not assignable to type '"this is not a stage"'
+    CheckMate.make("bad", { state: Docs, input: ["count"], stages: [scan, { name: "scan" }] })
   })
   test("keeps its types through annotate", () => {
     const made = CheckMate.make("good", { state: Docs, input: ["count"], stages: [scan, chunk] })
