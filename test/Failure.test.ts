@@ -169,7 +169,7 @@ describe("Failure", () => {
         expect(Schema.is(Failure.Failure)(JSON.parse(text))).toBe(true)
         expect(typeof Failure.format(failure)).toBe("string")
       },
-      { fastCheck: { numRuns: 500 } }
+      { timeout: 30_000, fastCheck: { numRuns: 500 } }
     )
   })
 

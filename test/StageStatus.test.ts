@@ -187,7 +187,7 @@ describe("StageStatus", () => {
         expect(next === undefined ? undefined : nameOfStatus(next)).toBe(follows(status, event))
         if (next !== undefined) expect(looseTransition(status, event)).toEqual(next)
       },
-      { fastCheck: { numRuns: 1000 } }
+      { timeout: 30_000, fastCheck: { numRuns: 1000 } }
     )
 
     it.prop(
@@ -207,7 +207,7 @@ describe("StageStatus", () => {
           name = expected
         }
       },
-      { fastCheck: { numRuns: 200 } }
+      { timeout: 30_000, fastCheck: { numRuns: 200 } }
     )
 
     it.prop(
@@ -233,7 +233,7 @@ describe("StageStatus", () => {
           } else if ("failure" in status) expect(status.failure).toBe(failed && "failure" in failed && failed.failure)
         }
       },
-      { fastCheck: { numRuns: 200 } }
+      { timeout: 30_000, fastCheck: { numRuns: 200 } }
     )
 
     it("has no place for statuses and events of no known name", () => {

@@ -115,6 +115,26 @@ describe("State", () => {
     })
   })
 
+  describe("a schema or a value that throws", () => {
+    const raise = (): never => {
+      throw new Error("it threw")
+    }
+
+    it("is refused, not a defect: a transformation's own functions, on both ways", () => {
+      const Throwing = State.make({
+        size: Schema.transform(Schema.String, Schema.Number, { strict: true, decode: raise, encode: raise })
+      })
+      const refused = { attribute: "size", path: [], problem: expect.stringContaining("it threw") }
+      expect(refusalOf(State.encode(Throwing, { size: 3 }))).toEqual({ ...refused, direction: "encode" })
+      expect(refusalOf(State.decode(Throwing, { size: "3" }))).toEqual({ ...refused, direction: "decode" })
+    })
+
+    it("is refused, not a defect: a getter of the value", () => {
+      const value = Object.defineProperty({}, "size", { enumerable: true, get: raise })
+      expect(refusalOf(encoded({ value })).attribute).toBe("anything")
+    })
+  })
+
   describe("a value that encodes to something JSON cannot hold", () => {
     const cases: ReadonlyArray<
       readonly [name: string, value: unknown, path: ReadonlyArray<string | number>, says: string]

@@ -393,7 +393,7 @@ describe("Task", () => {
           expect(task!.succeeded).toBe(expected.succeeded.length)
         }
       },
-      { fastCheck: { numRuns: 300 } }
+      { timeout: 30_000, fastCheck: { numRuns: 300 } }
     )
 
     it.prop(
@@ -426,7 +426,7 @@ describe("Task", () => {
           expect(task.position).toBe(legal.length)
         })
       },
-      { fastCheck: { numRuns: 300 } }
+      { timeout: 30_000, fastCheck: { numRuns: 300 } }
     )
 
     it.prop("comes to the same in pieces and at once", { events: wild }, ({ events }) => {

@@ -41,7 +41,7 @@ describe("TaskEvent", () => {
         v: TaskEvent.version,
         ...JSON.parse(JSON.stringify(Schema.encodeSync(TaskEvent.TaskEvent)(event)))
       })
-    }, { fastCheck: { numRuns: 500 } })
+    }, { timeout: 30_000, fastCheck: { numRuns: 500 } })
   })
 
   describe("decode", () => {
@@ -49,7 +49,7 @@ describe("TaskEvent", () => {
       const read = Either.getOrThrow(TaskEvent.decode("docs", 0, TaskEvent.encode(event)))
       expect(read).toStrictEqual(event)
       expect(TaskEvent.encode(read)).toBe(TaskEvent.encode(event))
-    }, { fastCheck: { numRuns: 1000 } })
+    }, { timeout: 30_000, fastCheck: { numRuns: 1000 } })
 
     it.prop(
       "says which version a newer record needs and which this one reads, whatever else stands in it",
@@ -110,7 +110,7 @@ describe("TaskEvent", () => {
           expect(error.message).toContain(field)
         }
       },
-      { fastCheck: { numRuns: 300 } }
+      { timeout: 30_000, fastCheck: { numRuns: 300 } }
     )
 
     it("calls a record without its version, or with one that is no whole number, damaged", () => {

@@ -220,7 +220,7 @@ describe("TaskStatus", () => {
         )
         if (next !== undefined) expect(looseTransition(status, event)).toEqual(next)
       },
-      { fastCheck: { numRuns: 1000 } }
+      { timeout: 30_000, fastCheck: { numRuns: 1000 } }
     )
 
     it.prop(
@@ -242,7 +242,7 @@ describe("TaskStatus", () => {
           name = expected
         }
       },
-      { fastCheck: { numRuns: 200 } }
+      { timeout: 30_000, fastCheck: { numRuns: 200 } }
     )
 
     it("has no place for statuses and events of no known name", () => {

@@ -114,7 +114,7 @@ describe("a journal file", () => {
       "reads as the batches that are whole, whatever they hold",
       { file: files },
       ({ file: { batches, own } }) => cutEverywhere(batches, own),
-      { fastCheck: { numRuns: 20 } }
+      { timeout: 30_000, fastCheck: { numRuns: 10 } }
     )
 
     it("has no summary, unless the cut is the end of a batch", () => {
@@ -183,7 +183,7 @@ describe("a journal file", () => {
         const read = parse(bytes)
         if (Either.isRight(read)) expect(read).toEqual(contentsOf(batches, own))
       },
-      { fastCheck: { numRuns: 1000 } }
+      { timeout: 30_000, fastCheck: { numRuns: 1000 } }
     )
   })
 
@@ -220,7 +220,7 @@ describe("a journal file", () => {
           }
         }
       },
-      { fastCheck: { numRuns: 30 } }
+      { timeout: 30_000, fastCheck: { numRuns: 30 } }
     )
 
     it("says what is wrong: a record that is missing, doubled, or of another place", () => {

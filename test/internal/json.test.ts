@@ -78,7 +78,7 @@ describe("findNonJson", () => {
       if (findNonJson(value) !== undefined) return
       expect(sameJson(JSON.parse(JSON.stringify(value)), value)).toBe(true)
     },
-    { fastCheck: { numRuns: 1000 } }
+    { timeout: 30_000, fastCheck: { numRuns: 1000 } }
   )
 
   it("finds values that contain themselves, and takes deep ones that do not", () => {
@@ -118,7 +118,7 @@ describe("sameJson", () => {
       expect(sameJson(left, right)).toBe(alike(left, right))
       expect(sameJson(right, left)).toBe(sameJson(left, right))
     },
-    { fastCheck: { numRuns: 500 } }
+    { timeout: 30_000, fastCheck: { numRuns: 500 } }
   )
 
   it.prop(
@@ -151,7 +151,7 @@ describe("likeness", () => {
     expect(findNonJson(shown)).toBeUndefined()
     expect(likeness(shown)).toEqual(shown)
     expect(showValue(value)).toEqual(expect.any(String))
-  }, { fastCheck: { numRuns: 1000 } })
+  }, { timeout: 30_000, fastCheck: { numRuns: 1000 } })
 
   it("clips long texts, lists and objects, and says by how much", () => {
     expect(likeness("x".repeat(8_003))).toBe(`${"x".repeat(8_000)}… (3 more characters)`)

@@ -133,7 +133,7 @@ describe("makeTaskId", () => {
         }
         expect([...ids].sort()).toEqual(ids)
       }),
-    { fastCheck: { numRuns: 40 } }
+    { timeout: 30_000, fastCheck: { numRuns: 40 } }
   )
 
   it.effect("makes a different id each time, also within a millisecond", () =>
