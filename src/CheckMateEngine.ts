@@ -326,6 +326,11 @@ export const watch = (
 /**
  * All tasks as they change: each summary once to begin with, and again whenever it is another. Does not end.
  *
+ * ```ts
+ * yield* Stream.runForEach(CheckMateEngine.watchAll({ tags: ["nightly"] }), ({ status, taskId }) =>
+ *   Effect.log(`${taskId}: ${status}`))
+ * ```
+ *
  * @since 0.1.0
  * @category operations
  */
