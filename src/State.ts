@@ -114,19 +114,39 @@ const refusal = (
   }
 }
 
+/** A schema's own functions, and a value's getters, may throw: then the value is refused like any other. */
+const guarded = (
+  attribute: string,
+  direction: Refusal["direction"],
+  convert: () => Either.Either<unknown, Refusal>
+): Either.Either<unknown, Refusal> =>
+  Either.flatMap(
+    Either.try({
+      try: convert,
+      catch: (error): Refusal => ({ attribute, direction, path: [], problem: `converting it threw: ${String(error)}` })
+    }),
+    (converted) => converted
+  )
+
 const makeCodec = (attribute: string, schema: Schema.Schema.AnyNoContext): Codec => {
   const encodeValue = ParseResult.encodeUnknownEither(schema)
   const decodeValue = ParseResult.decodeUnknownEither(schema)
   return {
-    encode: (value) => {
-      const encoded = encodeValue(value)
-      if (Either.isLeft(encoded)) return Either.left(refusal(attribute, "encode", encoded.left))
-      const found = findNonJson(encoded.right)
-      return found === undefined
-        ? Either.right(encoded.right)
-        : Either.left({ attribute, direction: "encode", ...found })
-    },
-    decode: (value) => Either.mapLeft(decodeValue(value), (issue) => refusal(attribute, "decode", issue))
+    encode: (value) =>
+      guarded(attribute, "encode", () => {
+        const encoded = encodeValue(value)
+        if (Either.isLeft(encoded)) return Either.left(refusal(attribute, "encode", encoded.left))
+        const found = findNonJson(encoded.right)
+        return found === undefined
+          ? Either.right(encoded.right)
+          : Either.left({ attribute, direction: "encode", ...found })
+      }),
+    decode: (value) =>
+      guarded(
+        attribute,
+        "decode",
+        () => Either.mapLeft(decodeValue(value), (issue) => refusal(attribute, "decode", issue))
+      )
   }
 }
 
