@@ -80,7 +80,7 @@ describe("journal files", () => {
           expect(longest).toBeLessThan(all.length)
         })
       ),
-    60_000
+    300_000
   )
 
   it.effect(
@@ -117,7 +117,7 @@ describe("journal files", () => {
           }
         })
       ),
-    60_000
+    300_000
   )
 
   it.effect("promise 8: zeros, missing lines, repeated lines and swapped lines are errors", () =>
