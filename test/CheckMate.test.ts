@@ -375,9 +375,9 @@ describe("Stage", () => {
       const stage = base.pipe(
         Stage.provide(sessionOf(() => 1)),
         Stage.mapError((error) => error._tag),
-        Stage.mapError((tag) => `it was ${tag}`)
+        Stage.mapError((tag) => ({ was: tag }))
       )
-      expect(yield* run(stage, [])).toEqual(Exit.fail("it was Refused"))
+      expect(yield* run(stage, [])).toEqual(Exit.fail({ was: "Refused" }))
       expect(yield* run(stage, ["a"])).toEqual(Exit.succeed(1))
     }))
 

@@ -207,7 +207,8 @@ describe("State", () => {
         transformed: Schema.compose(Schema.NonEmptyString, Schema.Redacted(Schema.String)),
         refined: Schema.Redacted(Schema.String).pipe(Schema.filter(() => true)),
         wrapped: Schema.OptionFromNullOr(Schema.Redacted(Schema.String)),
-        tuple: Schema.Tuple(Schema.Number, Schema.Redacted(Schema.String))
+        tuple: Schema.Tuple(Schema.Number, Schema.Redacted(Schema.String)),
+        declared: Schema.OptionFromSelf(Schema.RedactedFromSelf(Schema.String))
       }
       for (const [name, schema] of Object.entries(schemas)) {
         expect(problemsOf(schema), name).toEqual([{

@@ -80,6 +80,7 @@ describe("checkTaskId", () => {
     Effect.gen(function*() {
       expect((yield* refusal("")).message).toContain("is empty")
       yield* checkTaskId("x".repeat(200))
+      expect((yield* refusal("x".repeat(201))).message).toContain("has 201 characters")
       const error = yield* refusal("x".repeat(100_000))
       expect(error.message).toContain("has 100000 characters")
       expect(error.message.length).toBeLessThan(400)
