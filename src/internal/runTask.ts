@@ -149,15 +149,14 @@ const goOn = (
       yield* commit(session, [{ _tag: "TaskPoisoned", stage, recoveries }])
       return yield* new TaskPoisonedError({ taskId: task.id, stage, recoveries })
     }
-    const goesOn: Untimed = task.status._tag === "RollbackFailed"
-      ? { _tag: "TaskRollbackResumed" }
-      : { _tag: "TaskResumed", stages: names(checkMate), recovered }
+    const back: ReadonlyArray<Untimed> = task.status._tag === "RollbackFailed" ? [{ _tag: "TaskRollbackResumed" }] : []
     // Giving again what was given before overrides nothing, also where a stage has provided the attribute since: a
     // program that is started anew after a crash makes the same call.
     const known = { ...Task.state(task), ...task.given }
     const overrides = Object.entries(given).filter(([attribute, value]) => !sameJson(value, known[attribute]))
     yield* record(session, [
-      goesOn,
+      ...back,
+      { _tag: "TaskResumed", stages: names(checkMate), recovered },
       ...(overrides.length === 0
         ? []
         : [{ _tag: "AttributesOverridden" as const, attributes: Object.fromEntries(overrides) }])

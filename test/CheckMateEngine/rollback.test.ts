@@ -131,6 +131,22 @@ describe("rollback", () => {
       expect(ledger.entries).toEqual(["run a", "run b", "undo b", "undo b", "run b", "run c"])
     })))
 
+  it.effect("a task taken up again after a failed rollback goes on with the definition as it is now", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const definition = abc(ledger, { fail: failing({ c: 1 }), failUndo: failing({ c: 1 }) })
+      yield* Effect.exit(CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } }))
+      const more = CheckMate.make("abc", {
+        state: Numbers,
+        input: ["seed"],
+        stages: [...definition.stages, Stage.make(Numbers, "d", { execute: () => ledger.note("run d") })]
+      })
+      yield* CheckMateEngine.run(more, { taskId: "t", input: { seed: 1 } })
+      yield* CheckMateEngine.run(more, { taskId: "t", input: { seed: 1 } })
+      expect(ledger.count("run d")).toBe(1)
+      expect((yield* CheckMateEngine.find())[0]).toMatchObject({ status: "Succeeded", succeeded: 4, stages: 4 })
+    })))
+
   it.effect("retryFrom rolls back what comes after, and goes on from there", () =>
     inMemory(Effect.gen(function*() {
       const ledger = new Ledger()
