@@ -21,6 +21,9 @@
  *      └────────────────────────────────────────────────────── TaskResumed ───────────────┘ (RolledBack)
  * ```
  *
+ * Not drawn: TaskCancelled leads to Cancelled also from Failed, Paused, Poisoned and RollbackFailed; TaskPoisoned also from
+ * RollingBack; TaskResumed stays in Running and in RollingBack, where an engine takes up what another one left.
+ *
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
