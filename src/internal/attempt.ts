@@ -50,9 +50,22 @@ const contextOf = (session: Session, stage: Stage.Any): Stage.Context["Type"] =>
   }
 }
 
+/** How a stage's effect ended, and after how many nanoseconds. */
+interface Ended<A, E> {
+  readonly exit: Exit.Exit<A, E>
+  readonly nanos: bigint
+}
+
+/** Says that the services an effect needs are in its fiber's context. */
+function provided<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E>
+function provided(self: unknown): unknown {
+  return self
+}
+
 /**
- * Runs a stage's effect with what every stage may use: a Scope, its Context, a span, and marks on its logs. This is the
- * hot path, so everything is provided at once: each change to a fiber's references costs microseconds.
+ * Runs a stage's effect with what every stage may use: a Scope, its Context, a span, and marks on its logs. It must not
+ * be interrupted itself; the effect it runs may be. This is the hot path, where `Effect.provide` and its kin, which
+ * put back what they changed by finalizers, cost more than all else together.
  */
 const inStage = <A, E, R>(
   self: Effect.Effect<A, E, R | Stage.Context | Scope.Scope>,
@@ -61,7 +74,7 @@ const inStage = <A, E, R>(
   name: string,
   outer: Context.Context<R>,
   scope: Scope.Scope
-): Effect.Effect<Exit.Exit<A, E>> => {
+): Effect.Effect<Ended<A, E>> => {
   const context = contextOf(session, stage)
   const attributes = { task: session.taskId, stage: stage.name, attempt: context.attempt }
   return Effect.flatMap(Effect.makeSpan(name, { attributes, captureStackTrace: false }), (span) => {
@@ -70,18 +83,22 @@ const inStage = <A, E, R>(
       Context.add(Stage.Context, context),
       Context.add(Tracer.ParentSpan, span)
     )
-    const marked = Effect.zipRight(
-      // Set, not scoped: the next attempt sets its own, and the fiber runs this one task.
-      FiberRef.update(
-        FiberRef.currentLogAnnotations,
-        (marks) => HashMap.set(HashMap.set(marks, "stage", stage.name), "attempt", context.attempt)
-      ),
-      Effect.exit(Effect.mapInputContext(self, (_: Context.Context<never>) => inner))
-    )
-    return Effect.tap(
-      marked,
-      (exit) => Effect.clockWith((clock) => Effect.sync(() => span.end(clock.unsafeCurrentTimeNanos(), exit)))
-    )
+    return Effect.clockWith((clock) => {
+      const start = clock.unsafeCurrentTimeNanos()
+      return FiberRef.set(FiberRef.currentContext, inner).pipe(
+        Effect.zipRight(FiberRef.update(
+          FiberRef.currentLogAnnotations,
+          // Set, not scoped: the next attempt sets its own, and the fiber runs this one task.
+          (marks) => HashMap.set(HashMap.set(marks, "stage", stage.name), "attempt", context.attempt)
+        )),
+        Effect.zipRight(Effect.exit(provided(self))),
+        Effect.flatMap((exit) => {
+          const end = clock.unsafeCurrentTimeNanos()
+          span.end(end, exit)
+          return Effect.as(FiberRef.set(FiberRef.currentContext, outer), { exit, nanos: end - start })
+        })
+      )
+    })
   })
 }
 
@@ -150,13 +167,14 @@ export const runRollback = <E, R>(
   const { rollback } = stage
   if (rollback === undefined) return Effect.succeed(Exit.void)
   const once = Effect.contextWithEffect((context: Context.Context<R>) =>
-    Effect.acquireUseRelease(
-      Scope.make(),
-      (scope) =>
-        Effect.flatten(
-          inStage(Effect.suspend(() => rollback(values, cause)), session, stage, "checkmate.rollback", context, scope)
-        ),
-      Scope.close
+    Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(Scope.make(), (scope) => {
+        const work = restore(Effect.suspend(() => rollback(values, cause)))
+        return Effect.flatMap(
+          inStage(work, session, stage, "checkmate.rollback", context, scope),
+          ({ exit }) => Effect.zipRight(Scope.close(scope, exit), exit)
+        )
+      })
     )
   )
   return Effect.exit(session.stopping === undefined ? retry.retry(once, stage.rollbackRetry) : once).pipe(
@@ -221,6 +239,7 @@ export const runAttempt = <E, R>(
     Effect.uninterruptibleMask((restore) =>
       Effect.gen(function*() {
         let undone: Exit.Exit<void, AppendError | RollbackFailedError> = Exit.void
+        let nanos: bigint | undefined
         const rollBack = (cause: Cause.Cause<unknown>) =>
           Effect.gen(function*() {
             // The task is another engine's now, and so is undoing this attempt.
@@ -229,7 +248,7 @@ export const runAttempt = <E, R>(
             const failure = Failure.fromCause(
               Cause.map(cause, (error) => error instanceof Refused ? error.error : error)
             )
-            yield* metrics.attemptEnded(session.stopping === undefined ? "failed" : "interrupted")
+            yield* metrics.attemptEnded(session.stopping === undefined ? "failed" : "interrupted", nanos)
             yield* record(session, [{ _tag: "AttemptFailed", stage: stage.name, failure, next }])
             yield* undo(stage, session, values, cause)
           })
@@ -242,8 +261,9 @@ export const runAttempt = <E, R>(
             })
           ))
         const work = restore(workOf(stage, session, values))
-        const returned = yield* metrics.stageDuration(inStage(work, session, stage, "checkmate.stage", context, scope))
-        const exit = Exit.flatMap(returned, checkOutput(stage, session))
+        const returned = yield* inStage(work, session, stage, "checkmate.stage", context, scope)
+        nanos = returned.nanos
+        const exit = Exit.flatMap(returned.exit, checkOutput(stage, session))
         session.progress = undefined
         const closed = yield* Effect.exit(Scope.close(scope, exit))
         // Resources that fail to be released fail an attempt that had come through.
@@ -253,7 +273,7 @@ export const runAttempt = <E, R>(
         yield* undone
         const ended = Exit.zipLeft(exit, closed)
         if (Exit.isSuccess(ended)) {
-          yield* metrics.attemptEnded("succeeded")
+          yield* metrics.attemptEnded("succeeded", nanos)
           yield* record(session, [{ _tag: "StageSucceeded", stage: stage.name, output: ended.value.encoded }])
           return Either.right(ended.value)
         }

@@ -1,7 +1,9 @@
 /** What CheckMate counts and times, with Effect's own Metric. */
 import * as Effect from "effect/Effect"
+import * as FiberRef from "effect/FiberRef"
 import * as Metric from "effect/Metric"
 import * as MetricBoundaries from "effect/MetricBoundaries"
+import type * as MetricLabel from "effect/MetricLabel"
 
 /** Tasks that left the engine, by outcome. */
 const tasks = Metric.counter("checkmate_tasks", {
@@ -35,30 +37,46 @@ const latency = Metric.histogram(
   "Duration of journal appends, in seconds"
 )
 
+/** Updates metrics in one step, with the fiber's labels. This is on the hot path. */
+const update = (change: (labels: ReadonlyArray<MetricLabel.MetricLabel>) => void): Effect.Effect<void> =>
+  Effect.withFiberRuntime((fiber) => {
+    change(fiber.getFiberRef(FiberRef.currentMetricLabels))
+    return Effect.void
+  })
+
 const byOutcome = <Outcome extends string>(
   counter: Metric.Metric.Counter<number>,
   outcomes: ReadonlyArray<Outcome>
 ) => {
   const tagged = new Map(outcomes.map((outcome) => [outcome, Metric.tagged(counter, "outcome", outcome)]))
-  return (outcome: Outcome): Effect.Effect<void> => Metric.increment(tagged.get(outcome) ?? counter)
+  return (outcome: Outcome) => tagged.get(outcome) ?? counter
 }
 
-export const taskEnded = byOutcome(tasks, ["succeeded", "failed", "paused", "cancelled", "rolledBack", "interrupted"])
+const tasksBy = byOutcome(tasks, ["succeeded", "failed", "paused", "cancelled", "rolledBack", "interrupted"])
+const stagesBy = byOutcome(stages, ["succeeded", "failed", "interrupted", "crashed"])
+const rollbacksBy = byOutcome(rollbacks, ["succeeded", "failed"])
 
-export const attemptEnded = byOutcome(stages, ["succeeded", "failed", "interrupted", "crashed"])
+export const taskEnded = (outcome: Parameters<typeof tasksBy>[0]): Effect.Effect<void> =>
+  Metric.increment(tasksBy(outcome))
 
-export const rollbackEnded = byOutcome(rollbacks, ["succeeded", "failed"])
+/** Counts an attempt that ended, and how long it took where that is known. */
+export const attemptEnded = (outcome: Parameters<typeof stagesBy>[0], nanos?: bigint): Effect.Effect<void> =>
+  update((labels) => {
+    stagesBy(outcome).unsafeUpdate(1, labels)
+    if (nanos !== undefined) duration.unsafeUpdate(Number(nanos) / 1e9, labels)
+  })
+
+export const rollbackEnded = (outcome: Parameters<typeof rollbacksBy>[0]): Effect.Effect<void> =>
+  Metric.increment(rollbacksBy(outcome))
 
 export const retried: Effect.Effect<void> = Metric.increment(retries)
 
-const observe = (histogram: Metric.Metric.Histogram<number>) => <A, E, R>(self: Effect.Effect<A, E, R>) =>
+/** Times an append that succeeds. */
+export const appendLatency = <E, R>(self: Effect.Effect<void, E, R>): Effect.Effect<void, E, R> =>
   Effect.clockWith((clock) => {
     const start = clock.unsafeCurrentTimeNanos()
-    return Effect.tap(self, () => Metric.update(histogram, Number(clock.unsafeCurrentTimeNanos() - start) / 1e9))
+    return Effect.zipRight(
+      self,
+      update((labels) => latency.unsafeUpdate(Number(clock.unsafeCurrentTimeNanos() - start) / 1e9, labels))
+    )
   })
-
-/** Times an append that succeeds. */
-export const appendLatency = observe(latency)
-
-/** Times an attempt that succeeds. */
-export const stageDuration = observe(duration)

@@ -107,6 +107,5 @@ export const rollBackTask = <E, R>(
     }
     yield* Scope.close(scope, Exit.failCause(cause))
     yield* done
-    if (session.stopping !== undefined) return yield* commit(session)
-    yield* commit(session, [{ _tag: "TaskRolledBack" }])
+    yield* commit(session, session.stopping === undefined ? [{ _tag: "TaskRolledBack" }] : [])
   }))

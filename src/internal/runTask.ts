@@ -1,6 +1,8 @@
 /** Takes a task up: from nothing, from where it stands, or from a stage of the caller's choice. */
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as CheckMate from "../CheckMate.ts"
 import {
@@ -233,8 +235,9 @@ const cancelHeld = <E, R>(
   )
 }
 
-const outcomeOf = (error: unknown): Parameters<typeof metrics.taskEnded>[0] => {
-  switch (Failure.fromUnknown(error, "Failure").tag) {
+const outcomeOf = (cause: Cause.Cause<unknown>): Parameters<typeof metrics.taskEnded>[0] => {
+  if (Cause.isInterruptedOnly(cause)) return "interrupted"
+  switch (Failure.fromCause(cause).tag) {
     case "TaskPausedError":
       return "paused"
     case "TaskCancelledError":
@@ -247,13 +250,7 @@ const outcomeOf = (error: unknown): Parameters<typeof metrics.taskEnded>[0] => {
 }
 
 const counted = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  self.pipe(
-    Effect.tapBoth({
-      onSuccess: () => metrics.taskEnded("succeeded"),
-      onFailure: (error) => metrics.taskEnded(outcomeOf(error))
-    }),
-    Effect.onInterrupt(() => metrics.taskEnded("interrupted"))
-  )
+  Effect.onExit(self, (exit) => metrics.taskEnded(Exit.isSuccess(exit) ? "succeeded" : outcomeOf(exit.cause)))
 
 const runOr = <E, R, E2>(
   parts: Parts,

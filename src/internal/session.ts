@@ -21,7 +21,7 @@ export interface Session {
   readonly taskId: string
   readonly journal: TaskIO.Journal
   /** Tells whoever watches that the task has changed. */
-  readonly changed: Effect.Effect<void>
+  readonly changed: Effect.Effect<unknown>
   /** Completed once the task is asked to stop at the next boundary; `pausing` says the same without asking. */
   readonly pause: Deferred.Deferred<void>
   pausing: boolean
@@ -64,8 +64,8 @@ export const record = (
   })
 
 /** Folds events in and writes all that is pending, durably, in one append. */
-export const commit = (session: Session, events: ReadonlyArray<Untimed> = []): Effect.Effect<void, AppendError> =>
-  Effect.uninterruptible(Effect.clockWith((clock): Effect.Effect<void, AppendError> => {
+export const commit = (session: Session, events: ReadonlyArray<Untimed> = []): Effect.Effect<unknown, AppendError> =>
+  Effect.uninterruptible(Effect.clockWith((clock): Effect.Effect<unknown, AppendError> => {
     const illegal = foldIn(session, DateTime.unsafeMake(clock.unsafeCurrentTimeMillis()), events)
     if (illegal !== undefined) return Effect.fail(illegal)
     const [first, ...rest] = session.pending

@@ -2,8 +2,11 @@
 import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import type * as Exit from "effect/Exit"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
+import * as FiberRef from "effect/FiberRef"
+import * as HashMap from "effect/HashMap"
 import * as Option from "effect/Option"
 import * as PubSub from "effect/PubSub"
 import * as Schedule from "effect/Schedule"
@@ -54,7 +57,7 @@ const bind = (
     : Effect.retry(acquire, { schedule: waitSchedule, while: (error) => error._tag === "TaskBoundError" })
 }
 
-/** Runs work in a fiber of its own, so that why it is interrupted is known before it is. */
+/** Runs work in a fiber of its own, so that why it is interrupted is known before it is. Not to be interrupted itself. */
 const supervise = <A, E, R>(
   parts: Parts,
   session: Session,
@@ -64,9 +67,10 @@ const supervise = <A, E, R>(
   restore: <B, E2, R2>(effect: Effect.Effect<B, E2, R2>) => Effect.Effect<B, E2, R2>
 ): Effect.Effect<Exit.Exit<A, E>, never, R> =>
   Effect.gen(function*() {
-    // Stages set marks of their own on the logs, which end with this one.
-    const marked = Effect.annotateLogs(work, "task", session.taskId)
-    const fiber = yield* Effect.fork(Effect.interruptible(marked))
+    // The marks on the logs, and those that stages set, end with the task.
+    const marks = yield* FiberRef.get(FiberRef.currentLogAnnotations)
+    yield* FiberRef.set(FiberRef.currentLogAnnotations, HashMap.set(marks, "task", session.taskId))
+    const fiber = yield* Effect.fork(Effect.interruptible(work))
     const stop = (reason: Stop) =>
       Effect.suspend(() => {
         session.stopping ??= reason
@@ -76,15 +80,17 @@ const supervise = <A, E, R>(
       Effect.interruptible(Effect.flatMap(binding.lost, (problem) => stop({ _tag: "Lost", problem })))
     )
     yield* parts.registry.enter({ session, stop, left: Deferred.await(left) })
-    yield* restore(Fiber.await(fiber)).pipe(Effect.onInterrupt(() => stop({ _tag: "Interrupted" })), Effect.exit)
-    const exit = yield* Fiber.await(fiber)
+    const waited = yield* Effect.exit(restore(Fiber.await(fiber)))
+    if (Exit.isFailure(waited)) yield* stop({ _tag: "Interrupted" })
+    const exit = Exit.isSuccess(waited) ? waited.value : yield* Fiber.await(fiber)
     yield* Fiber.inheritAll(fiber)
+    yield* FiberRef.set(FiberRef.currentLogAnnotations, marks)
     if (watcher !== undefined) yield* Fiber.interrupt(watcher)
     return exit
   })
 
 /** Writes that the task is cancelled, where nothing is to be rolled back. */
-export const writeCancelled = (session: Session, reason: string | undefined): Effect.Effect<void, AppendError> =>
+export const writeCancelled = (session: Session, reason: string | undefined): Effect.Effect<unknown, AppendError> =>
   commit(session, [{ _tag: "TaskCancelled", ...(reason === undefined ? {} : { reason }) }])
 
 /**
@@ -100,7 +106,7 @@ export const hold = <A, E, R, E2, R2>(
 ): Effect.Effect<A, E | E2 | HoldError | TaskCancelledError, R | R2> =>
   Effect.scoped(Effect.gen(function*() {
     let session: Session | undefined
-    const left = yield* Deferred.make<void>()
+    const left = Deferred.unsafeMake<void>(FiberId.none)
     // Registered first, so that it runs once the task is let go of, its binding included.
     yield* Scope.addFinalizer(
       yield* Effect.scope,
@@ -111,8 +117,8 @@ export const hold = <A, E, R, E2, R2>(
     const held: Session = {
       taskId,
       journal,
-      changed: Effect.asVoid(PubSub.publish(parts.registry.changes, taskId)),
-      pause: yield* Deferred.make<void>(),
+      changed: PubSub.publish(parts.registry.changes, taskId),
+      pause: Deferred.unsafeMake<void>(FiberId.none),
       pausing: false,
       task: Option.getOrUndefined(journal.task),
       pending: [],
