@@ -478,7 +478,8 @@ export class TaskPoisonedError extends Schema.TaggedError<TaskPoisonedError>()("
 }
 
 /**
- * A journal holds an event that its status does not allow.
+ * A journal holds an event that its status does not allow: it was written by something else than this library, or by a
+ * version with other rules.
  *
  * @since 0.1.0
  * @category errors
@@ -492,7 +493,8 @@ export class InvalidTransitionError extends Schema.TaggedError<InvalidTransition
 }) {
   override get message(): string {
     return `Event ${this.event} at position ${this.position} of task ${quote(this.taskId)} is illegal: `
-      + `${this.subject} is ${this.status}`
+      + `${this.subject} is ${this.status}. Use the version of the library that wrote the journal, or restore it from `
+      + "a backup"
   }
 }
 

@@ -230,14 +230,26 @@ const onStage = (task: Task, event: StageStatus.Event): Either.Either<Task, Inva
   })
 }
 
+/** A stage that waits for a retry begins anew when its user has asked to go on from there: its Schedule and all. */
+const withoutWaiting = (task: Task): Task["stages"] =>
+  task.status._tag === "RollingBack" && task.status.purpose._tag === "Retry"
+    ? HashMap.map(
+      task.stages,
+      (record) =>
+        record.status._tag === "Waiting" ? { ...record, status: StageStatus.pending, retries: Chunk.empty() } : record
+    )
+    : task.stages
+
 const onTask = (task: Task, event: TaskStatus.Event): Either.Either<Task, InvalidTransitionError> => {
   const status = TaskStatus.step(task.status, event)
   if (status === undefined) return illegal(task, "the task", task.status._tag, event._tag)
   const resumed = event._tag === "TaskResumed" ? event : undefined
-  const settled = event._tag === "TaskRollbackStarted" || (resumed !== undefined && !TaskStatus.isActive(task.status))
+  const settled = event._tag === "TaskRollbackStarted" || event._tag === "TaskRollbackResumed"
+    || (resumed !== undefined && !TaskStatus.isActive(task.status))
   return Either.right({
     ...task,
     status,
+    stages: event._tag === "TaskRolledBack" ? withoutWaiting(task) : task.stages,
     definition: resumed?.stages ?? task.definition,
     recoveries: resumed?.recovered === true ? task.recoveries + 1 : settled ? 0 : task.recoveries,
     updatedAt: event.at,

@@ -8,6 +8,7 @@ import * as ParseResult from "effect/ParseResult"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import { JournalDamagedError, JournalVersionError } from "./CheckMateError.ts"
+import { isoTime } from "./internal/isoTime.ts"
 import * as StageStatus from "./StageStatus.ts"
 import * as TaskStatus from "./TaskStatus.ts"
 
@@ -78,7 +79,8 @@ const parseJson = Schema.decodeUnknownEither(Schema.parseJson())
  * @since 0.1.0
  * @category codecs
  */
-export const encode = (event: TaskEvent): string => `{"v":${version},${JSON.stringify(event).slice(1)}`
+export const encode = (event: TaskEvent): string =>
+  `{"v":${version},${JSON.stringify({ ...event, at: isoTime(event.at) }).slice(1)}`
 
 /**
  * Reads an event from its journal text. A newer format is a `JournalVersionError`; anything else that does not read

@@ -26,6 +26,7 @@ import {
   type StaleWriterError,
   TaskIOError
 } from "./CheckMateError.ts"
+import { isoTime } from "./internal/isoTime.ts"
 import { appendLatency } from "./internal/metrics.ts"
 import { checkTaskId } from "./internal/taskId.ts"
 import * as Task from "./Task.ts"
@@ -157,8 +158,8 @@ export class TaskIO extends Context.Tag("checkmate/TaskIO")<TaskIO, {
 const decodeSummary = ParseResult.decodeUnknownEither(Task.Summary)
 const encodeSummary = (summary: Task.Summary): Driver.EncodedSummary => ({
   ...summary,
-  createdAt: DateTime.formatIso(summary.createdAt),
-  updatedAt: DateTime.formatIso(summary.updatedAt)
+  createdAt: isoTime(summary.createdAt),
+  updatedAt: isoTime(summary.updatedAt)
 })
 const encodeMessage = Schema.encodeSync(Schema.parseJson(Message))
 const decodeMessage = Schema.decodeOption(Schema.parseJson(Message))

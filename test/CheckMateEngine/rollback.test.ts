@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Cause, Chunk, Effect, Exit, Fiber, Schedule } from "effect"
-import { CheckMate, CheckMateEngine, Stage } from "effect-checkmate"
+import { Cause, Chunk, Effect, Exit, Fiber, Schedule, Schema, TestClock } from "effect"
+import { CheckMate, CheckMateEngine, Stage, State } from "effect-checkmate"
 import { abc, Boom, engineOver, eventsOf, failing, Ledger, makeStore, Numbers } from "../support/pipelines.ts"
 
 const inMemory = <A, E>(effect: Effect.Effect<A, E, CheckMateEngine.CheckMateEngine>) =>
@@ -155,6 +155,32 @@ describe("rollback", () => {
       const output = yield* CheckMateEngine.retryFrom(definition, "t", "b", { input: { a: 100 } })
       expect(output).toEqual({ seed: 1, a: 100, b: 101, c: 102 })
       expect(ledger.entries.slice(3)).toEqual(["undo c", "undo b", "run b", "run c"])
+    })))
+
+  it.effect("retryFrom a stage that waits for a retry begins it anew, at once and with its whole Schedule", () =>
+    inMemory(Effect.gen(function*() {
+      const state = State.make({ done: Schema.Boolean })
+      let runs = 0
+      const definition = CheckMate.make("waits", {
+        state,
+        input: [],
+        stages: [
+          Stage.make(state, "slow", {
+            provides: ["done"],
+            retry: Schedule.intersect(Schedule.spaced("1 hour"), Schedule.recurs(2)),
+            execute: () => Effect.suspend(() => ++runs === 5 ? Effect.succeed({ done: true }) : Effect.fail("not yet"))
+          })
+        ]
+      })
+      const fiber = yield* Effect.fork(CheckMateEngine.run(definition, { taskId: "t", input: {} }))
+      yield* TestClock.adjust("1 hour")
+      yield* Fiber.interrupt(fiber)
+      expect(runs).toBe(2)
+      const again = yield* Effect.fork(CheckMateEngine.retryFrom(definition, "t", "slow"))
+      yield* TestClock.adjust("1 millis")
+      expect(runs).toBe(3)
+      yield* TestClock.adjust("2 hours")
+      expect(yield* Fiber.join(again)).toEqual({ done: true })
     })))
 
   it.effect("retryFrom refuses a stage that does not exist, or one whose forerunners have not succeeded", () =>

@@ -83,6 +83,7 @@ const play = (choices: ReadonlyArray<number>): ReadonlyArray<Step> => {
   const rollBack = (purpose: Purpose, count: number, stumbles: boolean) => {
     tell({ _tag: "TaskRollbackStarted", purpose })
     recoveries = 0
+    const waiting = stages[undo.length]
     for (let left = count; left > 0; left--) {
       const last = undo.pop()
       if (last === undefined) break
@@ -94,6 +95,10 @@ const play = (choices: ReadonlyArray<number>): ReadonlyArray<Step> => {
       state = last.before
     }
     tell({ _tag: "TaskRolledBack" })
+    // Going on from a stage by hand begins it anew, also where it waited for a retry.
+    if (purpose._tag === "Retry" && waiting !== undefined && !fresh.has(waiting) && waiting in retries) {
+      retries[waiting] = 0
+    }
   }
 
   tell({ _tag: "TaskStarted", checkMate: "ingest", stages, input: state, tags: [] })
