@@ -230,15 +230,13 @@ const onStage = (task: Task, event: StageStatus.Event): Either.Either<Task, Inva
   })
 }
 
-/** A stage that waits for a retry begins anew when its user has asked to go on from there: its Schedule and all. */
-const withoutWaiting = (task: Task): Task["stages"] =>
-  task.status._tag === "RollingBack" && task.status.purpose._tag === "Retry"
-    ? HashMap.map(
-      task.stages,
-      (record) =>
-        record.status._tag === "Waiting" ? { ...record, status: StageStatus.pending, retries: Chunk.empty() } : record
-    )
-    : task.stages
+/** After a rollback a stage that waited for a retry begins anew, its Schedule and all. */
+const withoutWaiting = (stages: Task["stages"]): Task["stages"] =>
+  HashMap.map(
+    stages,
+    (record) =>
+      record.status._tag === "Waiting" ? { ...record, status: StageStatus.pending, retries: Chunk.empty() } : record
+  )
 
 const onTask = (task: Task, event: TaskStatus.Event): Either.Either<Task, InvalidTransitionError> => {
   const status = TaskStatus.step(task.status, event)
@@ -249,7 +247,7 @@ const onTask = (task: Task, event: TaskStatus.Event): Either.Either<Task, Invali
   return Either.right({
     ...task,
     status,
-    stages: event._tag === "TaskRolledBack" ? withoutWaiting(task) : task.stages,
+    stages: event._tag === "TaskRolledBack" ? withoutWaiting(task.stages) : task.stages,
     definition: resumed?.stages ?? task.definition,
     recoveries: resumed?.recovered === true ? task.recoveries + 1 : settled ? 0 : task.recoveries,
     updatedAt: event.at,

@@ -83,7 +83,6 @@ const play = (choices: ReadonlyArray<number>): ReadonlyArray<Step> => {
   const rollBack = (purpose: Purpose, count: number, stumbles: boolean) => {
     tell({ _tag: "TaskRollbackStarted", purpose })
     recoveries = 0
-    const waiting = stages[undo.length]
     for (let left = count; left > 0; left--) {
       const last = undo.pop()
       if (last === undefined) break
@@ -95,9 +94,9 @@ const play = (choices: ReadonlyArray<number>): ReadonlyArray<Step> => {
       state = last.before
     }
     tell({ _tag: "TaskRolledBack" })
-    // Going on from a stage by hand begins it anew, also where it waited for a retry.
-    if (purpose._tag === "Retry" && waiting !== undefined && !fresh.has(waiting) && waiting in retries) {
-      retries[waiting] = 0
+    // What waited for a retry begins anew after a rollback.
+    for (const stage of Object.keys(retries)) {
+      if (!fresh.has(stage) && !undo.some((done) => done.stage === stage)) retries[stage] = 0
     }
   }
 
