@@ -113,14 +113,10 @@ export const make = (
     const lookAt = (taskId: string, file: string) =>
       Effect.mapError(look(file), failure("look for who holds", taskId, file))
 
-    /** The file system's own time, which is also what it stamps signs of life with. */
-    const now = Effect.gen(function*() {
-      const probe = path.join(locks, `${yield* nonce}.now`)
-      yield* fs.writeFileString(probe, "", { flag: "wx" })
-      const info = yield* fs.stat(probe)
-      yield* fs.remove(probe)
-      return Option.match(info.mtime, { onNone: () => 0, onSome: (time) => time.getTime() })
-    })
+    /** The file system's own time, which it stamps this engine's sign of life with, as it does others'. */
+    const now = Effect.suspend(() => Effect.zipRight(giveSign, created.handle.stat)).pipe(
+      Effect.map(({ mtime }) => Option.match(mtime, { onNone: () => 0, onSome: (time) => time.getTime() }))
+    )
 
     const looksSilent = (found: Found) =>
       Option.match(found.modified, {
@@ -142,6 +138,16 @@ export const make = (
         return Option.isNone(again) || sameState(again.value, found)
       })
 
+    /** Removes the files of engines that are provably dead and hold nothing any more. */
+    const removeDead = Effect.gen(function*() {
+      for (const entry of yield* entries(fs, locks)) {
+        const file = path.join(locks, entry)
+        if (!entry.endsWith(".engine") || !Option.contains((yield* fs.stat(file)).nlink, 1)) continue
+        const found = yield* look(file)
+        if (Option.isSome(found) && Option.contains(yield* isAlive(found.value), false)) yield* fs.remove(file)
+      }
+    })
+
     // --- this engine's file ------------------------------------------------------
 
     yield* Effect.mapError(fs.makeDirectory(locks, { recursive: true }), failure("prepare to bind", "*", locks))
@@ -158,6 +164,7 @@ export const make = (
       Effect.retry({ while: alreadyExists, times: 10 }),
       Effect.mapError(failure("prepare to bind", "*", locks))
     )
+    yield* Effect.ignore(removeDead)
     const held = new Map<string, Deferred.Deferred<string>>()
     const seen = { alive: yield* Clock.currentTimeMillis }
 

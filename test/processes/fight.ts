@@ -1,0 +1,161 @@
+/**
+ * Several real processes fight over the same tasks, while they are killed, frozen and let go on at random, until every
+ * task has succeeded; then the ledger and the journals are held against the promises.
+ */
+import { NodeContext } from "@effect/platform-node"
+import { Effect, Layer, Option, Random } from "effect"
+import { CheckMateEngine } from "effect-checkmate"
+import { type ChildProcess, spawn } from "node:child_process"
+import * as fs from "node:fs"
+import { fileURLToPath } from "node:url"
+import { expected } from "./chores.ts"
+import * as Ledger from "./ledger.ts"
+
+export interface Options {
+  readonly processes: number
+  readonly tasks: number
+  readonly seed: string
+  /** After how many new entries of the ledger something is done to a process. */
+  readonly every: number
+  /** How many of a thousand writes and syncs fail. */
+  readonly errors?: number
+}
+
+export interface Report {
+  readonly kills: number
+  readonly freezes: number
+  /** Journals that were claimed anew after their first claim. */
+  readonly takeovers: number
+  readonly tails: number
+  readonly diskErrors: number
+  readonly tasks: number
+  readonly stages: number
+  readonly violations: ReadonlyArray<string>
+}
+
+const fighter = fileURLToPath(new URL("fighter.ts", import.meta.url))
+
+const start = (directory: string, options: Options, index: number): ChildProcess =>
+  spawn(process.execPath, [
+    "--import",
+    "tsx",
+    fighter,
+    directory,
+    String(options.tasks),
+    String(options.errors ?? 0),
+    `${options.seed}-${index}`
+  ], { stdio: ["ignore", "ignore", "inherit"] })
+
+/** Whether others went on, after an entry, with a task that a process had been at. */
+const wasTakenOver = (entries: ReadonlyArray<Ledger.Entry>, from: number, pid: number): boolean => {
+  const mine = new Set(entries.slice(0, from).filter((entry) => entry.pid === pid).map(({ task }) => task))
+  return entries.slice(from).some((entry) => entry.pid !== pid && mine.has(entry.task))
+}
+
+/** Starts, kills, freezes and lets go on, until all tasks have succeeded and every process has ended by itself. */
+const disturb = (directory: string, options: Options) =>
+  Effect.gen(function*() {
+    const ledger = `${directory}/ledger`
+    const running = new Set<ChildProcess>()
+    const frozen = new Map<ChildProcess, number>()
+    const everFrozen = new Set<number>()
+    const counts = { kills: 0, freezes: 0, started: 0 }
+    let failed: string | undefined
+    const begin = () => {
+      const child = start(directory, options, counts.started++)
+      running.add(child)
+      child.on("exit", (code, signal) => {
+        running.delete(child)
+        frozen.delete(child)
+        if (code !== 0 && signal !== "SIGKILL") failed = `process ${child.pid} ended with code ${code}`
+        // A killed one is started again, as an operator would.
+        else if (signal === "SIGKILL") begin()
+      })
+    }
+    const letGoOn = (child: ChildProcess) => {
+      frozen.delete(child)
+      child.kill("SIGCONT")
+    }
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        failed ??= "stopped"
+        for (const child of running) {
+          child.removeAllListeners("exit")
+          child.kill("SIGKILL")
+        }
+      })
+    )
+    for (let index = 0; index < options.processes; index++) begin()
+    let next = options.every
+    while (running.size > 0 && failed === undefined) {
+      yield* Effect.sleep("10 millis")
+      const entries = Ledger.read(ledger)
+      const awake = [...running].filter((child) => !frozen.has(child))
+      for (const [child, since] of frozen) {
+        if (awake.length === 0 || wasTakenOver(entries, since, child.pid ?? 0)) letGoOn(child)
+      }
+      if (entries.length < next) continue
+      next = entries.length + options.every
+      const victim = awake[yield* Random.nextIntBetween(0, Math.max(awake.length, 1))]
+      if (victim?.pid === undefined || !entries.some(({ pid }) => pid === victim.pid)) continue
+      if (awake.length > 1 && (yield* Random.nextBoolean)) {
+        victim.kill("SIGSTOP")
+        frozen.set(victim, Ledger.read(ledger).length)
+        everFrozen.add(victim.pid)
+        counts.freezes += 1
+      } else {
+        victim.kill("SIGKILL")
+        counts.kills += 1
+      }
+    }
+    return { ...counts, everFrozen, failed }
+  }).pipe(Effect.scoped)
+
+/** What the journals say: every task has succeeded with the right result, and nothing is held or left behind. */
+const audit = (directory: string, options: Options) =>
+  Effect.gen(function*() {
+    const problems: Array<string> = []
+    for (let number = 0; number < options.tasks; number++) {
+      const { holder, state, task } = yield* CheckMateEngine.get(`chore-${number}`)
+      if (task.status._tag !== "Succeeded") problems.push(`task ${task.id} is ${task.status._tag}`)
+      if (state["total"] !== expected(number)) problems.push(`task ${task.id} came to ${String(state["total"])}`)
+      if (Option.isSome(holder)) problems.push(`task ${task.id} is still held by ${holder.value.name}`)
+    }
+    const found = yield* CheckMateEngine.find({ status: ["Succeeded"] })
+    if (found.length !== options.tasks) problems.push(`${found.length} tasks are listed as Succeeded`)
+    const takeovers = fs.readdirSync(`${directory}/tasks`).filter((name) => name.endsWith(".sealed")).length
+    // Takes the locks of killed processes away too.
+    yield* CheckMateEngine.clean()
+    for (const folder of ["tasks", "mail", "trash"]) {
+      for (const name of fs.readdirSync(`${directory}/${folder}`)) problems.push(`${folder}/${name} was left behind`)
+    }
+    for (const name of fs.readdirSync(`${directory}/locks`)) {
+      if (!name.endsWith(".engine")) problems.push(`locks/${name} was left behind`)
+    }
+    return { problems, takeovers }
+  }).pipe(Effect.provide(Layer.provide(CheckMateEngine.layerFileSystem(directory), NodeContext.layer)))
+
+/** One fight in a directory of its own. */
+export const fight = (directory: string, options: Options) =>
+  Effect.gen(function*() {
+    const { everFrozen, failed, freezes, kills } = yield* disturb(directory, options)
+    const entries = Ledger.read(`${directory}/ledger`)
+    const verdict = Ledger.judge(entries, everFrozen)
+    const { problems, takeovers } = failed === undefined
+      ? yield* audit(directory, options)
+      : { problems: [failed], takeovers: 0 }
+    const report: Report = {
+      kills,
+      freezes,
+      takeovers,
+      tails: verdict.tails,
+      diskErrors: fs.existsSync(`${directory}/errors`)
+        ? fs.readFileSync(`${directory}/errors`, "utf8").split("\n").filter((line) => line.includes("TaskIOError"))
+          .length
+        : 0,
+      tasks: options.tasks,
+      stages: entries.filter(({ entry }) => entry === "ran").length,
+      violations: [...verdict.violations, ...problems]
+    }
+    return report
+  }).pipe(Effect.withRandom(Random.make(options.seed)))
