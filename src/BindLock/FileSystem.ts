@@ -4,7 +4,7 @@
  * ```text
  * directory/locks/<nonce>.engine    one file for each engine: who it is, and its signs of life
  *                 <task id>.lock    a hard link to the file of the engine that holds the task
- *                 <task id>.2.take  an engine's try to take the task over from one that is dead
+ * directory/takes/<task id>.2.take  an engine's try to take the task over from one that is dead
  * ```
  *
  * To hold a task is to have linked its lock to one's own file; a link is made exclusively or not at all. A lock whose
@@ -83,6 +83,8 @@ export const make = (
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
     const locks = path.join(path.resolve(directory), "locks")
+    // A folder of their own, which is almost always empty: it is listed for each takeover.
+    const takes = path.join(path.resolve(directory), "takes")
     const lease = Duration.max(
       Option.getOrElse(Duration.decodeUnknown(options.lease ?? "10 seconds"), () => Duration.zero),
       "1 second"
@@ -150,7 +152,9 @@ export const make = (
 
     // --- this engine's file ------------------------------------------------------
 
-    yield* Effect.mapError(fs.makeDirectory(locks, { recursive: true }), failure("prepare to bind", "*", locks))
+    for (const folder of [locks, takes]) {
+      yield* Effect.mapError(fs.makeDirectory(folder, { recursive: true }), failure("prepare to bind", "*", folder))
+    }
     const since = yield* DateTime.now
     const created = yield* Effect.uninterruptible(Effect.gen(function*() {
       const engine: Engine = { nonce: yield* nonce, name, since, process: Option.getOrNull(me) }
@@ -219,7 +223,7 @@ export const make = (
     const takeName = /\.(\d+)\.take$/
 
     const takesOf = (taskId: string) =>
-      Effect.map(entries(fs, locks), (names) =>
+      Effect.map(entries(fs, takes), (names) =>
         names.filter((entry) =>
           entry.startsWith(`${taskId}.`) && takeName.exec(entry)?.index === taskId.length
         ))
@@ -228,7 +232,7 @@ export const make = (
     const takeOver = (taskId: string, dead: Found) =>
       Effect.gen(function*() {
         for (const entry of yield* takesOf(taskId)) {
-          const left = yield* look(path.join(locks, entry))
+          const left = yield* look(path.join(takes, entry))
           if (Option.isSome(left) && (yield* isDead(left.value))) {
             yield* Effect.ignore(fs.remove(left.value.file))
           }
@@ -236,7 +240,7 @@ export const make = (
         const others = yield* takesOf(taskId)
         const number = others.reduce((highest, entry) =>
           Math.max(highest, Number(takeName.exec(entry)?.[1])), 1) + 1
-        const take = path.join(locks, `${taskId}.${number}.take`)
+        const take = path.join(takes, `${taskId}.${number}.take`)
         if (!(yield* link(take))) return false
         const still = yield* look(lockOf(taskId))
         const alone = (yield* takesOf(taskId)).length === 1 && Option.isSome(still) && sameState(still.value, dead)

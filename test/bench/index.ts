@@ -2,7 +2,7 @@
  * Benchmarks, each against a bare loop in the same run. `npm run bench`. Ratios and shapes are what matters; absolute
  * times are the machine's.
  */
-import { Effect } from "effect"
+import { Effect, Option } from "effect"
 import { CheckMateEngine } from "effect-checkmate"
 import * as os from "node:os"
 import { performance } from "node:perf_hooks"
@@ -166,6 +166,48 @@ const list = async () => {
   })
 }
 
+/** How long after kill -9 another engine runs the stage again: from the call of `run` to the stage's first step. */
+const takeover = async () => {
+  const times: Array<number> = []
+  await bench.withDirectory(async (directory) => {
+    for (let round = 0; round < 10; round++) {
+      await bench.killedInTheMiddle(directory, `round-${round}`, 10)
+      await bench.onFiles(
+        directory,
+        Effect.forEach(Array.from({ length: 10 }, (_, index) => `round-${round}-${index}`), (taskId) => {
+          const start = performance.now()
+          const definition = bench.recoverable(() => Effect.sync(() => times.push(performance.now() - start)))
+          return CheckMateEngine.run(definition, { taskId, input: { count: 0 } })
+        })
+      )
+    }
+  })
+  row(
+    `files, takeover after kill -9, ${times.length} times`,
+    `median ${bench.median(times).toFixed(1)} ms, worst ${Math.max(...times).toFixed(1)} ms`
+  )
+}
+
+/** Resuming at boot all that a killed process was at. */
+const boot = async () => {
+  const tasks = 1_000
+  await bench.withDirectory(async (directory) => {
+    await bench.killedInTheMiddle(directory, "boot", tasks)
+    await bench.onFiles(
+      directory,
+      Effect.gen(function*() {
+        const start = performance.now()
+        const resumed = yield* CheckMateEngine.resumeAll([bench.recoverable(() => Effect.void)], { concurrency: 32 })
+        const failed = resumed.filter(({ failure }) => Option.isSome(failure)).length
+        row(
+          `files, resumeAll of ${resumed.length} tasks of a killed process, 32 at a time`,
+          `${((performance.now() - start) / 1000).toFixed(2)} s, ${failed} failed`
+        )
+      })
+    )
+  })
+}
+
 await memory()
 await flat(1_000)
 await flat(10_000)
@@ -174,6 +216,8 @@ await resume()
 await files(100, 1)
 await files(1000, 32)
 await list()
+await takeover()
+await boot()
 row("peak memory of this run", `${(process.resourceUsage().maxRSS / 1024).toFixed(0)} MB`)
 
 console.log(

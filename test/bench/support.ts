@@ -2,10 +2,13 @@
 import { NodeContext } from "@effect/platform-node"
 import { Effect, Layer, Schema } from "effect"
 import { CheckMate, CheckMateEngine, Stage, State } from "effect-checkmate"
+import { spawn } from "node:child_process"
+import { once } from "node:events"
 import * as fs from "node:fs/promises"
 import * as os from "node:os"
 import * as path from "node:path"
 import { performance } from "node:perf_hooks"
+import { fileURLToPath } from "node:url"
 
 /** About 200 bytes of output for each stage. */
 const payload = "x".repeat(180)
@@ -53,6 +56,35 @@ export const growing = (count: number, size: number, mark: () => void = () => un
         })
     }))
   return CheckMate.make(`growing-${count}`, { state, input: [], stages })
+}
+
+const Count = State.make({ count: Schema.Int })
+
+/** Two stages, of which the second does what it is told. */
+export const recoverable = (second: () => Effect.Effect<void>) =>
+  CheckMate.make("recoverable", {
+    state: Count,
+    input: ["count"],
+    stages: [
+      Stage.make(Count, "first", { provides: ["count"], execute: () => Effect.succeed({ count: 1 }) }),
+      Stage.make(Count, "second", {
+        requires: ["count"],
+        provides: ["count"],
+        execute: ({ count }) => Effect.as(second(), { count: count + 1 })
+      })
+    ]
+  })
+
+/** Lets another process begin so many tasks, and kills it in the middle of them. */
+export const killedInTheMiddle = async (directory: string, prefix: string, count: number): Promise<void> => {
+  const held = fileURLToPath(new URL("held.ts", import.meta.url))
+  const child = spawn(process.execPath, ["--import", "tsx", held, directory, prefix, String(count)], {
+    stdio: ["ignore", "pipe", "inherit"]
+  })
+  const exited = once(child, "exit")
+  await once(child.stdout, "data")
+  child.kill("SIGKILL")
+  await exited
 }
 
 /** How much longer the last hundred stages took than the first hundred, by their marks. */

@@ -126,7 +126,7 @@ const audit = (directory: string, options: Options) =>
     const takeovers = fs.readdirSync(`${directory}/tasks`).filter((name) => name.endsWith(".sealed")).length
     // Takes the locks of killed processes away too.
     yield* CheckMateEngine.clean()
-    for (const folder of ["tasks", "mail", "trash"]) {
+    for (const folder of ["tasks", "takes", "mail", "trash"]) {
       for (const name of fs.readdirSync(`${directory}/${folder}`)) problems.push(`${folder}/${name} was left behind`)
     }
     for (const name of fs.readdirSync(`${directory}/locks`)) {

@@ -171,6 +171,31 @@ describe("signals at chosen moments", () => {
   )
 
   it.live(
+    "a file that may not grow further ends the task in a typed error, and it goes on once there is room",
+    () =>
+      inDirectory((directory) =>
+        Effect.gen(function*() {
+          // Blocks of 512 or 1024 bytes, by the shell; less than the journal needs.
+          const command = `trap '' XFSZ; ulimit -f 3; exec "$0" --import tsx "$1" "$2" quick`
+          const child = spawn("sh", ["-c", command, process.execPath, worker, directory], {
+            stdio: ["ignore", "ignore", "inherit"],
+            env: { ...process.env, TSX_DISABLE_CACHE: "1" }
+          })
+          yield* Effect.async<void>((resume) => {
+            child.once("exit", () => resume(Effect.void))
+          })
+          expect(fs.readFileSync(`${directory}/end-${child.pid}`, "utf8")).toBe("TaskIOError")
+          expect((yield* get(directory)).task.status._tag).toBe("Running")
+          const second = start(directory, "quick")
+          expect(yield* second.exited).toBe(0)
+          expect(endOf(directory, second)).toBe("count 3")
+          expect(Ledger.judge(Ledger.read(`${directory}/ledger`), new Set())).toEqual({ violations: [], tails: 0 })
+        })
+      ),
+    60_000
+  )
+
+  it.live(
     "SIGKILL before and after every write to the journal: the next process comes to the same end",
     () =>
       Effect.forEach(
