@@ -33,7 +33,12 @@ export const layerMemory: Layer.Layer<BindLock> = Layer.effect(BindLock, memory.
 
 /**
  * A lock in a directory that all engines share, which is created where it does not exist. A holder killed on this
- * machine is taken over at once, one that is frozen or on another machine after the lease.
+ * machine is taken over at once; one that is frozen, on another machine, or in a container whose process ids are not
+ * ours, after the lease.
+ *
+ * It needs of the file system: hard links that are made exclusively or not at all, link counts that are never answered
+ * from a cache, renames that replace in one step, and one clock for all time stamps. Local file systems do all that. A
+ * network file system has to be mounted so that it does (NFS: version 4, `noac`), and none has been tried.
  *
  * @since 0.1.0
  * @category layers

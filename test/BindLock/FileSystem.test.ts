@@ -1,0 +1,132 @@
+import { FileSystem } from "@effect/platform"
+import { NodeContext } from "@effect/platform-node"
+import { describe, expect, it } from "@effect/vitest"
+import { Effect, Fiber, Option, TestClock } from "effect"
+import * as FileLock from "effect-checkmate/BindLock/FileSystem"
+
+interface Identity {
+  readonly boot: string
+  readonly namespace: string
+  readonly pid: string
+  readonly startTime: string
+}
+
+/** A directory in which an engine holds task "t" that is not of this process. */
+const heldBy = (change: (own: Identity) => Identity | null, silentSince: Date) =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const directory = yield* fs.makeTempDirectoryScoped()
+    yield* Effect.scoped(FileLock.make(directory))
+    const locks = `${directory}/locks`
+    const own = yield* Effect.scoped(Effect.gen(function*() {
+      yield* FileLock.make(directory)
+      const [file = ""] = yield* fs.readDirectory(locks)
+      return JSON.parse(yield* fs.readFileString(`${locks}/${file}`))
+    }))
+    const file = `${locks}/other.engine`
+    yield* fs.writeFileString(
+      file,
+      `${JSON.stringify({ ...own, nonce: "other", name: "the other", process: change(own.process) })}\n`
+    )
+    yield* fs.utimes(file, silentSince, silentSince)
+    yield* fs.link(file, `${locks}/t.lock`)
+    return { directory, file }
+  })
+
+const longAgo = new Date(0)
+const farAhead = new Date(32_503_680_000_000)
+
+/** Lets time pass in steps, and the file system work between them, until an effect has ended. */
+const inTime = <A, E, R>(self: Effect.Effect<A, E, R>, each: Effect.Effect<void> = Effect.void) =>
+  Effect.gen(function*() {
+    const fiber = yield* Effect.fork(self)
+    let steps = 0
+    while (Option.isNone(yield* Fiber.poll(fiber))) {
+      yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+      yield* TestClock.adjust("10 millis")
+      yield* each
+      steps += 1
+    }
+    return { steps, exit: yield* Fiber.await(fiber) }
+  })
+
+const onFiles = <A, E>(use: Effect.Effect<A, E, FileSystem.FileSystem | NodeContext.NodeContext>) =>
+  Effect.provide(use, NodeContext.layer)
+
+describe("the lock on files", () => {
+  const here = (own: Identity) => own
+
+  for (
+    const [what, change] of [
+      ["whose process is gone", (own: Identity) => ({ ...own, pid: "999999999" })],
+      ["whose process id is another process now", (own: Identity) => ({ ...own, startTime: "1" })]
+    ] as const
+  ) {
+    it.scoped(`takes over from a holder ${what}, at once, however lately it gave a sign`, () =>
+      onFiles(Effect.gen(function*() {
+        const { directory } = yield* heldBy(change, farAhead)
+        const lock = yield* FileLock.make(directory)
+        // No time passes by the TestClock.
+        yield* lock.acquire("t")
+        expect(Option.getOrThrow(yield* lock.holder("t")).name).not.toBe("the other")
+      })))
+  }
+
+  for (
+    const [what, change] of [
+      ["on another machine", (own: Identity) => ({ ...own, boot: "another" })],
+      ["in another process-id namespace", (own: Identity) => ({ ...own, namespace: "pid:[1]", pid: "999999999" })],
+      ["on a system that does not tell", () => null]
+    ] as const
+  ) {
+    it.scoped(`does not take a holder ${what} for dead while it gives signs`, () =>
+      onFiles(Effect.gen(function*() {
+        const { directory } = yield* heldBy(change, farAhead)
+        const lock = yield* FileLock.make(directory)
+        expect(yield* Effect.flip(lock.acquire("t"))).toMatchObject({ _tag: "TaskBoundError", holder: "the other" })
+      })))
+
+    it.scoped(`takes over from a holder ${what} that was silent for the lease, after two more signs' time`, () =>
+      onFiles(Effect.gen(function*() {
+        const { directory } = yield* heldBy(change, longAgo)
+        const lock = yield* FileLock.make(directory)
+        const { exit, steps } = yield* inTime(lock.acquire("t"))
+        expect(exit._tag).toBe("Success")
+        // Ten seconds' lease: four seconds in steps of ten milliseconds.
+        expect(steps).toBeGreaterThanOrEqual(400)
+      })))
+  }
+
+  it.scoped("leaves a task to a holder that only seemed silent, as after a jump of the clock", () =>
+    onFiles(Effect.gen(function*() {
+      const { directory, file } = yield* heldBy((own) => ({ ...own, boot: "another" }), longAgo)
+      const fs = yield* FileSystem.FileSystem
+      const lock = yield* FileLock.make(directory)
+      const sign = Effect.orDie(fs.writeFileString(file, "\n", { flag: "a" }))
+      const { exit } = yield* inTime(lock.acquire("t"), sign)
+      expect(exit).toMatchObject({ _tag: "Failure", cause: { error: { _tag: "TaskBoundError" } } })
+    })))
+
+  it.scoped("a holder whose file cannot be read is watched like one on another machine", () =>
+    onFiles(Effect.gen(function*() {
+      const { directory, file } = yield* heldBy(here, longAgo)
+      const fs = yield* FileSystem.FileSystem
+      yield* fs.writeFileString(file, "garbage")
+      yield* fs.utimes(file, longAgo, longAgo)
+      const lock = yield* FileLock.make(directory)
+      const { exit, steps } = yield* inTime(lock.acquire("t"))
+      expect([exit._tag, steps >= 400]).toEqual(["Success", true])
+    })))
+
+  it.scoped("removes the files of dead engines that hold nothing, and only those", () =>
+    onFiles(Effect.gen(function*() {
+      const { directory, file } = yield* heldBy((own) => ({ ...own, pid: "999999999" }), longAgo)
+      const fs = yield* FileSystem.FileSystem
+      yield* FileLock.make(directory)
+      expect(yield* fs.exists(file)).toBe(true)
+      yield* fs.remove(`${directory}/locks/t.lock`)
+      yield* FileLock.make(directory)
+      expect(yield* fs.exists(file)).toBe(false)
+      expect((yield* fs.readDirectory(`${directory}/locks`)).length).toBe(2)
+    })))
+})
