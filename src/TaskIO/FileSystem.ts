@@ -21,12 +21,12 @@ import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { JournalDamagedError, JournalVersionError, StaleWriterError, type TaskIOError } from "../CheckMateError.ts"
+import { StaleWriterError, type TaskIOError } from "../CheckMateError.ts"
 import { alreadyExists, entries, isNotFound, nonce, storeError, syncDirectory } from "../internal/files.ts"
+import * as Chain from "../internal/journalChain.ts"
 import * as JournalFile from "../internal/journalFile.ts"
 import type { Encoded, EncodedJournal, EncodedSummary, Letter } from "./Encoded.ts"
 
@@ -35,27 +35,6 @@ const letterName = /^(.+)\.\d+-[0-9a-f]+\.json$/
 
 /** How much of a file's end is read for its last line; a longer one is read whole. */
 const tailLength = 4096
-
-type Damaged = JournalDamagedError | JournalVersionError
-
-/** One epoch's file as it was found. */
-interface Epoch {
-  readonly number: number
-  readonly contents: JournalFile.Contents
-}
-
-/** What the files of a task hold together. */
-interface Chain {
-  readonly records: ReadonlyArray<string>
-  readonly seal: JournalFile.Seal | null
-  readonly summary: Option.Option<EncodedSummary>
-  readonly origin: Option.Option<string>
-}
-
-const nothing: Chain = { records: [], seal: null, summary: Option.none(), origin: Option.none() }
-
-const afterOf = (contents: JournalFile.Contents): JournalFile.Seal | null =>
-  Option.match(contents.header, { onNone: () => null, onSome: (header) => header.after })
 
 /**
  * The driver over a directory, which is created where it does not exist.
@@ -99,61 +78,10 @@ export const make = (
         Effect.mapError(storeError("read the journal", file, taskId))
       )
 
-    const parse = (
-      taskId: string,
-      epoch: number,
-      bytes: Uint8Array
-    ): Effect.Effect<JournalFile.Contents, Damaged> => {
-      const file = fileOf(taskId, epoch)
-      const damaged = (location: string, problem: string) =>
-        Effect.fail(new JournalDamagedError({ taskId, location: `${file}${location}`, problem }))
-      const parsed = JournalFile.parse(bytes)
-      if (Either.isLeft(parsed)) {
-        const { byte, line, newer, problem } = parsed.left
-        return newer === undefined
-          ? damaged(`, line ${line}, byte ${byte}`, problem)
-          : Effect.fail(new JournalVersionError({ taskId, version: newer, supported: JournalFile.format }))
-      }
-      const { header } = parsed.right
-      return Option.isSome(header) && (header.value.taskId !== taskId || header.value.epoch !== epoch)
-        ? damaged(", line 1", `it is epoch ${header.value.epoch} of task "${header.value.taskId}"`)
-        : Effect.succeed(parsed.right)
-    }
-
-    /** Of an older epoch just what the epoch after it counts on. */
-    const cut = (
-      taskId: string,
-      bytes: Uint8Array,
-      seal: JournalFile.Seal
-    ): Effect.Effect<JournalFile.Contents, Damaged> => {
-      const damaged = (problem: string) =>
-        Effect.fail(new JournalDamagedError({ taskId, location: fileOf(taskId, seal.epoch), problem }))
-      if (bytes.length < seal.bytes) {
-        return damaged(`it has ${bytes.length} bytes, and a later epoch counts on ${seal.bytes}`)
-      }
-      return Effect.flatMap(parse(taskId, seal.epoch, bytes.subarray(0, seal.bytes)), (contents) =>
-        contents.bytes === seal.bytes && (afterOf(contents)?.records ?? 0) + contents.records.length === seal.records
-          ? Effect.succeed(contents)
-          : damaged(`it does not end at byte ${seal.bytes} with record ${seal.records}, as a later epoch counts on`))
-    }
-
-    /**
-     * Which of a task's files is the newest that counts. One of another origin than the first took the first one over
-     * when that was empty, and is after nothing; else the removal of an earlier task of this id left it behind.
-     */
-    const newestOf = (headers: ReadonlyArray<Option.Option<JournalFile.Header>>): number => {
-      const first = Option.firstSomeOf(headers)
-      return headers.findLastIndex(Option.exists((header) =>
-        header.after === null || Option.exists(first, ({ origin }) =>
-          origin === header.origin)
-      ))
-    }
-
     const isSealed = (taskId: string, epoch: number): Effect.Effect<boolean, TaskIOError> =>
       Effect.mapBoth(fs.stat(fileOf(taskId, epoch)), {
         onFailure: storeError("read the journal", fileOf(taskId, epoch), taskId),
-        onSuccess: ({ nlink }) =>
-          Option.exists(nlink, (names) => names > 1)
+        onSuccess: ({ nlink }) => Option.exists(nlink, (names) => names > 1)
       })
 
     /** Gives an older epoch's file its second name, which tells its writer that it has been taken over. */
@@ -171,7 +99,7 @@ export const make = (
     }
 
     /** Reads a task's files, from the first on until there is no next. */
-    const read = (taskId: string): Effect.Effect<Chain, TaskIOError | Damaged> =>
+    const read = (taskId: string): Effect.Effect<Chain.Chain, TaskIOError | Chain.Damaged> =>
       Effect.gen(function*() {
         const found: Array<Uint8Array> = []
         for (let epoch = 1;; epoch++) {
@@ -179,30 +107,7 @@ export const make = (
           if (Option.isNone(file)) break
           found.push(file.value)
         }
-        // A file that breaks off in its header is a claim that wrote nothing.
-        const headers: Array<Option.Option<JournalFile.Header>> = []
-        for (const [index, bytes] of found.entries()) {
-          const header = JournalFile.parseHeader(bytes)
-          // Reading the whole says where it is damaged.
-          if (Option.isNone(header) && !JournalFile.isWithoutHeader(bytes)) yield* parse(taskId, index + 1, bytes)
-          headers.push(header)
-        }
-        const index = newestOf(headers)
-        const bytes = found[index]
-        if (bytes === undefined) return nothing
-        const origin = Option.map(headers[index] ?? Option.none(), (header) => header.origin)
-        const top: Epoch = { number: index + 1, contents: yield* parse(taskId, index + 1, bytes) }
-        const parts = [top.contents.records]
-        let { summary } = top.contents
-        for (let after = afterOf(top.contents); after !== null;) {
-          const contents: JournalFile.Contents = yield* cut(taskId, found[after.epoch - 1] ?? empty, after)
-          parts.unshift(contents.records)
-          summary = Option.orElse(summary, () => contents.summary)
-          after = afterOf(contents)
-        }
-        const records = parts.flat()
-        const seal = { epoch: top.number, bytes: top.contents.bytes, records: records.length }
-        return { records, seal, summary, origin }
+        return yield* Chain.assemble(taskId, found, (epoch) => fileOf(taskId, epoch))
       })
 
     // --- writing -------------------------------------------------------------
@@ -220,12 +125,12 @@ export const make = (
         }
       })
 
-    const openJournal = (taskId: string): Effect.Effect<EncodedJournal, TaskIOError | Damaged, Scope.Scope> =>
+    const openJournal = (taskId: string): Effect.Effect<EncodedJournal, TaskIOError | Chain.Damaged, Scope.Scope> =>
       Effect.gen(function*() {
         const { epoch, handle } = yield* claim(taskId, 1)
         const file = fileOf(taskId, epoch)
         for (let older = epoch - 1; older > 0; older--) yield* seal(taskId, older)
-        const chain = epoch === 1 ? nothing : yield* read(taskId)
+        const chain = epoch === 1 ? Chain.nothing : yield* read(taskId)
         const origin = Option.isSome(chain.origin) ? chain.origin.value : yield* nonce
         const headerLine = JournalFile.headerLine({ taskId, epoch, origin, after: chain.seal })
         // The first epoch's header goes with its first append; of a later one it says how much counts from here on.
@@ -301,7 +206,7 @@ export const make = (
           chain.summary))
     }
 
-    const skipped = (taskId: string) => (error: TaskIOError | Damaged) =>
+    const skipped = (taskId: string) => (error: TaskIOError | Chain.Damaged) =>
       Effect.as(
         Effect.logWarning(`Task ${taskId} is left out of the list: ${error.message}`),
         Option.none<EncodedSummary>()
@@ -328,8 +233,7 @@ export const make = (
 
     const mail = Effect.map(
       Effect.mapError(entries(fs, mailbox), storeError("read the mail", mailbox)),
-      (names) =>
-        names.filter((name) => letterName.test(name)).sort()
+      (names) => names.filter((name) => letterName.test(name)).sort()
     )
 
     return {

@@ -60,14 +60,14 @@ const disturb = (directory: string, options: Options) =>
     const frozen = new Map<ChildProcess, number>()
     const everFrozen = new Set<number>()
     const counts = { kills: 0, freezes: 0, started: 0 }
-    let failed: string | undefined
+    const outcome: { failed?: string } = {}
     const begin = () => {
       const child = start(directory, options, counts.started++)
       running.add(child)
       child.on("exit", (code, signal) => {
         running.delete(child)
         frozen.delete(child)
-        if (code !== 0 && signal !== "SIGKILL") failed = `process ${child.pid} ended with code ${code}`
+        if (code !== 0 && signal !== "SIGKILL") outcome.failed = `process ${child.pid} ended with code ${code}`
         // A killed one is started again, as an operator would.
         else if (signal === "SIGKILL") begin()
       })
@@ -78,7 +78,7 @@ const disturb = (directory: string, options: Options) =>
     }
     yield* Effect.addFinalizer(() =>
       Effect.sync(() => {
-        failed ??= "stopped"
+        outcome.failed ??= "stopped"
         for (const child of running) {
           child.removeAllListeners("exit")
           child.kill("SIGKILL")
@@ -87,7 +87,7 @@ const disturb = (directory: string, options: Options) =>
     )
     for (let index = 0; index < options.processes; index++) begin()
     let next = options.every
-    while (running.size > 0 && failed === undefined) {
+    while (running.size > 0 && outcome.failed === undefined) {
       yield* Effect.sleep("10 millis")
       const entries = Ledger.read(ledger)
       const awake = [...running].filter((child) => !frozen.has(child))
@@ -108,7 +108,7 @@ const disturb = (directory: string, options: Options) =>
         counts.kills += 1
       }
     }
-    return { ...counts, everFrozen, failed }
+    return { ...counts, everFrozen, failed: outcome.failed }
   }).pipe(Effect.scoped)
 
 /** What the journals say: every task has succeeded with the right result, and nothing is held or left behind. */
