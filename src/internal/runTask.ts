@@ -1,7 +1,7 @@
 /** Takes a task up: from nothing, from where it stands, or from a stage of the caller's choice. */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
+import type * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as CheckMate from "../CheckMate.ts"
