@@ -1,7 +1,7 @@
 /** What the benchmarks share: pipelines of trivial stages, timing, and the bare loop they are held against. */
 import { NodeContext } from "@effect/platform-node"
 import { Effect, Layer, Schema } from "effect"
-import { CheckMate, CheckMateEngine, Stage, State } from "effect-checkmate"
+import { BindLock, CheckMate, CheckMateEngine, Stage, State, TaskIO } from "effect-checkmate"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import * as fs from "node:fs/promises"
@@ -113,6 +113,17 @@ export const onFiles = <A, E>(
   Effect.runPromise(
     Effect.provide(program, Layer.provide(CheckMateEngine.layerFileSystem(directory), NodeContext.layer))
   )
+
+/** The same journals, held by a lock in memory: what the lock on files costs is the difference. */
+export const onFilesWithoutLock = <A, E>(
+  directory: string,
+  program: Effect.Effect<A, E, CheckMateEngine.CheckMateEngine>
+): Promise<A> => {
+  const parts = Layer.merge(TaskIO.layerFileSystem(directory), BindLock.layerMemory)
+  return Effect.runPromise(
+    Effect.provide(program, Layer.provide(CheckMateEngine.layer, Layer.provide(parts, NodeContext.layer)))
+  )
+}
 
 export const time = async (work: () => Promise<unknown>): Promise<number> => {
   const start = performance.now()
