@@ -5,6 +5,7 @@
  * @since 0.1.0
  */
 import type * as FileSystem from "@effect/platform/FileSystem"
+import type * as KeyValueStore from "@effect/platform/KeyValueStore"
 import type * as Path from "@effect/platform/Path"
 import * as Arr from "effect/Array"
 import * as Context from "effect/Context"
@@ -33,6 +34,7 @@ import * as Task from "./Task.ts"
 import * as TaskEvent from "./TaskEvent.ts"
 import type * as Driver from "./TaskIO/Encoded.ts"
 import * as files from "./TaskIO/FileSystem.ts"
+import * as keyValueStore from "./TaskIO/KeyValueStore.ts"
 import * as memory from "./TaskIO/Memory.ts"
 import type * as TaskStatus from "./TaskStatus.ts"
 
@@ -277,3 +279,16 @@ export const layerFileSystem = (
   directory: string
 ): Layer.Layer<TaskIO, TaskIOError, FileSystem.FileSystem | Path.Path> =>
   Layer.scoped(TaskIO, Effect.map(files.make(directory), make))
+
+/**
+ * Journals in a KeyValueStore of @effect/platform, for one process at a time: see `effect-checkmate/TaskIO/KeyValueStore`
+ * for what it can tell of a second one. How durable an append is, is up to the store. Together with
+ * `BindLock.layerMemory`.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerKeyValueStore = (
+  options?: keyValueStore.KeyValueStoreOptions
+): Layer.Layer<TaskIO, never, KeyValueStore.KeyValueStore> =>
+  Layer.effect(TaskIO, Effect.map(keyValueStore.make(options), make))

@@ -60,6 +60,8 @@ export const make = (
     // Held open, so that a new entry in it costs one sync and no more.
     const tasksHandle = yield* Effect.mapError(fs.open(tasks, { flag: "r" }), storeError("open", tasks))
 
+    let sent = 0
+
     const fileOf = (taskId: string, epoch: number): string => path.join(tasks, `${taskId}.${epoch}.ndjson`)
     const secondNameOf = (taskId: string, epoch: number): string => path.join(tasks, `${taskId}.${epoch}.sealed`)
 
@@ -272,7 +274,9 @@ export const make = (
       send: (taskId, message) =>
         Effect.gen(function*() {
           const time = String(yield* Clock.currentTimeMillis).padStart(15, "0")
-          const name = path.join(mailbox, `${taskId}.${time}-${yield* nonce}`)
+          // Of what this engine sends within a millisecond, the first is the oldest, too.
+          const order = (sent++).toString(16).padStart(8, "0")
+          const name = path.join(mailbox, `${taskId}.${time}-${order}${yield* nonce}`)
           yield* Effect.scoped(Effect.gen(function*() {
             const handle = yield* fs.open(`${name}.tmp`, { flag: "wx" })
             yield* handle.writeAll(new TextEncoder().encode(message))

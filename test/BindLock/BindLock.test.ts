@@ -3,14 +3,17 @@ import { NodeContext } from "@effect/platform-node"
 import { Effect } from "effect"
 import * as FileLock from "effect-checkmate/BindLock/FileSystem"
 import * as MemoryLock from "effect-checkmate/BindLock/Memory"
-import { bindLockContract } from "./contract.ts"
+import { BindLockContract } from "effect-checkmate/testing"
+import { describeContract } from "effect-checkmate/testing/vitest"
 
-bindLockContract(
-  "memory",
-  (use) => Effect.scoped(Effect.flatMap(MemoryLock.make, (lock) => use(lock, lock, Effect.succeed([]))))
+describeContract(
+  "BindLock contract: memory",
+  BindLockContract.rules,
+  (use) => Effect.scoped(Effect.flatMap(MemoryLock.make, (lock) => use({ one: lock, other: lock, leftovers: none }))),
+  { lacks: ["leftovers"] }
 )
 
-bindLockContract("files", (use) =>
+describeContract("BindLock contract: files", BindLockContract.rules, (use) =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
     const directory = yield* fs.makeTempDirectoryScoped()
@@ -19,5 +22,7 @@ bindLockContract("files", (use) =>
     const leftovers = Effect.orDie(
       Effect.map(fs.readDirectory(`${directory}/locks`), (names) => names.filter((name) => !name.endsWith(".engine")))
     )
-    return yield* use(one, other, leftovers)
+    return yield* use({ one, other, leftovers })
   }).pipe(Effect.scoped, Effect.provide(NodeContext.layer)))
+
+const none = Effect.succeed([])

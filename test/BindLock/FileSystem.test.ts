@@ -1,7 +1,7 @@
 import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Fiber, Option, TestClock } from "effect"
+import { Effect, Fiber, Option, type Scope, TestClock } from "effect"
 import * as FileLock from "effect-checkmate/BindLock/FileSystem"
 
 interface Identity {
@@ -50,7 +50,7 @@ const inTime = <A, E, R>(self: Effect.Effect<A, E, R>, each: Effect.Effect<void>
     return { steps, exit: yield* Fiber.await(fiber) }
   })
 
-const onFiles = <A, E>(use: Effect.Effect<A, E, FileSystem.FileSystem | NodeContext.NodeContext>) =>
+const onFiles = <A, E>(use: Effect.Effect<A, E, NodeContext.NodeContext | Scope.Scope>) =>
   Effect.provide(use, NodeContext.layer)
 
 describe("the lock on files", () => {

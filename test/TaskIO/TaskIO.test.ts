@@ -1,14 +1,43 @@
-import { FileSystem } from "@effect/platform"
+import { FileSystem, KeyValueStore } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { Effect } from "effect"
 import * as FileDriver from "effect-checkmate/TaskIO/FileSystem"
+import * as KeyValueDriver from "effect-checkmate/TaskIO/KeyValueStore"
 import * as MemoryDriver from "effect-checkmate/TaskIO/Memory"
-import { taskIOContract } from "./contract.ts"
+import { TaskIOContract } from "effect-checkmate/testing"
+import { describeContract } from "effect-checkmate/testing/vitest"
 
-taskIOContract("memory", (use) => Effect.scoped(Effect.flatMap(MemoryDriver.make, use)))
+describeContract(
+  "TaskIO contract: memory",
+  TaskIOContract.rules,
+  (use) => Effect.scoped(Effect.flatMap(MemoryDriver.make, use))
+)
 
-taskIOContract("files", (use) =>
-  Effect.gen(function*() {
-    const directory = yield* Effect.flatMap(FileSystem.FileSystem, (fs) => fs.makeTempDirectoryScoped())
-    return yield* Effect.flatMap(FileDriver.make(directory), use)
-  }).pipe(Effect.scoped, Effect.provide(NodeContext.layer)))
+describeContract(
+  "TaskIO contract: files",
+  TaskIOContract.rules,
+  (use) =>
+    Effect.gen(function*() {
+      const directory = yield* Effect.flatMap(FileSystem.FileSystem, (fs) => fs.makeTempDirectoryScoped())
+      return yield* Effect.flatMap(FileDriver.make(directory), use)
+    }).pipe(Effect.scoped, Effect.provide(NodeContext.layer)),
+  { lacks: ["arrivals"] }
+)
+
+describeContract(
+  "TaskIO contract: a KeyValueStore in memory",
+  TaskIOContract.rules,
+  (use) => Effect.scoped(Effect.flatMap(KeyValueDriver.make(), use)).pipe(Effect.provide(KeyValueStore.layerMemory))
+)
+
+describeContract(
+  "TaskIO contract: a KeyValueStore on files",
+  TaskIOContract.rules,
+  (use) =>
+    Effect.gen(function*() {
+      const directory = yield* Effect.flatMap(FileSystem.FileSystem, (fs) => fs.makeTempDirectoryScoped())
+      return yield* Effect.flatMap(KeyValueDriver.make(), use).pipe(
+        Effect.provide(KeyValueStore.layerFileSystem(directory))
+      )
+    }).pipe(Effect.scoped, Effect.provide(NodeContext.layer))
+)

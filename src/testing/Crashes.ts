@@ -1,0 +1,242 @@
+/**
+ * Kills a pipeline's process before and after every write, resumes it in a fresh one, and sees whether it ends the same.
+ *
+ * ```ts
+ * import { Crashes } from "effect-checkmate/testing"
+ *
+ * it.effect("survives", () => Crashes.verify(cm_factory_order(), { input: { order: 17 } }))
+ * ```
+ *
+ * What a pipeline does to the outside world is made anew for every run by `before`, and looked at by `invariant`:
+ *
+ * ```ts
+ * Crashes.verify((bank: Bank) => cm_factory_order(bank), {
+ *   input: { order: 17 },
+ *   before: Bank.make,
+ *   invariant: ({ world: bank }) => Effect.sync(() => expect(bank.charges).toBe(1)),
+ *   random: { count: 200, seed: 42, most: 5 }
+ * })
+ * ```
+ *
+ * A process that dies runs no finalizers, and its lock is gone with it. Each process has a Clock of its own, whose time
+ * passes at once when nothing else can run, so that waits cost nothing; random numbers and logs are the process's own,
+ * too: the same numbers each time, and no logs. Work that waits for the outside world (a file, a socket) can be
+ * overtaken by its own time-out under such a clock: give it another one by `layer: Layer.setClock(Clock.make())`.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import type * as CheckMate from "../CheckMate.ts"
+import * as CheckMateEngine from "../CheckMateEngine.ts"
+import { sameJson, showValue } from "../internal/json.ts"
+import * as Task from "../Task.ts"
+import * as TaskIO from "../TaskIO.ts"
+import * as memory from "../TaskIO/Memory.ts"
+import type { Cut, Ending, Options, Report, Story } from "./Crashes/Exploration.ts"
+import { live } from "./Crashes/mortal.ts"
+import type { Time } from "./Crashes/process.ts"
+import { search } from "./Crashes/search.ts"
+import * as story from "./Crashes/story.ts"
+
+export * from "./Crashes/Exploration.ts"
+
+/**
+ * A pipeline does not survive the death of its process. The message is the whole story.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class CrashFoundError extends Schema.TaggedError<CrashFoundError>()("CrashFoundError", {
+  checkMate: Schema.String,
+  cuts: Schema.Array(Schema.Struct({
+    write: Schema.Int,
+    when: Schema.Literal("before", "after"),
+    events: Schema.Array(Schema.String)
+  })),
+  problem: Schema.String,
+  expected: Schema.String,
+  found: Schema.String,
+  text: Schema.String
+}) {
+  override get message(): string {
+    return this.text
+  }
+}
+
+const outcomeOf = ({ exit, task }: Ending<unknown>) => ({
+  program: Exit.isSuccess(exit) ? "returned" : "failed",
+  status: task.status._tag,
+  ...("failure" in task.status && task.status.failure !== undefined ? { failure: task.status.failure.tag } : {}),
+  // By name, for people.
+  state: Object.fromEntries(Object.entries(Task.state(task)).sort(([left], [right]) => left < right ? -1 : 1))
+})
+
+/** A task's journal, and what it folds to. */
+const read = (taskIO: TaskIO.TaskIO["Type"], taskId: string) =>
+  Effect.flatMap(
+    taskIO.read(taskId),
+    (history) => Effect.map(Task.fold(taskId, history), (task) => ({ history, task }))
+  )
+
+/** An option or its default. Where an option is not given its types are inferred to be those of its default. */
+function orElse<A>(given: A | undefined, otherwise: unknown): A
+function orElse(given: unknown, otherwise: unknown): unknown {
+  return given ?? otherwise
+}
+
+/**
+ * Runs the CheckMate once undisturbed, then kills its process before and after every write it makes, goes on in a fresh
+ * process, and compares; then the same with every pair of writes, and with sequences drawn at random. After each death
+ * the journal must still fold. Stops at the first story that fails, which is the smallest one.
+ *
+ * ```ts
+ * const { cuts, runs, smallest } = yield* Crashes.explore(cm_factory_order(), { input: { order: 17 } })
+ * ```
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const explore = <
+  Name extends string,
+  Input extends object,
+  Output,
+  E,
+  R,
+  World = void,
+  EB = never,
+  RB = never,
+  ES = never,
+  RS = never,
+  RP = never,
+  LOut = never,
+  LIn = never,
+  RI = never
+>(
+  checkMate:
+    | CheckMate.CheckMate<Name, Input, Output, E, R>
+    | ((world: World) => CheckMate.CheckMate<Name, Input, Output, E, R>),
+  options: Options<Input, CheckMate.CheckMate<Name, Input, Output, E, R>, World, EB, RB, ES, RS, RP, LOut, LIn, RI>
+) => {
+  const taskId = options.taskId ?? "task"
+  const before = orElse(options.before, Effect.void)
+  const layer = orElse(options.layer, Layer.empty)
+  const outcome = options.outcome ?? outcomeOf
+  const { invariant } = options
+  const program: (
+    definition: CheckMate.CheckMate<Name, Input, Output, E, R>
+  ) => Effect.Effect<unknown, unknown, R | RP | CheckMateEngine.CheckMateEngine> = options.program
+    ?? ((definition) => CheckMateEngine.run(definition, { taskId, input: options.input }))
+  let reference: { readonly outcome: unknown } | undefined
+
+  /** What is wrong with how a run ended, if anything. */
+  const judge = (ending: Ending<World>) =>
+    Effect.gen(function*() {
+      const found = outcome(ending)
+      reference ??= { outcome: found }
+      if (!sameJson(found, reference.outcome)) {
+        return { problem: "it ends otherwise", expected: showValue(reference.outcome), found: showValue(found) }
+      }
+      const held = invariant === undefined ? Exit.void : yield* Effect.exit(Effect.suspend(() => invariant(ending)))
+      return Exit.isSuccess(held)
+        ? undefined
+        : { problem: "its invariant is broken", expected: "that it holds", found: story.causeOf(held.cause) }
+    })
+
+  /** Tells one run: a process for each cut, and then one that lives, unless one comes to its end before its cut. */
+  const tell = (cuts: ReadonlyArray<Cut>) =>
+    Effect.scoped(Effect.gen(function*() {
+      const world = yield* before
+      const definition = typeof checkMate === "function" ? checkMate(world) : checkMate
+      const store = yield* (options.store ?? memory.make)
+      const taskIO = TaskIO.make(store)
+      const time: Time = { now: 0 }
+      const lives: Array<story.Life> = []
+      const made: Array<Cut> = []
+
+      /** Runs processes until one comes to its end, or leaves a journal that does not fold. */
+      const problem = yield* Effect.gen(function*() {
+        while (true) {
+          const cut = cuts[lives.length]
+          const life = yield* live(Effect.provide(program(definition), layer), {
+            store,
+            engine: options.engine,
+            time,
+            number: lives.length,
+            cut
+          })
+          lives.push(life)
+          const { exit } = life
+          if (Option.isNone(exit) && cut !== undefined) made.push(cut)
+          const folded = yield* Effect.exit(read(taskIO, taskId))
+          if (Exit.isFailure(folded)) {
+            const found = story.causeOf(folded.cause)
+            return { problem: "its journal is broken", expected: "a journal that folds", found }
+          }
+          if (Option.isNone(exit)) continue
+          const { history, task } = folded.value
+          if (Option.isNone(task)) {
+            const found = Exit.isFailure(exit.value) ? story.causeOf(exit.value.cause) : "nothing"
+            return { problem: "it wrote nothing", expected: `a journal of task "${taskId}"`, found }
+          }
+          return yield* judge({ world, cuts: made, exit: exit.value, task: task.value, history, taskIO })
+        }
+      })
+
+      return {
+        cuts: made,
+        writes: lives.at(-1)?.writes.length ?? 0,
+        failed: Option.map(Option.fromNullable(problem), (found): Story => ({
+          ...found,
+          checkMate: definition.name,
+          cuts: made.map((cut, index) => ({
+            ...cut,
+            events: story.eventsOf(taskId, lives[index]?.writes.at(-1) ?? [])
+          })),
+          text: story.tell(definition.name, taskId, lives, found)
+        }))
+      }
+    }))
+
+  return Effect.map(
+    search(tell, { pairs: options.pairs ?? true, random: options.random }),
+    (report): Report => report
+  )
+}
+
+/**
+ * Explores, and fails with the smallest story there is to tell: which write was cut, before or after, what the process
+ * that went on did, what was expected and what was found.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const verify = <
+  Name extends string,
+  Input extends object,
+  Output,
+  E,
+  R,
+  World = void,
+  EB = never,
+  RB = never,
+  ES = never,
+  RS = never,
+  RP = never,
+  LOut = never,
+  LIn = never,
+  RI = never
+>(
+  checkMate:
+    | CheckMate.CheckMate<Name, Input, Output, E, R>
+    | ((world: World) => CheckMate.CheckMate<Name, Input, Output, E, R>),
+  options: Options<Input, CheckMate.CheckMate<Name, Input, Output, E, R>, World, EB, RB, ES, RS, RP, LOut, LIn, RI>
+) =>
+  Effect.flatMap(explore(checkMate, options), ({ cuts, runs, smallest }) =>
+    Option.match(smallest, {
+      onNone: () => Effect.succeed({ cuts, runs }),
+      onSome: (found) => Effect.fail(new CrashFoundError(found))
+    }))

@@ -1,0 +1,94 @@
+/** A process over a store, with an engine of its own, that dies at one of its writes. */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
+import * as BindLock from "../../BindLock.ts"
+import * as lock from "../../BindLock/Memory.ts"
+import * as CheckMateEngine from "../../CheckMateEngine.ts"
+import * as engine from "../../internal/engine.ts"
+import * as TaskIO from "../../TaskIO.ts"
+import type { Cut } from "./Exploration.ts"
+import { make as makeProcess, type Process, type Time } from "./process.ts"
+import type { Life } from "./story.ts"
+
+/** The store as one process sees it: it counts its writes, and dies at one of them. */
+const mortal = (
+  store: TaskIO.Encoded,
+  cut: Cut | undefined,
+  writes: Array<ReadonlyArray<string>>,
+  { die }: Process
+): TaskIO.Encoded => ({
+  open: (taskId) =>
+    Effect.map(store.open(taskId), (journal) => ({
+      epoch: journal.epoch,
+      records: journal.records,
+      append: (...args) =>
+        Effect.suspend(() => {
+          writes.push(args[1])
+          const append = journal.append(...args)
+          if (cut?.write !== writes.length) return append
+          return cut.when === "before" ? die : Effect.zipRight(append, die)
+        })
+    })),
+  read: (taskId, from) => store.read(taskId, from),
+  list: (query) => store.list(query),
+  remove: (taskId) => store.remove(taskId),
+  send: (taskId, message) => store.send(taskId, message),
+  receive: (taskId) => store.receive(taskId),
+  acknowledge: (taskId, ids) => store.acknowledge(taskId, ids),
+  // Nobody else runs tasks here who could leave mail: to listen for it would cost as much as a short task.
+  waiting: store.waiting
+})
+
+/**
+ * Runs a program in a process of its own, with an engine of its own: what others hold is not known to its lock. The
+ * engine's own fiber is not of the process, so that it can be ended when the process is dead.
+ */
+const runIn = <A, E, R>(
+  process: Process,
+  store: TaskIO.Encoded,
+  options: CheckMateEngine.Options | undefined,
+  program: Effect.Effect<A, E, R>
+) =>
+  Effect.gen(function*() {
+    const parts = Context.make(TaskIO.TaskIO, TaskIO.make(store)).pipe(
+      Context.add(BindLock.BindLock, yield* lock.make)
+    )
+    const scope = yield* Scope.make()
+    // Made without its layer, which takes longer to build than a short task to run.
+    const made = yield* engine.make({ maxRecoveries: Number.MAX_SAFE_INTEGER, ...options }).pipe(
+      Scope.extend(scope),
+      Effect.provide(parts)
+    )
+    const exit = yield* process.run(
+      Effect.ensuring(
+        Effect.provideService(program, CheckMateEngine.CheckMateEngine, made),
+        Scope.close(scope, Exit.void)
+      )
+    )
+    // Not awaited: what it started in the background is dead, too.
+    if (Option.isNone(exit)) yield* Effect.forkDaemon(Scope.close(scope, Exit.void))
+    return exit
+  })
+
+/** One process over the store, and what it did. */
+export const live = <A, E, R>(
+  program: Effect.Effect<A, E, R>,
+  options: {
+    readonly store: TaskIO.Encoded
+    readonly engine: CheckMateEngine.Options | undefined
+    readonly time: Time
+    readonly number: number
+    readonly cut: Cut | undefined
+  }
+) =>
+  Effect.suspend(() => {
+    const writes: Array<ReadonlyArray<string>> = []
+    const process = makeProcess(options.time, `process ${options.number}`)
+    return Effect.map(
+      runIn(process, mortal(options.store, options.cut, writes, process), options.engine, program),
+      (exit) => ({ cut: options.cut, writes, exit }) satisfies Life
+    )
+  })

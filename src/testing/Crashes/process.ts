@@ -1,0 +1,160 @@
+/**
+ * A process that can die: what is left of it runs no more, no finalizers either. It has a clock of its own, whose time
+ * passes at once when nothing else can run, so that what is due earlier still comes first.
+ */
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
+import * as FiberRef from "effect/FiberRef"
+import * as HashSet from "effect/HashSet"
+import * as Option from "effect/Option"
+import * as Random from "effect/Random"
+import * as Scheduler from "effect/Scheduler"
+
+/** The time that the processes of one story share, in milliseconds. */
+export interface Time {
+  now: number
+}
+
+/** How often the scheduler must come round with nothing to do: promises that are already settled get through. */
+const rounds = 32
+
+interface Sleeper {
+  readonly due: number
+  readonly wake: () => void
+}
+
+/** A scheduler that can be stopped for good, and that tells when nothing is left to run. */
+const makeScheduler = () => {
+  const base = new Scheduler.MixedScheduler(2048)
+  let waiting = 0
+  let dead = false
+  const scheduler: Scheduler.Scheduler = {
+    shouldYield: (fiber) => base.shouldYield(fiber),
+    // One queue for all fibers, so that a run is the same each time.
+    scheduleTask: (task, priority) => {
+      waiting += 1
+      base.scheduleTask(() => {
+        waiting -= 1
+        if (!dead) task()
+      }, priority)
+    }
+  }
+  const whenIdle = (act: () => void): void => {
+    let quiet = 0
+    const look = () => {
+      quiet = waiting === 0 ? quiet + 1 : 0
+      if (dead) return
+      if (quiet < rounds) base.scheduleTask(look, 0)
+      else act()
+    }
+    base.scheduleTask(look, 0)
+  }
+  return {
+    scheduler,
+    whenIdle,
+    isStopped: () => dead,
+    stop: () => {
+      dead = true
+    }
+  }
+}
+
+const makeClock = (time: Time, whenIdle: (act: () => void) => void): Clock.Clock => {
+  const sleepers = new Set<Sleeper>()
+  let looking = false
+
+  const wakeFirst = () => {
+    looking = false
+    const due = Math.min(...Array.from(sleepers, (sleeper) => sleeper.due))
+    if (!Number.isFinite(due)) return
+    time.now = Math.max(time.now, due)
+    for (const sleeper of Array.from(sleepers)) {
+      if (sleeper.due > time.now) continue
+      sleepers.delete(sleeper)
+      sleeper.wake()
+    }
+    look()
+  }
+  const look = () => {
+    if (looking || sleepers.size === 0) return
+    looking = true
+    whenIdle(wakeFirst)
+  }
+
+  const millis = () => time.now
+  const nanos = () => BigInt(Math.round(time.now)) * 1_000_000n
+  return {
+    [Clock.ClockTypeId]: Clock.ClockTypeId,
+    unsafeCurrentTimeMillis: millis,
+    unsafeCurrentTimeNanos: nanos,
+    currentTimeMillis: Effect.sync(millis),
+    currentTimeNanos: Effect.sync(nanos),
+    sleep: (duration) =>
+      Effect.async((resume) => {
+        const sleeper: Sleeper = {
+          due: time.now + Duration.toMillis(duration),
+          wake: () => resume(Effect.void)
+        }
+        sleepers.add(sleeper)
+        look()
+        return Effect.sync(() => sleepers.delete(sleeper))
+      })
+  }
+}
+
+// Not Effect.never, whose timer would keep what is dead.
+const hang = Effect.uninterruptible(Effect.async<never>(() => undefined))
+
+export interface Process {
+  /** The death of the process. Never returns. */
+  readonly die: Effect.Effect<never>
+  /** Runs a program to its end; none if the process dies before. */
+  readonly run: <A, E, R>(program: Effect.Effect<A, E, R>) => Effect.Effect<Option.Option<Exit.Exit<A, E>>, never, R>
+}
+
+/**
+ * What makes fibers children of one that has ended: held by nothing, so that what is left of a dead process is garbage.
+ * Daemons are held for ever.
+ */
+const orphans = Effect.flatMap(Effect.fork(Effect.transplant((graft) => Effect.succeed({ graft }))), Fiber.join)
+
+/** A process; `seed` makes what is random in it the same each time. */
+export const make = (time: Time, seed: string): Process => {
+  const { isStopped, scheduler, stop, whenIdle } = makeScheduler()
+  let atDeath: () => void = stop
+  return {
+    die: Effect.suspend(() => {
+      atDeath()
+      return hang
+    }),
+    run: <A, E, R>(program: Effect.Effect<A, E, R>) =>
+      Effect.gen(function*() {
+        const ended = Deferred.unsafeMake<Option.Option<Exit.Exit<A, E>>>(FiberId.none)
+        const end = (exit: Option.Option<Exit.Exit<A, E>>) => {
+          // Also at its end: what it left running in the background ends with it.
+          stop()
+          Deferred.unsafeDone(ended, Effect.succeed(exit))
+        }
+        atDeath = () => end(Option.none())
+        const { graft } = yield* orphans
+        const fiber = yield* program.pipe(
+          Effect.withClock(makeClock(time, whenIdle)),
+          Effect.withRandom(Random.make(seed)),
+          // What the same work logs a thousand times over is of no use to anyone.
+          Effect.locally(FiberRef.currentLoggers, HashSet.empty()),
+          Effect.fork,
+          graft,
+          Effect.withScheduler(scheduler)
+        )
+        fiber.addObserver((exit) => end(Option.some(exit)))
+        // The dead cannot be interrupted.
+        const interrupt = Effect.suspend(() => isStopped() ? Effect.void : Fiber.interrupt(fiber))
+        return yield* Effect.onInterrupt(Deferred.await(ended), () => interrupt)
+      })
+  }
+}

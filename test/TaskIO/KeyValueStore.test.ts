@@ -1,0 +1,95 @@
+import { KeyValueStore } from "@effect/platform"
+import { describe, expect, it } from "@effect/vitest"
+import { Effect, Layer } from "effect"
+import { BindLock, CheckMateEngine, TaskIO } from "effect-checkmate"
+import { abc, failing, Ledger } from "../support/pipelines.ts"
+
+/** An engine of its own over a store that is there already. */
+const engineOver = (store: KeyValueStore.KeyValueStore, prefix?: string) =>
+  CheckMateEngine.layer.pipe(
+    Layer.provideMerge(TaskIO.layerKeyValueStore(prefix === undefined ? {} : { prefix })),
+    Layer.provide(BindLock.layerMemory),
+    Layer.provide(Layer.succeed(KeyValueStore.KeyValueStore, store))
+  )
+
+const withStore = <A, E>(use: (store: KeyValueStore.KeyValueStore) => Effect.Effect<A, E>) =>
+  Effect.flatMap(KeyValueStore.KeyValueStore, use).pipe(Effect.provide(KeyValueStore.layerMemory))
+
+describe("journals in a KeyValueStore", () => {
+  it.effect("outlive the engine: another one goes on from the last checkpoint", () =>
+    withStore((store) =>
+      Effect.gen(function*() {
+        const ledger = new Ledger()
+        const definition = abc(ledger, { fail: failing({ c: 1 }) })
+        const run = CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } })
+        expect(yield* Effect.flip(Effect.provide(run, engineOver(store)))).toMatchObject({ _tag: "Boom" })
+        expect(yield* Effect.provide(run, engineOver(store))).toMatchObject({ c: 4 })
+        expect(ledger.entries).toEqual(["run a", "run b", "run c", "undo c", "run c"])
+      })
+    ))
+
+  it.effect("under two prefixes never see each other", () =>
+    withStore((store) =>
+      Effect.gen(function*() {
+        const run = CheckMateEngine.run(abc(new Ledger()), { taskId: "t", input: { seed: 1 } })
+        yield* Effect.provide(run, engineOver(store, "one/"))
+        const other = engineOver(store, "two/")
+        expect(yield* Effect.provide(CheckMateEngine.find(), other)).toEqual([])
+        expect(yield* Effect.provide(Effect.flip(CheckMateEngine.get("t")), other)).toMatchObject({
+          _tag: "TaskNotFoundError"
+        })
+        yield* Effect.provide(CheckMateEngine.clean(), other)
+        expect(yield* Effect.provide(CheckMateEngine.find(), engineOver(store, "one/"))).toHaveLength(1)
+      })
+    ))
+
+  it.effect("refuse a writer that another process has overtaken, and leave nothing behind once removed", () =>
+    withStore((store) =>
+      Effect.gen(function*() {
+        let overtaken = false
+        const other = engineOver(store)
+        const slow = abc(new Ledger(), {
+          // Another process, which knows nothing of this one's lock, takes the task up meanwhile.
+          fail: (stage) =>
+            stage === "b" && !overtaken
+              ? Effect.suspend(() => {
+                overtaken = true
+                return Effect.orDie(Effect.provide(
+                  CheckMateEngine.resume(abc(new Ledger()), "t"),
+                  other
+                ))
+              })
+              : Effect.void
+        })
+        const run = CheckMateEngine.run(slow, { taskId: "t", input: { seed: 1 } })
+        expect(yield* Effect.flip(Effect.provide(run, engineOver(store)))).toMatchObject({ _tag: "StaleWriterError" })
+        const view = yield* Effect.provide(CheckMateEngine.get("t"), other)
+        expect([view.task.status._tag, view.state["c"]]).toEqual(["Succeeded", 4])
+        yield* Effect.provide(CheckMateEngine.clean(), other)
+        // One of the parts of the list of ids, which is empty.
+        expect(yield* store.size).toBe(1)
+      })
+    ))
+
+  it.effect("say which key is damaged", () =>
+    withStore((store) =>
+      Effect.gen(function*() {
+        const engine = engineOver(store)
+        yield* Effect.provide(CheckMateEngine.run(abc(new Ledger()), { taskId: "t", input: { seed: 1 } }), engine)
+        const get = Effect.flip(Effect.provide(CheckMateEngine.get("t"), engine))
+        yield* store.set("checkmate/batch/t/1", "[")
+        expect(yield* get).toMatchObject({ _tag: "JournalDamagedError", location: "checkmate/batch/t/1" })
+        yield* store.set("checkmate/batch/t/1", "[]")
+        expect(yield* get).toMatchObject({ _tag: "JournalDamagedError", location: "checkmate/head/t" })
+        yield* store.remove("checkmate/batch/t/1")
+        expect(yield* get).toMatchObject({
+          _tag: "JournalDamagedError",
+          location: "checkmate/batch/t/1",
+          problem: "the batch is not there"
+        })
+        yield* store.set("checkmate/head/t", "{}")
+        expect(yield* get).toMatchObject({ _tag: "JournalDamagedError", location: "checkmate/head/t" })
+        expect(yield* Effect.provide(CheckMateEngine.find(), engine)).toEqual([])
+      })
+    ))
+})
