@@ -70,14 +70,18 @@ const supervise = <A, E, R>(
     // The marks on the logs, and those that stages set, end with the task.
     const marks = yield* FiberRef.get(FiberRef.currentLogAnnotations)
     yield* FiberRef.set(FiberRef.currentLogAnnotations, HashMap.set(marks, "task", session.taskId))
-    const fiber = yield* Effect.fork(Effect.interruptible(work))
+    let fiber: Fiber.RuntimeFiber<A, E> | undefined
     const stop = (reason: Stop) =>
       Effect.suspend(() => {
         session.stopping ??= reason
-        return Effect.asVoid(Fiber.interrupt(fiber))
+        return fiber === undefined ? Effect.void : Effect.asVoid(Fiber.interrupt(fiber))
       })
+    // Forked first, so that work whose binding is lost already does not begin.
     const watcher = binding.lost === Effect.never ? undefined : yield* Effect.fork(
       Effect.interruptible(Effect.flatMap(binding.lost, (problem) => stop({ _tag: "Lost", problem })))
+    )
+    fiber = yield* Effect.fork(
+      Effect.interruptible(Effect.suspend(() => session.stopping === undefined ? work : Effect.interrupt))
     )
     yield* parts.registry.enter({ session, stop, left: Deferred.await(left) })
     const waited = yield* Effect.exit(restore(Fiber.await(fiber)))

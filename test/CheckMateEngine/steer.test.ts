@@ -245,6 +245,24 @@ describe("one engine at a time", () => {
       expect(ledger.entries).toEqual(["run a", "run b", "interrupted b"])
       expect(yield* store.read("t", 0)).toEqual(journal)
     }))
+
+  it.effect("a binding that is lost already begins nothing, however quick the task would be", () =>
+    Effect.gen(function*() {
+      const ledger = new Ledger()
+      const holder = { name: "me", since: DateTime.unsafeMake(0) }
+      const lock = Layer.succeed(BindLock.BindLock, {
+        acquire: () => Effect.succeed({ holder, lost: Effect.succeed("it was never ours") }),
+        holder: () => Effect.succeed(Option.none())
+      })
+      const run = CheckMateEngine.run(abc(ledger), { taskId: "t", input: { seed: 1 } })
+      const store = yield* makeStore
+      expect(yield* Effect.flip(Effect.provide(run, engineOver(store, lock)))).toMatchObject({
+        _tag: "BindingLostError",
+        problem: "it was never ours"
+      })
+      expect(ledger.entries).toEqual([])
+      expect(yield* store.read("t", 0)).toEqual([])
+    }))
 })
 
 describe("poisoned tasks", () => {

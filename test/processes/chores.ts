@@ -5,7 +5,7 @@ import { note } from "./ledger.ts"
 
 const Chore = State.make({ number: Schema.Int, total: Schema.Int })
 
-export const stageNames = ["one", "two", "three", "four", "five"]
+const stageNames = ["one", "two", "three", "four", "five"]
 
 /** What a chore comes to, run undisturbed. */
 export const expected = (number: number): number => stageNames.reduce((total, _, index) => total + number * index, 0)
