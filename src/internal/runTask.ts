@@ -26,7 +26,7 @@ import * as interpreter from "./interpreter.ts"
 import { sameJson } from "./json.ts"
 import * as metrics from "./metrics.ts"
 import * as rollback from "./rollback.ts"
-import { type AppendError, commit, record, type Session, stageOf, type Stop, type Untimed } from "./session.ts"
+import { commit, record, type Session, stageOf, type Stop, type Untimed } from "./session.ts"
 import { hold, type HoldError, type Parts, writeCancelled } from "./supervise.ts"
 import { checkTaskId } from "./taskId.ts"
 import { decodeState, encodeInput, type Values } from "./values.ts"
@@ -83,12 +83,11 @@ const refuseEnded = (task: Task.Task): Effect.Effect<void, TaskCancelledError | 
   }
 }
 
-/** Folds in that the task goes on, with the attributes that the caller gives anew. */
+/** Folds in that the task goes on, unless it has crashed too often. */
 const goOn = (
   checkMate: CheckMate.Any,
   session: Session,
   task: Task.Task,
-  given: Values,
   maxRecoveries: number
 ) =>
   Effect.gen(function*() {
@@ -100,18 +99,31 @@ const goOn = (
       return yield* new TaskPoisonedError({ taskId: task.id, stage, recoveries })
     }
     const back: ReadonlyArray<Untimed> = task.status._tag === "RollbackFailed" ? [{ _tag: "TaskRollbackResumed" }] : []
-    // Giving again what was given before overrides nothing, also where a stage has provided the attribute since: a
-    // program that is started anew after a crash makes the same call.
-    const known = { ...Task.state(task), ...task.given }
-    const overrides = Object.entries(given).filter(([attribute, value]) => !sameJson(value, known[attribute]))
-    yield* record(session, [
-      ...back,
-      { _tag: "TaskResumed", stages: names(checkMate), recovered },
-      ...(overrides.length === 0
-        ? []
-        : [{ _tag: "AttributesOverridden" as const, attributes: Object.fromEntries(overrides) }])
-    ])
+    yield* record(session, [...back, { _tag: "TaskResumed", stages: names(checkMate), recovered }])
     if (recovered) yield* metrics.attemptEnded("crashed")
+  })
+
+/** Whether a stage whose success stands provides an attribute. */
+const isProvided = (task: Task.Task, attribute: string): boolean =>
+  Task.stages(task).some(({ output, status }) => status._tag === "Succeeded" && attribute in output)
+
+/**
+ * Folds in the attributes that the caller gives anew. Giving again what was given before overrides nothing that a stage
+ * has provided since: a program that is started anew after a crash makes the same call. Where no stage's success stands
+ * behind an attribute, as after a rollback, it is as it is given.
+ */
+const override = (session: Session, given: Values) =>
+  Effect.suspend(() => {
+    const { task } = session
+    if (task === undefined) return Effect.void
+    const state = Task.state(task)
+    const known = { ...state, ...task.given }
+    const overrides = Object.entries(given).filter(([attribute, value]) =>
+      !sameJson(value, known[attribute]) || (!sameJson(value, state[attribute]) && !isProvided(task, attribute))
+    )
+    return overrides.length === 0
+      ? Effect.void
+      : record(session, [{ _tag: "AttributesOverridden", attributes: Object.fromEntries(overrides) }])
   })
 
 /** Finishes a rollback that the task is in the middle of; only one for a retry leaves something to run. */
@@ -160,8 +172,10 @@ const runHeld = <E, R>(
       // Another engine may have finished it between the look and the binding.
       if (task.status._tag === "Succeeded") return yield* outputOf(checkMate, task)
       yield* refuseEnded(task)
-      yield* goOn(checkMate, session, task, given, request.maxRecoveries)
+      yield* goOn(checkMate, session, task, request.maxRecoveries)
       yield* finishRollback(checkMate, session)
+      // After the rollback, which puts attributes back.
+      yield* override(session, given)
     }
     const values = yield* stateOf(checkMate, session)
     return yield* interpreter.runStages(checkMate, session, values)
@@ -173,14 +187,14 @@ const cancelHeld = <E, R>(
   session: Session,
   stop: Extract<Stop, { readonly _tag: "Cancelled" }>
 ): Effect.Effect<void, rollback.RollbackError, R> => {
-  const status = session.task?.status
-  if (status?._tag === "RollingBack") return rollback.rollBackTask(checkMate, session, status.purpose)
-  if (!stop.rollback) return writeCancelled(session, stop.reason)
+  const { task } = session
   const purpose = { _tag: "Cancel", ...(stop.reason === undefined ? {} : { reason: stop.reason }) } as const
-  return Effect.zipRight(
-    record(session, [{ _tag: "TaskRollbackStarted", purpose }]),
-    rollback.rollBackTask(checkMate, session, purpose)
-  )
+  if (task !== undefined && stop.rollback) return rollBackFor(checkMate, session, task, purpose)
+  return Effect.gen(function*() {
+    if (task?.status._tag === "RollingBack") yield* rollback.rollBackTask(checkMate, session, task.status.purpose)
+    // A rollback for a retry leaves the task running.
+    if (session.task?.status._tag === "Running") yield* writeCancelled(session, stop.reason)
+  })
 }
 
 const outcomeOf = (cause: Cause.Cause<unknown>): Parameters<typeof metrics.taskEnded>[0] => {
@@ -269,19 +283,27 @@ const holdExisting = <A, E, E2, R>(
     )
   })
 
-/** Folds in that a rollback begins, or that one that failed or was cut off goes on. Returns what it is for. */
-const beginRollback = (
+/**
+ * Carries a rollback out. One that failed or was cut off before is finished first; that is all, unless it was for a
+ * retry, which leaves the task running and what is wanted now to be done.
+ */
+const rollBackFor = <E, R>(
+  checkMate: CheckMate.Any<E, R>,
   session: Session,
   task: Task.Task,
   wanted: TaskStatus.Purpose
-): Effect.Effect<TaskStatus.Purpose, AppendError> => {
-  const { status } = task
-  const interrupted = status._tag === "RollbackFailed" ? status.interrupted : status
-  const back: ReadonlyArray<Untimed> = status._tag === "RollbackFailed" ? [{ _tag: "TaskRollbackResumed" }] : []
-  return interrupted._tag === "RollingBack"
-    ? Effect.as(record(session, back), interrupted.purpose)
-    : Effect.as(record(session, [...back, { _tag: "TaskRollbackStarted", purpose: wanted }]), wanted)
-}
+): Effect.Effect<void, rollback.RollbackError, R> =>
+  Effect.gen(function*() {
+    const { status } = task
+    const interrupted = status._tag === "RollbackFailed" ? status.interrupted : status
+    if (status._tag === "RollbackFailed") yield* record(session, [{ _tag: "TaskRollbackResumed" }])
+    if (interrupted._tag === "RollingBack") {
+      yield* rollback.rollBackTask(checkMate, session, interrupted.purpose)
+      if (session.task?.status._tag !== "Running" || sameJson(interrupted.purpose, wanted)) return
+    }
+    yield* record(session, [{ _tag: "TaskRollbackStarted", purpose: wanted }])
+    yield* rollback.rollBackTask(checkMate, session, wanted)
+  })
 
 /** Rolls a whole task back, or goes on with a rollback that is not done. */
 export const rollBack = <E, R>(
@@ -297,9 +319,7 @@ export const rollBack = <E, R>(
     Effect.gen(function*() {
       if (task.status._tag === "RolledBack") return
       yield* checkDefinition(checkMate, task)
-      const purpose = yield* beginRollback(session, task, options.purpose)
-      yield* rollback.rollBackTask(checkMate, session, purpose)
-      if (purpose._tag === "Retry") yield* writeCancelled(session, "rolled back")
+      yield* rollBackFor(checkMate, session, task, options.purpose)
     }))
 
 /** Rolls back a stage and all after it, then runs on from there. */
@@ -329,12 +349,12 @@ export const retryFrom = <E, R>(
             problem: `stage "${before}" before it has not succeeded. Go on from there instead`
           })
         }
-        const purpose = yield* beginRollback(session, task, { _tag: "Retry", from: stage })
-        yield* rollback.rollBackTask(checkMate, session, purpose)
+        yield* rollBackFor(checkMate, session, task, { _tag: "Retry", from: stage })
         const rolledBack = session.task ?? task
         // It was in the middle of another rollback, which is done now and leaves nothing to go on with.
         if (rolledBack.status._tag !== "Running") return yield* new TaskRolledBackError({ taskId })
-        yield* goOn(checkMate, session, rolledBack, given, request.maxRecoveries)
+        yield* goOn(checkMate, session, rolledBack, request.maxRecoveries)
+        yield* override(session, given)
         const values = yield* stateOf(checkMate, session)
         return yield* interpreter.runStages(checkMate, session, values)
       })))

@@ -215,7 +215,10 @@ const plan: FastCheck.Arbitrary<Omit<Model.Plan, "name">> = FastCheck.record({
   retries: FastCheck.nat({ max: 2 }),
   waits: FastCheck.boolean(),
   retryDefects: FastCheck.boolean(),
-  outcomes: FastCheck.array(often(...Model.outcomes), { maxLength: 5 }),
+  outcomes: FastCheck.oneof(
+    FastCheck.array(often(...Model.outcomes), { maxLength: 5 }),
+    FastCheck.array(is("ok", "fails"), { maxLength: 6, size: "max" })
+  ),
   undoFails: FastCheck.array(often(false, true), { maxLength: 3 })
 })
 
@@ -227,8 +230,10 @@ const pipeline: FastCheck.Arbitrary<Model.Pipeline> = FastCheck.record({
   )
 })
 
+const runs = FastCheck.record({ _tag: is("run"), input })
+
 const commands = FastCheck.oneof(
-  { weight: 6, arbitrary: FastCheck.record({ _tag: is("run"), input }) },
+  { weight: 6, arbitrary: runs },
   { weight: 4, arbitrary: FastCheck.record({ _tag: is("retryFrom"), nth: FastCheck.nat(4), input: some }) },
   { weight: 4, arbitrary: FastCheck.record({ _tag: is("rollback", "cancel", "cancel and roll back", "pause") }) },
   { weight: 1, arbitrary: FastCheck.record({ _tag: is("resume"), input }) }
@@ -236,12 +241,16 @@ const commands = FastCheck.oneof(
 
 const cut: FastCheck.Arbitrary<Model.Cut | undefined> = FastCheck.option(
   FastCheck.record({ write: FastCheck.integer({ min: 1, max: 8 }), when: is("before", "after") }),
-  { nil: undefined, freq: 2 }
+  { nil: undefined, freq: 3 }
 )
+
+const listOf = <A>(command: FastCheck.Arbitrary<A>) =>
+  FastCheck.array(FastCheck.record({ command, cut }), { minLength: 1, maxLength: 10, size: "max" })
 
 const stories: FastCheck.Arbitrary<Story> = FastCheck.record({
   pipeline,
-  steps: FastCheck.array(FastCheck.record({ command: commands, cut }), { minLength: 1, maxLength: 9, size: "max" })
+  // Half of them are about crashes alone.
+  steps: FastCheck.oneof(listOf(commands), listOf(runs))
 }).map(({ pipeline, steps }) => ({
   pipeline,
   // Not chained, so that it shrinks.

@@ -330,9 +330,11 @@ function* carryOut(pipeline: Pipeline, world: World, found: Task | undefined, co
   function* rollBackFor(wanted: Purpose): Writes<boolean> {
     goBack()
     const { purpose } = task
-    if (purpose !== undefined && !(yield* rollBack())) return false
-    const left = wanted._tag === "retry" ? task.stages.slice(indexOf(wanted.from)) : undefined
-    if (purpose !== undefined && (purpose._tag !== "retry" || left?.some(stands) === false)) return true
+    if (purpose !== undefined) {
+      if (!(yield* rollBack())) return false
+      const isDone = wanted._tag === "retry" && purpose._tag === "retry" && wanted.from === purpose.from
+      if (purpose._tag !== "retry" || isDone) return true
+    }
     startRollback(wanted)
     return yield* rollBack()
   }
