@@ -21,7 +21,6 @@
  */
 import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
-import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -43,6 +42,9 @@ import * as TaskIO from "../TaskIO.ts"
 import * as memory from "../TaskIO/Memory.ts"
 import * as TaskStatus from "../TaskStatus.ts"
 import { make as makeProcess } from "./Crashes/process.ts"
+import { type OfStage, Step, stepOf, tell } from "./Simulation/story.ts"
+
+export { type Next, Step } from "./Simulation/story.ts"
 
 // --- the script -----------------------------------------------------------------
 
@@ -152,55 +154,6 @@ export class ScriptError extends Schema.TaggedError<ScriptError>()("ScriptError"
 
 // --- what it shows ----------------------------------------------------------------
 
-interface About {
-  /** The time since the task was started. */
-  readonly at: Duration.Duration
-}
-
-interface OfStage extends About {
-  readonly stage: string
-  readonly attempt: number
-}
-
-/**
- * What follows a failed attempt: another one after a while, another one at once, or none.
- *
- * @since 0.1.0
- * @category models
- */
-export type Next =
-  | { readonly _tag: "Retry"; readonly delay: Duration.Duration }
-  | { readonly _tag: "Resume" }
-  | { readonly _tag: "GiveUp" }
-
-/**
- * Something that happens.
- *
- * @since 0.1.0
- * @category models
- */
-export type Step = Data.TaggedEnum<{
-  TaskStarted: About
-  TaskResumed: About
-  TaskRollbackStarted: About
-  TaskSettled: About & { readonly status: TaskStatus.TaskStatus }
-  AttemptStarted: OfStage
-  AttemptSucceeded: OfStage & { readonly output: Task.EncodedState }
-  AttemptFailed: OfStage & { readonly failure: Failure.Failure; readonly next: Next }
-  AttemptRolledBack: OfStage
-  ProcessDied: OfStage
-  StageRolledBack: OfStage
-  RollbackFailed: OfStage & { readonly failure: Failure.Failure }
-}>
-
-/**
- * Makes steps, and tells them apart: `Step.$match`, `Step.$is`.
- *
- * @since 0.1.0
- * @category constructors
- */
-export const Step = Data.taggedEnum<Step>()
-
 /**
  * What would happen.
  *
@@ -277,39 +230,6 @@ const problemOf = ({ stages, state }: CheckMate.Any, { input, outcomes }: Option
     if (has("RollbackFails") && stage.rollback === undefined) return `the rollback of "${name}" fails, and it has none`
   }
   return undefined
-}
-
-/** The step an event stands for; none where another event tells the same. */
-const stepOf = (event: TaskEvent.TaskEvent, task: Task.Task): Step | undefined => {
-  const at = Duration.millis(DateTime.toEpochMillis(event.at))
-  const of = (stage: string): OfStage => ({ at, stage, attempt: Task.stage(task, stage).attempts })
-  switch (event._tag) {
-    case "StageStarted":
-      return Step.AttemptStarted(of(event.stage))
-    case "StageSucceeded":
-      return Step.AttemptSucceeded({ ...of(event.stage), output: event.output })
-    case "AttemptFailed": {
-      const next: Next = event.next._tag === "Retry"
-        ? { _tag: "Retry", delay: Duration.millis(DateTime.distance(event.at, event.next.dueAt)) }
-        : event.next
-      return Step.AttemptFailed({ ...of(event.stage), failure: event.failure, next })
-    }
-    case "AttemptUndone":
-      return event.rolledBack === true ? Step.AttemptRolledBack(of(event.stage)) : undefined
-    case "StageRolledBack":
-      return Step.StageRolledBack(of(event.stage))
-    case "TaskStarted":
-    case "TaskResumed":
-    case "TaskRollbackStarted":
-      return Step[event._tag]({ at })
-    case "AttributesOverridden":
-    case "StageRollbackStarted":
-    case "StageRollbackFailed":
-    case "TaskRollbackResumed":
-      return undefined
-    default:
-      return Step.TaskSettled({ at, status: task.status })
-  }
 }
 
 /**
@@ -399,26 +319,6 @@ export const simulate = <Input extends object, Output, E, R>(
   })
 
 // --- telling it -------------------------------------------------------------------
-
-const followedBy = (next: Next): string =>
-  next._tag === "GiveUp"
-    ? "it is given up"
-    : `the next is due ${next._tag === "Retry" ? `in ${Duration.format(next.delay)}` : "at once"}`
-
-const tell = Step.$match({
-  TaskStarted: () => "the task starts",
-  TaskResumed: () => "the task goes on in another process",
-  TaskRollbackStarted: () => "the task is being rolled back",
-  TaskSettled: ({ status }) => `the task is ${status._tag}`,
-  AttemptStarted: ({ attempt, stage }) => `${stage}: attempt ${attempt} starts`,
-  AttemptSucceeded: ({ attempt, stage }) => `${stage}: attempt ${attempt} succeeds`,
-  AttemptFailed: ({ attempt, failure, next, stage }) =>
-    `${stage}: attempt ${attempt} fails with ${Failure.format(failure)}; ${followedBy(next)}`,
-  AttemptRolledBack: ({ attempt, stage }) => `${stage}: attempt ${attempt} is rolled back`,
-  ProcessDied: ({ attempt, stage }) => `${stage}: the process dies in attempt ${attempt}`,
-  StageRolledBack: ({ stage }) => `${stage}: is rolled back`,
-  RollbackFailed: ({ failure, stage }) => `${stage}: its rollback fails with ${Failure.format(failure)}`
-})
 
 /**
  * The story, for people: a line for each step, and where the stages end up.
