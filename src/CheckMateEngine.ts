@@ -130,8 +130,9 @@ export const layerFileSystem = (
 
 /**
  * Runs a task to its end and returns its output. A task of this id that exists is resumed: attributes that are given
- * another value than before override persisted ones, absent ones are restored, stages that succeeded do not run again. One that has succeeded
- * returns its output without running anything.
+ * another value than before override persisted ones, absent ones are restored, stages that succeeded do not run again.
+ * One that has succeeded returns its output without running anything. So a stage that has used the value an attribute had
+ * before keeps its result: to run it with the new one, use {@link retryFrom}. To see it work, use {@link watch}.
  *
  * ```ts
  * const { indexed } = yield* CheckMateEngine.run(cm_factory_ingest(), {
@@ -282,7 +283,7 @@ export const pause = (
  * One task: status, state, stages, attempts, history, and who holds it. Needs no lock.
  *
  * ```ts
- * const { task, holder } = yield* CheckMateEngine.get("docs-november")
+ * const { history, holder, stages, task } = yield* CheckMateEngine.get("docs-november")
  * ```
  *
  * @since 0.1.0

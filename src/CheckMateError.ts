@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 
 const quote = (name: string): string => `"${name}"`
@@ -163,7 +164,7 @@ export class StageTimeoutError extends Schema.TaggedError<StageTimeoutError>()("
 }) {
   override get message(): string {
     return `Attempt ${this.attempt} of stage ${quote(this.stage)} in task ${quote(this.taskId)} took longer than its `
-      + `timeout of ${this.timeout.toString()}`
+      + `timeout of ${Duration.format(this.timeout)}`
   }
 }
 
@@ -214,7 +215,7 @@ export class TaskBoundError extends Schema.TaggedError<TaskBoundError>()("TaskBo
 }) {
   override get message(): string {
     return `Task ${quote(this.taskId)} is bound to ${this.holder} since ${String(this.since.toJSON())}. `
-      + `Wait for it with { whenBound: "wait" }, or cancel or pause it`
+      + `Wait for it with the option whenBound: "wait" of run and its kin, or cancel or pause it`
   }
 }
 

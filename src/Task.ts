@@ -51,7 +51,7 @@ export interface Retry {
 export interface StageRecord {
   readonly name: string
   readonly status: StageStatus.StageStatus
-  /** Attempts begun so far, over all rounds. */
+  /** Attempts begun so far, over all rounds and in all processes; a `retry` that allows five begins anew after each. */
   readonly attempts: number
   /** How often work of the stage was rolled back, an attempt's or a success; a new round has a new idempotency key. */
   readonly round: number
@@ -61,7 +61,9 @@ export interface StageRecord {
   readonly before: SharedState
   /** What the stage provided, while its success stands. */
   readonly output: EncodedState
+  /** When the latest attempt began. When the first one did stands in the history, as its first `StageStarted`. */
   readonly startedAt: Option.Option<DateTime.Utc>
+  /** When the latest attempt ended; none while it runs. */
   readonly finishedAt: Option.Option<DateTime.Utc>
 }
 
