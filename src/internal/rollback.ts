@@ -15,6 +15,7 @@ import type * as Stage from "../Stage.ts"
 import * as Task from "../Task.ts"
 import type * as TaskStatus from "../TaskStatus.ts"
 import * as attempt from "./attempt.ts"
+import { sameJson } from "./json.ts"
 import { type AppendError, commit, record, type Session, stageOf } from "./session.ts"
 import { decodeState } from "./values.ts"
 
@@ -109,3 +110,25 @@ export const rollBackTask = <E, R>(
     yield* done
     yield* commit(session, session.stopping === undefined ? [{ _tag: "TaskRolledBack" }] : [])
   }))
+
+/**
+ * Carries a rollback out. One that failed or was cut off before is finished first; that is all, unless it was for a
+ * retry, which leaves the task running and what is wanted now to be done.
+ */
+export const rollBackFor = <E, R>(
+  checkMate: CheckMate.Any<E, R>,
+  session: Session,
+  task: Task.Task,
+  wanted: TaskStatus.Purpose
+): Effect.Effect<void, RollbackError, R> =>
+  Effect.gen(function*() {
+    const { status } = task
+    const interrupted = status._tag === "RollbackFailed" ? status.interrupted : status
+    if (status._tag === "RollbackFailed") yield* record(session, [{ _tag: "TaskRollbackResumed" }])
+    if (interrupted._tag === "RollingBack") {
+      yield* rollBackTask(checkMate, session, interrupted.purpose)
+      if (session.task?.status._tag !== "Running" || sameJson(interrupted.purpose, wanted)) return
+    }
+    yield* record(session, [{ _tag: "TaskRollbackStarted", purpose: wanted }])
+    yield* rollBackTask(checkMate, session, wanted)
+  })

@@ -9,7 +9,7 @@ import {
   type AttributeError,
   type DefinitionChangedError,
   type InvalidDefinitionError,
-  TaskCancelledError,
+  type TaskCancelledError,
   TaskNotFoundError,
   TaskPoisonedError,
   TaskRolledBackError,
@@ -27,7 +27,7 @@ import { sameJson } from "./json.ts"
 import * as metrics from "./metrics.ts"
 import * as rollback from "./rollback.ts"
 import { commit, record, type Session, stageOf, type Stop, type Untimed } from "./session.ts"
-import { hold, type HoldError, type Parts, writeCancelled } from "./supervise.ts"
+import { cancelledError, hold, type HoldError, type Parts, writeCancelled } from "./supervise.ts"
 import { checkTaskId } from "./taskId.ts"
 import { decodeState, encodeInput, type Values } from "./values.ts"
 
@@ -68,12 +68,7 @@ const wasCutOff = (task: Task.Task): boolean => {
 const refuseEnded = (task: Task.Task): Effect.Effect<void, TaskCancelledError | TaskPoisonedError> => {
   switch (task.status._tag) {
     case "Cancelled":
-      return Effect.fail(
-        new TaskCancelledError({
-          taskId: task.id,
-          ...(task.status.reason === undefined ? {} : { reason: task.status.reason })
-        })
-      )
+      return Effect.fail(cancelledError(task.id, task.status.reason))
     case "Poisoned":
       return Effect.fail(
         new TaskPoisonedError({ taskId: task.id, stage: task.status.stage, recoveries: task.status.recoveries })
@@ -143,10 +138,7 @@ const finishRollback = <E, R>(
       case "Request":
         return yield* new TaskRolledBackError({ taskId: session.taskId })
       case "Cancel":
-        return yield* new TaskCancelledError({
-          taskId: session.taskId,
-          ...(status.purpose.reason === undefined ? {} : { reason: status.purpose.reason })
-        })
+        return yield* cancelledError(session.taskId, status.purpose.reason)
     }
   })
 
@@ -189,11 +181,14 @@ const cancelHeld = <E, R>(
 ): Effect.Effect<void, rollback.RollbackError, R> => {
   const { task } = session
   const purpose = { _tag: "Cancel", ...(stop.reason === undefined ? {} : { reason: stop.reason }) } as const
-  if (task !== undefined && stop.rollback) return rollBackFor(checkMate, session, task, purpose)
+  if (task !== undefined && stop.rollback) return rollback.rollBackFor(checkMate, session, task, purpose)
   return Effect.gen(function*() {
-    if (task?.status._tag === "RollingBack") yield* rollback.rollBackTask(checkMate, session, task.status.purpose)
-    // A rollback for a retry leaves the task running.
-    if (session.task?.status._tag === "Running") yield* writeCancelled(session, stop.reason)
+    if (task?.status._tag === "RollingBack") {
+      yield* rollback.rollBackTask(checkMate, session, task.status.purpose)
+      // Any but one for a retry ends the task.
+      if (session.task?.status._tag !== "Running") return
+    }
+    yield* writeCancelled(session, stop.reason)
   })
 }
 
@@ -283,28 +278,6 @@ const holdExisting = <A, E, E2, R>(
     )
   })
 
-/**
- * Carries a rollback out. One that failed or was cut off before is finished first; that is all, unless it was for a
- * retry, which leaves the task running and what is wanted now to be done.
- */
-const rollBackFor = <E, R>(
-  checkMate: CheckMate.Any<E, R>,
-  session: Session,
-  task: Task.Task,
-  wanted: TaskStatus.Purpose
-): Effect.Effect<void, rollback.RollbackError, R> =>
-  Effect.gen(function*() {
-    const { status } = task
-    const interrupted = status._tag === "RollbackFailed" ? status.interrupted : status
-    if (status._tag === "RollbackFailed") yield* record(session, [{ _tag: "TaskRollbackResumed" }])
-    if (interrupted._tag === "RollingBack") {
-      yield* rollback.rollBackTask(checkMate, session, interrupted.purpose)
-      if (session.task?.status._tag !== "Running" || sameJson(interrupted.purpose, wanted)) return
-    }
-    yield* record(session, [{ _tag: "TaskRollbackStarted", purpose: wanted }])
-    yield* rollback.rollBackTask(checkMate, session, wanted)
-  })
-
 /** Rolls a whole task back, or goes on with a rollback that is not done. */
 export const rollBack = <E, R>(
   parts: Parts,
@@ -319,7 +292,7 @@ export const rollBack = <E, R>(
     Effect.gen(function*() {
       if (task.status._tag === "RolledBack") return
       yield* checkDefinition(checkMate, task)
-      yield* rollBackFor(checkMate, session, task, options.purpose)
+      yield* rollback.rollBackFor(checkMate, session, task, options.purpose)
     }))
 
 /** Rolls back a stage and all after it, then runs on from there. */
@@ -349,7 +322,7 @@ export const retryFrom = <E, R>(
             problem: `stage "${before}" before it has not succeeded. Go on from there instead`
           })
         }
-        yield* rollBackFor(checkMate, session, task, { _tag: "Retry", from: stage })
+        yield* rollback.rollBackFor(checkMate, session, task, { _tag: "Retry", from: stage })
         const rolledBack = session.task ?? task
         // It was in the middle of another rollback, which is done now and leaves nothing to go on with.
         if (rolledBack.status._tag !== "Running") return yield* new TaskRolledBackError({ taskId })

@@ -93,6 +93,9 @@ const supervise = <A, E, R>(
     return exit
   })
 
+export const cancelledError = (taskId: string, reason: string | undefined): TaskCancelledError =>
+  new TaskCancelledError({ taskId, ...(reason === undefined ? {} : { reason }) })
+
 /** Writes that the task is cancelled, where nothing is to be rolled back. */
 export const writeCancelled = (session: Session, reason: string | undefined): Effect.Effect<unknown, AppendError> =>
   commit(session, [{ _tag: "TaskCancelled", ...(reason === undefined ? {} : { reason }) }])
@@ -140,8 +143,7 @@ export const hold = <A, E, R, E2, R2>(
         if (stopping?._tag !== "Cancelled") return yield* exit
         held.stopping = undefined
         yield* cancelled(held, stopping)
-        const { reason } = stopping
-        return yield* new TaskCancelledError({ taskId, ...(reason === undefined ? {} : { reason }) })
+        return yield* cancelledError(taskId, stopping.reason)
       })
     )
   }))
