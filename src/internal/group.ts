@@ -1,0 +1,63 @@
+/** Does things together that are asked for at the same time, because together they cost little more than one. */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+
+interface Waiting<A, B, E> {
+  readonly item: A
+  readonly key: string
+  readonly resume: (result: Effect.Effect<B, E>) => void
+}
+
+/**
+ * A function that does one thing, in a group with whatever else waits by then: one group at a time, of at most `limit`
+ * things with different keys. One that waits alone does not wait for company.
+ */
+export const make = <A, B, E>(options: {
+  readonly limit: number
+  readonly keyOf: (item: A) => string
+  /** Does all, and answers for each in the same order. */
+  readonly together: (items: ReadonlyArray<A>) => Effect.Effect<ReadonlyArray<Effect.Effect<B, E>>>
+}): Effect.Effect<(item: A) => Effect.Effect<B, E>, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    let waiting: Array<Waiting<A, B, E>> = []
+    const some = yield* Effect.makeLatch()
+
+    const takeGroup = (): ReadonlyArray<Waiting<A, B, E>> => {
+      const keys = new Set<string>()
+      const group: Array<Waiting<A, B, E>> = []
+      const left: Array<Waiting<A, B, E>> = []
+      for (const one of waiting) {
+        if (group.length === options.limit || keys.has(one.key)) left.push(one)
+        else {
+          keys.add(one.key)
+          group.push(one)
+        }
+      }
+      waiting = left
+      if (left.length === 0) some.unsafeClose()
+      return group
+    }
+
+    const doGroup = Effect.suspend(() => {
+      const group = takeGroup()
+      return group.length === 0 ? Effect.void : Effect.map(
+        options.together(group.map(({ item }) => item)),
+        (results) => {
+          for (const [index, one] of group.entries()) one.resume(results[index] ?? Effect.interrupt)
+        }
+      )
+    })
+
+    // Whatever is ready to run gets to ask for its own before the group is closed.
+    yield* Effect.forkScoped(Effect.forever(some.await.pipe(Effect.zipRight(Effect.yieldNow()), Effect.zipRight(doGroup))))
+
+    return (item) =>
+      Effect.async<B, E>((resume) => {
+        const one = { item, key: options.keyOf(item), resume }
+        waiting.push(one)
+        some.unsafeOpen()
+        return Effect.sync(() => {
+          waiting = waiting.filter((other) => other !== one)
+        })
+      })
+  })

@@ -1,0 +1,91 @@
+/**
+ * Journals and locks in an SQL database, over the SqlClient of @effect/sql: SQLite, Postgres, and what speaks their
+ * dialects.
+ *
+ * ```ts
+ * import { SqliteClient } from "@effect/sql-sqlite-node"
+ * import * as Sql from "effect-checkmate/sql"
+ *
+ * const Engine = Sql.layer().pipe(Layer.provide(SqliteClient.layer({ filename: "work.db" })))
+ * ```
+ *
+ * @since 0.1.0
+ */
+import type * as SqlClient from "@effect/sql/SqlClient"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as BindLock from "./BindLock.ts"
+import * as CheckMateEngine from "./CheckMateEngine.ts"
+import type { BindLockError, TaskIOError } from "./CheckMateError.ts"
+import * as lock from "./sql/BindLock.ts"
+import * as database from "./sql/database.ts"
+import * as store from "./sql/TaskIO.ts"
+import * as TaskIO from "./TaskIO.ts"
+
+/**
+ * Where the store is, and how patient and durable it is.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export type Options = database.Options
+
+/**
+ * The same, and the lock's lease.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export type LockOptions = database.Options & lock.Options
+
+/**
+ * The driver of the store, for contracts and wrappers.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const makeTaskIO = (options?: Options) => Effect.flatMap(database.make(options), store.make)
+
+/**
+ * The lock by itself, for contracts and wrappers.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const makeBindLock = (options?: LockOptions) =>
+  Effect.flatMap(database.make(options), (opened) => lock.make(opened, options))
+
+/**
+ * Journals in the database of the SqlClient. Its tables are made where they are not there.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerTaskIO = (options?: Options): Layer.Layer<TaskIO.TaskIO, TaskIOError, SqlClient.SqlClient> =>
+  Layer.scoped(TaskIO.TaskIO, Effect.map(makeTaskIO(options), TaskIO.make))
+
+/**
+ * A lock in the database of the SqlClient. Where a FileSystem is provided too, a holder that was killed on this machine
+ * is taken over at once; others after the lease.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerBindLock = (
+  options?: LockOptions
+): Layer.Layer<BindLock.BindLock, TaskIOError | BindLockError, SqlClient.SqlClient> =>
+  Layer.scoped(BindLock.BindLock, makeBindLock(options))
+
+/**
+ * An engine that keeps journals and locks in the database of the SqlClient.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (
+  options?: CheckMateEngine.Options & LockOptions
+): Layer.Layer<CheckMateEngine.CheckMateEngine, TaskIOError | BindLockError, SqlClient.SqlClient> =>
+  Layer.provide(
+    CheckMateEngine.layerWith(options),
+    Layer.merge(layerTaskIO(options), layerBindLock(options))
+  )

@@ -1,0 +1,265 @@
+/**
+ * A lock in an SQL database.
+ *
+ * ```text
+ * <prefix>engines   one row an engine: who it is, its signs of life counted, and until when it is believed
+ * <prefix>locks     one row a task that is held: which engine holds it
+ * ```
+ *
+ * To hold a task is to have written its row, or to have put oneself in the place of an engine that is dead. An engine
+ * gives a sign of life five times in a lease, for all its tasks in one statement, and sees then which of them are still
+ * its own. It is dead if its process is provably gone (where a FileSystem is provided, on Linux), or if its lease ran out
+ * by the database's clock and it then gave no sign for two more signs' time by ours. Nothing is tied to a connection, so
+ * it works behind a pooler. What a lock writes need not survive the server: an engine that finds a row of its own gone
+ * writes it again, if nobody else has.
+ *
+ * @since 0.1.0
+ */
+import type { SqlError } from "@effect/sql/SqlError"
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as Clock from "effect/Clock"
+import * as DateTime from "effect/DateTime"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Random from "effect/Random"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
+import type { Binding, Driver, Holder } from "../BindLock/Driver.ts"
+import { BindLockError, TaskBoundError } from "../CheckMateError.ts"
+import { nonce } from "../internal/files.ts"
+import * as Identity from "../internal/processIdentity.ts"
+import { type Database, problemOf, type Rows } from "./database.ts"
+
+/**
+ * How a lock in a database decides that a holder is gone.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export interface Options {
+  /**
+   * How long a holder that cannot be proven dead may be silent before it is taken over. It gives a sign of life five
+   * times in that span. At least 1 second.
+   *
+   * @default "30 seconds"
+   */
+  readonly lease?: Duration.DurationInput
+}
+
+const Process = Schema.NullOr(Schema.parseJson(Identity.ProcessIdentity))
+const Found = Schema.Array(Schema.Struct({
+  engine: Schema.String,
+  since: Schema.NumberFromString,
+  name: Schema.NullOr(Schema.String),
+  process: Schema.NullOr(Schema.String),
+  beat: Schema.NullOr(Schema.Number),
+  expired: Schema.NumberFromString
+}))
+type Found = typeof Found.Type[number]
+
+const TaskIds = Schema.Array(Schema.Struct({ task_id: Schema.String }))
+const decodeProcess = Schema.decodeUnknownOption(Process)
+const encodeProcess = Schema.encodeSync(Schema.parseJson(Identity.ProcessIdentity))
+
+const signsPerLease = 5
+
+const holderOf = ({ name, since }: Found): Holder => ({
+  name: name ?? "an engine that is gone",
+  since: DateTime.unsafeMake(since)
+})
+
+/**
+ * The lock over a database. The engine's own row goes with the Scope.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (database: Database, options: Options = {}) =>
+  Effect.gen(function*() {
+    const { dialect, location, names } = database
+    const fs = yield* Effect.serviceOption(FileSystem.FileSystem)
+    const [engines, locks] = [names.of("engines"), names.of("locks")]
+    const lease = Duration.max(options.lease ?? "30 seconds", "1 second")
+    const leaseMillis = Math.round(Duration.toMillis(lease))
+    const beat = Duration.times(lease, 1 / signsPerLease)
+    const me = yield* Option.match(fs, {
+      onNone: () => Effect.succeedNone,
+      onSome: Identity.self
+    })
+    const host = Option.isSome(fs) ? yield* Identity.hostName(fs.value) : "an unknown host"
+    const id = yield* nonce
+    const name = Option.match(me, {
+      onNone: () => Option.isSome(fs) ? `engine ${id} on ${host}` : `engine ${id}`,
+      onSome: ({ pid }) => `process ${pid} on ${host}`
+    })
+
+    const failure = (operation: string, taskId: string) => (error: SqlError) =>
+      new BindLockError({ operation, taskId, location, problem: problemOf(error), cause: error })
+    const decode = <A, I>(operation: string, taskId: string, schema: Schema.Schema<A, I>) => (rows: Rows) =>
+      Effect.mapError(Schema.decodeUnknown(schema)(rows), (issue) =>
+        new BindLockError({ operation, taskId, location, problem: `the rows are not what was written: ${issue.message}` }))
+
+    /** A write that ends in `returning`, and whether it found anything to write. */
+    const wrote = (text: string, parameters: ReadonlyArray<unknown>) =>
+      Effect.map(database.lightly(dialect.lightly(text), parameters), (rows) => rows.length > 0)
+
+    // --- statements ----------------------------------------------------------------
+
+    const bindText = `insert into ${locks} (task_id, engine, since) select ?, ?, ${dialect.now}
+      where true on conflict (task_id) do nothing returning 1`
+    const releaseText = `delete from ${locks} where task_id = ? and engine = ? returning 1`
+    const lookText = `select l.engine, cast(l.since as text) as since, e.name, e.process, e.beat,
+      cast(case when e.expires >= ${dialect.now} then 0 else 1 end as text) as expired
+      from ${locks} l left join ${engines} e on e.id = l.engine where l.task_id = ?`
+    const takeOverText = `update ${locks} set engine = ?, since = ${dialect.now} where task_id = ? and engine = ?
+      and not exists (select 1 from ${engines} where id = ? and beat <> ?) returning 1`
+    const signText = `insert into ${engines} (id, name, process, beat, expires)
+      select ?, ?, ?, 1, ${dialect.now} + ${leaseMillis} where true on conflict (id) do update set
+      beat = ${engines}.beat + 1, expires = excluded.expires returning 1`
+    const heldText = `select task_id from ${locks} where engine = ?`
+    const leaveText = `delete from ${engines} where id = ? returning 1`
+    // Their tasks, if any, are free for whoever asks: the engine of the lock is not there.
+    const sweepText = `delete from ${engines} where expires < ${dialect.now} - ${leaseMillis} - 86400000 returning 1`
+
+    const look = (taskId: string) =>
+      Effect.map(
+        database.patiently(database.once(lookText, [taskId])).pipe(
+          Effect.mapError(failure("look for who holds", taskId)),
+          Effect.flatMap(decode("look for who holds", taskId, Found))
+        ),
+        (rows) => Option.fromNullable(rows[0])
+      )
+
+    const isAlive = (found: Found) =>
+      Option.match(fs, {
+        onNone: () => Effect.succeedNone,
+        onSome: (files) =>
+          Identity.isAlive(
+            files,
+            me,
+            found.process === null ? null : Option.getOrNull(decodeProcess(found.process))
+          )
+      })
+
+    /** Whether an engine is dead. One whose lease ran out is watched for two signs' time before it is given up. */
+    const isDead = (taskId: string, found: Found) =>
+      Effect.gen(function*() {
+        if (found.beat === null || Option.contains(yield* isAlive(found), false)) return true
+        if (found.expired === 0) return false
+        yield* Effect.sleep(Duration.times(beat, 2))
+        const again = yield* look(taskId)
+        return Option.isNone(again) || (again.value.engine === found.engine && again.value.beat === found.beat)
+      })
+
+    // --- signs of life -----------------------------------------------------------------
+
+    const held = new Map<string, Deferred.Deferred<string>>()
+    const seen = { alive: yield* Clock.currentTimeMillis }
+
+    const giveSign = Effect.zipRight(
+      wrote(signText, [id, name, Option.match(me, { onNone: () => null, onSome: (own) => encodeProcess(own) })]),
+      Effect.map(Clock.currentTimeMillis, (time) => {
+        seen.alive = time
+      })
+    )
+
+    const lose = (taskId: string, reason: string) => {
+      const lost = held.get(taskId)
+      return lost === undefined ? Effect.void : Effect.asVoid(Deferred.succeed(lost, reason))
+    }
+
+    /** Whether a task is this engine's after all: its row may have gone with a server that crashed. */
+    const holdAgain = (taskId: string) =>
+      Effect.gen(function*() {
+        if (yield* wrote(bindText, [taskId, id])) return
+        const found = yield* look(taskId)
+        if (Option.isSome(found) && found.value.engine === id) return
+        yield* lose(taskId, "another engine took it over, because this one gave no sign of life in time")
+      })
+
+    const checkHeld = Effect.gen(function*() {
+      if (held.size === 0) return
+      // Only what was held before the look can be missed by it.
+      const before = [...held.keys()]
+      const rows = yield* Effect.flatMap(database.once(heldText, [id]), Schema.decodeUnknown(TaskIds))
+      const mine = new Set(rows.map(({ task_id }) => task_id))
+      for (const taskId of before) if (!mine.has(taskId) && held.has(taskId)) yield* holdAgain(taskId)
+    })
+
+    /** Gives everything up that has been out of reach for the lease, since another engine may have taken it by now. */
+    const outOfReach = (error: { readonly message: string }) =>
+      Effect.gen(function*() {
+        const time = yield* Clock.currentTimeMillis
+        if (time - seen.alive <= leaseMillis) return
+        for (const taskId of held.keys()) yield* lose(taskId, `its lock cannot be reached: ${error.message}`)
+      })
+
+    // A statement without an answer must not keep the next sign from being given.
+    const live = Effect.zipRight(giveSign, checkHeld).pipe(Effect.timeout(beat), Effect.catchAll(outOfReach))
+
+    yield* Effect.mapError(database.patiently(giveSign), failure("prepare to bind", "*"))
+    yield* Effect.addFinalizer(() => Effect.ignore(database.lightly(dialect.lightly(leaveText), [id])))
+    yield* Effect.ignore(database.lightly(dialect.lightly(sweepText), []))
+    yield* Effect.forkScoped(Effect.repeat(Effect.delay(live, beat), Schedule.forever))
+
+    // --- binding -----------------------------------------------------------------------
+
+    const tryToHold = (taskId: string): Effect.Effect<boolean, BindLockError | TaskBoundError> =>
+      Effect.gen(function*() {
+        const fail = failure("bind", taskId)
+        // An engine that was frozen has to be seen alive again before it holds anything new.
+        const time = yield* Clock.currentTimeMillis
+        if (time - seen.alive > Duration.toMillis(beat) * 2) {
+          yield* Effect.mapError(database.patiently(giveSign), fail)
+        }
+        if (yield* Effect.mapError(database.patiently(wrote(bindText, [taskId, id])), fail)) return true
+        const found = yield* look(taskId)
+        if (Option.isNone(found)) return false
+        const { beat: seenBeat, engine } = found.value
+        // Its own row, and not held: the answer to an earlier statement was lost.
+        if (engine === id && !held.has(taskId)) return true
+        if (yield* Effect.interruptible(isDead(taskId, found.value))) {
+          const takeOver = wrote(takeOverText, [id, taskId, engine, engine, seenBeat ?? 0])
+          return yield* Effect.mapError(database.patiently(takeOver), fail)
+        }
+        const holder = holderOf(found.value)
+        return yield* new TaskBoundError({ taskId, holder: holder.name, since: holder.since })
+      })
+
+    const release = (taskId: string) =>
+      Effect.suspend(() => {
+        held.delete(taskId)
+        return Effect.ignore(database.patiently(database.lightly(dialect.lightly(releaseText), [taskId, id])))
+      })
+
+    const acquire = (taskId: string): Effect.Effect<Binding, TaskBoundError | BindLockError, Scope.Scope> =>
+      Effect.uninterruptibleMask((restore) =>
+        Effect.gen(function*() {
+          while (!(yield* tryToHold(taskId))) {
+            // Whoever was in the way has either bound the task by now, or let it go.
+            yield* restore(Effect.sleep(Duration.millis(yield* Random.nextIntBetween(5, 50))))
+          }
+          const lost = yield* Deferred.make<string>()
+          held.set(taskId, lost)
+          yield* Scope.addFinalizer(yield* Effect.scope, release(taskId))
+          return { holder: { name, since: yield* DateTime.now }, lost: Deferred.await(lost) }
+        })
+      )
+
+    const driver: Driver = {
+      acquire,
+      holder: (taskId) =>
+        Effect.flatMap(look(taskId), Option.match({
+          onNone: () => Effect.succeedNone,
+          onSome: (found) =>
+            Effect.map(isAlive(found), (alive) => {
+              const gone = found.beat === null || Option.getOrElse(alive, () => found.expired === 0) === false
+              return gone ? Option.none() : Option.some(holderOf(found))
+            })
+        }))
+    }
+    return driver
+  })

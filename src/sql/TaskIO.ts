@@ -1,0 +1,339 @@
+/**
+ * Journals in an SQL database.
+ *
+ * ```text
+ * <prefix>tasks     one row a task: its epoch, who may write, how many records count, and its summary
+ * <prefix>batches   one row an append: its records, one a line
+ * <prefix>tags      the tags of tasks, to find them by
+ * <prefix>mail      messages for whoever runs a task
+ * ```
+ *
+ * An append is one statement: it goes through only where the row of the task still names the writer's own claim and as
+ * many records as the writer has seen, so a statement whose answer was lost can be said again. Appends of different tasks
+ * that wait at the same time go together.
+ *
+ * @since 0.1.0
+ */
+import * as Arr from "effect/Array"
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { JournalDamagedError, StaleWriterError, TaskIOError } from "../CheckMateError.ts"
+import { nonce } from "../internal/files.ts"
+import * as group from "../internal/group.ts"
+import type { Encoded, EncodedQuery, EncodedSummary } from "../TaskIO/Encoded.ts"
+import * as TaskStatus from "../TaskStatus.ts"
+import { arrivalsOf } from "./arrivals.ts"
+import { type Database, isSaid, type Rows, storeError } from "./database.ts"
+import { staleWriter } from "./dialect.ts"
+
+/** How many appends go into one statement at most. */
+const groupLimit = 128
+/** How many summaries are read at a time. */
+const pageSize = 1000
+
+interface Append {
+  readonly taskId: string
+  readonly epoch: number
+  /** Another one for every claim. */
+  readonly owner: string
+  readonly position: number
+  readonly records: ReadonlyArray<string>
+  readonly summary: EncodedSummary
+  /** None where they are as they were. */
+  readonly tags: ReadonlyArray<string> | undefined
+}
+
+/** What a database takes as text anywhere: Postgres takes no NUL. Filters are applied again to what it finds. */
+const plain = (text: string): string => text.replaceAll("\0", "")
+
+/** One append as the procedure takes it. */
+const encodeAppend = ({ owner, position, records, summary, tags, taskId }: Append) => [
+  taskId,
+  owner,
+  position,
+  records.length,
+  records.join("\n"),
+  summary.status,
+  plain(summary.checkMate),
+  summary.createdAt,
+  summary.updatedAt,
+  JSON.stringify(summary),
+  tags === undefined ? null : JSON.stringify([...new Set(tags.map(plain))])
+]
+
+// --- what statements answer ---------------------------------------------------------
+
+const Batch = Schema.Struct({ position: Schema.NullOr(Schema.Number), records: Schema.NullOr(Schema.String) })
+const Claimed = Schema.Array(Schema.Struct({
+  epoch: Schema.NumberFromString,
+  owner: Schema.String,
+  count: Schema.Number,
+  ...Batch.fields
+}))
+const Journal = Schema.Array(Schema.Struct({ count: Schema.Number, ...Batch.fields }))
+const Owner = Schema.Array(Schema.Struct({ owner: Schema.String, records: Schema.Number }))
+const Ids = Schema.Array(Schema.Struct({ task_id: Schema.String }))
+const Letters = Schema.Array(Schema.Struct({ id: Schema.String, message: Schema.String }))
+const Summaries = Schema.Array(Schema.Struct({ task_id: Schema.String, summary: Schema.String }))
+const Summary = Schema.parseJson(Schema.declare((u): u is EncodedSummary => typeof u === "object" && u !== null))
+
+const decodeSummary = Schema.decodeEither(Summary)
+
+/**
+ * The driver over a database.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (database: Database) =>
+  Effect.gen(function*() {
+    const { dialect, location, names } = database
+    const [tasks, batches, tags, mail] = [names.of("tasks"), names.of("batches"), names.of("tags"), names.of("mail")]
+    const failure = (operation: string, taskId?: string) => storeError(operation, location, taskId)
+
+    const decode = <A, I>(operation: string, schema: Schema.Schema<A, I>, taskId?: string) => {
+      const decodeRows = Schema.decodeUnknownEither(schema)
+      return (rows: Rows): Either.Either<A, TaskIOError> =>
+        Either.mapLeft(decodeRows(rows), (issue) =>
+          new TaskIOError({
+            operation,
+            location,
+            problem: `the rows are not what was written: ${issue.message}`,
+            ...(taskId === undefined ? {} : { taskId })
+          }))
+    }
+
+    /** One statement that may be said again, and what it answers. */
+    const ask = <A, I>(
+      operation: string,
+      schema: Schema.Schema<A, I>,
+      text: string,
+      parameters: ReadonlyArray<unknown>,
+      taskId?: string
+    ): Effect.Effect<A, TaskIOError> =>
+      Effect.flatMap(
+        Effect.mapError(database.patiently(database.once(text, parameters)), failure(operation, taskId)),
+        decode(operation, schema, taskId)
+      )
+
+    const tell = (operation: string, text: string, parameters: ReadonlyArray<unknown>, taskId: string) =>
+      Effect.asVoid(Effect.mapError(database.patiently(database.once(text, parameters)), failure(operation, taskId)))
+
+    // --- appending -------------------------------------------------------------------
+
+    const appendText = dialect.append(names)
+    const operation = "append to the journal"
+    const stale = ({ epoch, taskId }: Pick<Append, "epoch" | "taskId">, problem: string) => new StaleWriterError({ taskId, epoch, problem })
+
+    const parametersOf = (appends: ReadonlyArray<Append>) => [
+      // In one order for all, so that no two statements wait for each other.
+      JSON.stringify([...appends].sort((left, right) => left.taskId < right.taskId ? -1 : 1).map(encodeAppend))
+    ]
+
+    /** Why an append was refused; nothing where it had gone through before, and only its answer was lost. */
+    const refusal = ({ owner, position, records, taskId }: Append) =>
+      Effect.map(
+        ask(operation, Owner, `select owner, records from ${tasks} where task_id = ?`, [taskId], taskId),
+        ([row]) =>
+          row === undefined
+            ? "the task was removed"
+            : row.owner !== owner
+            ? "a newer epoch has taken it over"
+            : row.records === position + records.length
+            ? undefined
+            : `it holds ${row.records} records, not ${position}`
+      )
+
+    const appendOne = (append: Append): Effect.Effect<void, TaskIOError | StaleWriterError> => {
+      let tries = 0
+      const once = Effect.suspend(() => {
+        tries += 1
+        return database.once(appendText, parametersOf([append]))
+      })
+      return Effect.catchAll(Effect.asVoid(database.patiently(once)), (error) =>
+        isSaid(error, staleWriter)
+          ? Effect.flatMap(refusal(append), (problem) =>
+            problem === undefined && tries > 1
+              ? Effect.void
+              : Effect.fail(stale(append, problem ?? `it is not ${append.position} records long`)))
+          : Effect.fail(failure(operation, append.taskId)(error)))
+    }
+
+    const submit = yield* group.make<Append, void, TaskIOError | StaleWriterError>({
+      limit: groupLimit,
+      keyOf: ({ taskId }) => taskId,
+      together: (appends) =>
+        Effect.matchEffect(database.once(appendText, parametersOf(appends)), {
+          onSuccess: () => Effect.succeed(appends.map(() => Effect.void)),
+          // One that is refused refuses all. By itself each gets its own answer, if it has not gone through already.
+          onFailure: () => Effect.forEach(appends, (append) => Effect.exit(appendOne(append)), { concurrency: 4 })
+        })
+    })
+
+    // --- journals --------------------------------------------------------------------
+
+    const damaged = (taskId: string, problem: string) =>
+      new JournalDamagedError({ taskId, location: `${location}, task "${taskId}"`, problem })
+
+    /** The records of batches, which must follow each other and be as many as were written. */
+    const joined = (
+      taskId: string,
+      rows: ReadonlyArray<{ readonly count: number } & typeof Batch.Type>
+    ): Either.Either<ReadonlyArray<string>, JournalDamagedError> => {
+      const found: Array<string> = []
+      for (const { position, records } of rows) {
+        if (position === null || records === null) continue
+        if (position !== found.length) {
+          return Either.left(damaged(taskId, `the records from ${found.length} to ${position} are not there`))
+        }
+        for (const record of records.split("\n")) found.push(record)
+      }
+      const count = rows[0]?.count ?? 0
+      return count === found.length
+        ? Either.right(found)
+        : Either.left(damaged(taskId, `it holds ${found.length} records, and ${count} were written`))
+    }
+
+    const claimText = dialect.claim(names)
+    const journalText = `select cast(t.epoch as text) as epoch, t.owner, t.records as count, b.position, b.records from ${tasks} t
+      left join ${batches} b on b.task_id = t.task_id where t.task_id = ? order by b.position`
+
+    const open: Encoded["open"] = (taskId) =>
+      Effect.gen(function*() {
+        const owner = yield* nonce
+        const claim = dialect.claimReads
+          ? database.once(claimText, [taskId, owner])
+          : Effect.zipRight(database.lightly(claimText, [taskId, owner]), database.once(journalText, [taskId]))
+        const rows = yield* database.patiently(claim).pipe(
+          Effect.mapError(failure("open the journal", taskId)),
+          Effect.flatMap(decode("open the journal", Claimed, taskId))
+        )
+        const [first] = rows
+        if (first?.owner !== owner) {
+          return yield* stale({ taskId, epoch: first?.epoch ?? 0 }, "another engine claimed it at the same moment")
+        }
+        const records = yield* joined(taskId, rows)
+        const { epoch } = first
+        let known: ReadonlyArray<string> | undefined
+        let broken: string | undefined
+
+        return {
+          epoch,
+          records,
+          append: (position, batch, summary) =>
+            Effect.suspend(() => {
+              if (broken !== undefined) return stale({ taskId, epoch }, `an earlier append failed: ${broken}`)
+              const same = known !== undefined && known.length === summary.tags.length
+                && known.every((tag, index) => tag === summary.tags[index])
+              const append: Append = {
+                taskId,
+                epoch,
+                owner,
+                position,
+                records: batch,
+                summary,
+                tags: same ? undefined : summary.tags
+              }
+              return Effect.tapBoth(submit(append), {
+                onFailure: (error) =>
+                  Effect.sync(() => {
+                    if (error._tag === "TaskIOError") broken ??= error.message
+                  }),
+                onSuccess: () =>
+                  Effect.sync(() => {
+                    known = summary.tags
+                  })
+              })
+            })
+        }
+      })
+
+    const read: Encoded["read"] = (taskId, from) =>
+      Effect.flatMap(
+        ask("read the journal", Journal, journalText, [taskId], taskId),
+        (rows) => Either.map(joined(taskId, rows), (records) => from === 0 ? records : records.slice(from))
+      )
+
+    // --- lists -------------------------------------------------------------------------
+
+    const conditionsOf = ({ checkMate, since, status, tags: wanted }: EncodedQuery) => {
+      const conditions: Array<string> = ["summary is not null"]
+      const parameters: Array<unknown> = []
+      // With the time alone, all statuses are named: the index begins with them.
+      const among = status ?? (since === undefined ? undefined : TaskStatus.Tag.literals)
+      if (among !== undefined) {
+        conditions.push(`status in (${among.map(() => "?").join(", ")})`)
+        parameters.push(...among)
+      }
+      if (since !== undefined) {
+        conditions.push("updated_at >= ?")
+        parameters.push(since)
+      }
+      if (checkMate !== undefined) {
+        conditions.push("check_mate = ?")
+        parameters.push(plain(checkMate))
+      }
+      for (const tag of wanted ?? []) {
+        conditions.push(`task_id in (select task_id from ${tags} where tag = ?)`)
+        parameters.push(plain(tag))
+      }
+      return { condition: conditions.join(" and "), parameters }
+    }
+
+    const summaryOf = ({ summary, task_id }: typeof Summaries.Type[number]) =>
+      Either.match(decodeSummary(summary), {
+        onLeft: () => Effect.as(Effect.logWarning(`Task ${task_id} is left out of the list: its summary is damaged`), []),
+        onRight: (found) => Effect.succeed([found])
+      })
+
+    const list: Encoded["list"] = (query) => {
+      if (query.status?.length === 0) return Stream.empty
+      const { condition, parameters } = conditionsOf(query)
+      const text = `select task_id, summary from ${tasks} where ${condition} and task_id > ?
+        order by task_id limit ${pageSize}`
+      return Stream.paginateChunkEffect("", (after) =>
+        Effect.map(ask("list tasks", Summaries, text, [...parameters, after]), (rows) => [
+          Chunk.unsafeFromArray(rows),
+          rows.length < pageSize ? Option.none() : Option.map(Arr.last(rows), ({ task_id }) => task_id)
+        ])).pipe(
+          Stream.mapEffect(summaryOf),
+          Stream.mapConcat((found) => found)
+        )
+    }
+
+    // --- mail --------------------------------------------------------------------------
+
+    const waitingText = `select distinct task_id from ${mail}`
+    const waiting = Effect.map(
+      ask("look for messages", Ids, waitingText, []),
+      (rows) => rows.map(({ task_id }) => task_id)
+    )
+    const arrivals = arrivalsOf(database, waiting)
+
+    const driver: Encoded = {
+      open,
+      read,
+      list,
+      remove: (taskId) => tell("remove the task", dialect.remove(names), [taskId], taskId),
+      send: (taskId, message) =>
+        Effect.flatMap(nonce, (id) => tell("send a message", dialect.send(names), [id, taskId, message], taskId)),
+      receive: (taskId) =>
+        ask("read messages", Letters, `select id, message from ${mail} where task_id = ? order by number`, [taskId], taskId),
+      acknowledge: (taskId, ids) =>
+        ids.length === 0
+          ? Effect.void
+          : tell(
+            "acknowledge messages",
+            `delete from ${mail} where task_id = ? and id in (${ids.map(() => "?").join(", ")})`,
+            [taskId, ...ids],
+            taskId
+          ),
+      waiting,
+      ...(arrivals === undefined ? {} : { arrivals })
+    }
+    return driver
+  })

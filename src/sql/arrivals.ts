@@ -1,0 +1,46 @@
+/** Tells of mail as it arrives, where the database can: Postgres, by LISTEN and NOTIFY. */
+import type { SqlClient } from "@effect/sql/SqlClient"
+import type { SqlError } from "@effect/sql/SqlError"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
+import * as Stream from "effect/Stream"
+import type { TaskIOError } from "../CheckMateError.ts"
+import type { Database } from "./database.ts"
+import { channelOf } from "./postgres.ts"
+
+/** What the client of @effect/sql-pg can do beside. */
+interface Listening {
+  readonly listen: (channel: string) => Stream.Stream<string, SqlError>
+}
+
+const canListen = (client: SqlClient): client is SqlClient & Listening =>
+  "listen" in client && typeof client.listen === "function"
+
+/** Mail is looked for this often beside: a connection that is lost, or a pooler that passes nothing on, says nothing. */
+const lookEvery = "5 seconds"
+/** A connection that has been lost is not told of, so another one is made this often. */
+const listenFor = "1 minute"
+
+/** The ids of tasks as they get mail; nothing where the database cannot tell. */
+export const arrivalsOf = (
+  { client, dialect, names }: Database,
+  waiting: Effect.Effect<ReadonlyArray<string>, TaskIOError>
+): Stream.Stream<string, TaskIOError> | undefined => {
+  if (dialect.name !== "pg" || !canListen(client)) return undefined
+  const heard = client.listen(channelOf(names)).pipe(
+    Stream.interruptAfter(listenFor),
+    // A lost connection fails in ways of its own when it is closed; the looks go on meanwhile.
+    Stream.catchAllCause((cause) =>
+      Stream.fromEffect(
+        Cause.isInterruptedOnly(cause) ? Effect.void : Effect.logDebug("Listening for messages failed", cause)
+      ).pipe(Stream.drain, Stream.concat(Stream.drain(Stream.fromEffect(Effect.sleep("1 second")))))
+    ),
+    Stream.forever
+  )
+  const found = Stream.fromSchedule(Schedule.spaced(lookEvery)).pipe(
+    Stream.mapEffect(() => Effect.orElseSucceed(waiting, (): ReadonlyArray<string> => [])),
+    Stream.mapConcat((ids) => ids)
+  )
+  return Stream.merge(heard, found)
+}

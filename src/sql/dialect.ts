@@ -1,0 +1,54 @@
+/**
+ * What differs between databases. The tables are the same everywhere, and so is the idea: what has to be decided in the
+ * database itself (who may append, who claims, what is removed) is decided by a procedure that lives there, so that it is
+ * one statement and one round trip.
+ */
+
+/** What every table, index, and procedure of a store is called. */
+export interface Names {
+  readonly schema: string | undefined
+  readonly prefix: string
+  /** The name of a thing, quoted and with its schema. */
+  readonly of: (thing: string) => string
+  /** The same without its schema, for what is created in the schema of its table. */
+  readonly bare: (thing: string) => string
+}
+
+export const namesOf = (prefix: string, schema: string | undefined): Names => {
+  const bare = (thing: string) => `"${prefix}${thing}"`
+  return { schema, prefix, bare, of: (thing) => schema === undefined ? bare(thing) : `"${schema}".${bare(thing)}` }
+}
+
+/** A step of the tables' history. Steps are only ever added. */
+export interface Migration {
+  readonly name: string
+  readonly statements: ReadonlyArray<string>
+}
+
+export interface Dialect {
+  readonly name: "sqlite" | "pg"
+  readonly migrations: (names: Names) => ReadonlyArray<Migration>
+  /** Answers with one row where the table of a name, with its schema, is there. */
+  readonly hasTable: string
+  /** Milliseconds since 1970 by the database's clock, as an expression. */
+  readonly now: string
+  /** Appends all of a JSON array of appends, or fails with {@link staleWriter} and appends none. */
+  readonly append: (names: Names) => string
+  /** Claims a journal for an owner: parameters are the task's id and the owner. */
+  readonly claim: (names: Names) => string
+  /** Whether that answers with the journal. */
+  readonly claimReads: boolean
+  /** Leaves a message, once: parameters are its id, the task's id, and the message. */
+  readonly send: (names: Names) => string
+  /** Removes a task and its mail. */
+  readonly remove: (names: Names) => string
+  /** Turns a write that ends in `returning …` into one that need not survive a failure of power, or of the server. */
+  readonly lightly: (statement: string) => string
+  /** What to say before and after such writes, where the statement itself cannot. */
+  readonly aroundLight: readonly [before: string, after: string] | undefined
+  /** Turns the question marks of a statement into what the database calls its parameters. */
+  readonly parameters: (text: string) => string
+}
+
+/** What the database says when an append comes from an overtaken writer, or at a position that is not the end. */
+export const staleWriter = "checkmate: stale writer"

@@ -1,0 +1,106 @@
+/** Postgres: procedures are functions, whose plans each connection keeps. */
+import { type Dialect, type Names, staleWriter } from "./dialect.ts"
+
+const tables = ({ bare, of }: Names): ReadonlyArray<string> => [
+  `create table ${of("tasks")} (
+    task_id text collate "C" primary key, epoch bigint not null, owner text not null, records integer not null,
+    status text collate "C", check_mate text collate "C", created_at text collate "C", updated_at text collate "C",
+    summary text
+  )`,
+  `create index ${bare("tasks_by_status")} on ${of("tasks")} (status, updated_at)`,
+  `create index ${bare("tasks_by_check_mate")} on ${of("tasks")} (check_mate, status)`,
+  `create table ${of("batches")} (
+    task_id text collate "C" not null, position integer not null, records text not null, primary key (task_id, position)
+  )`,
+  `create table ${of("tags")} (
+    tag text collate "C" not null, task_id text collate "C" not null, primary key (tag, task_id)
+  )`,
+  `create index ${bare("tags_by_task")} on ${of("tags")} (task_id)`,
+  `create table ${of("mail")} (
+    number bigserial primary key, id text not null unique, task_id text collate "C" not null, message text not null
+  )`,
+  `create index ${bare("mail_by_task")} on ${of("mail")} (task_id, number)`,
+  `create sequence ${of("epochs")}`,
+  `create table ${of("engines")} (
+    id text primary key, name text not null, process text, beat integer not null, expires bigint not null
+  )`,
+  `create table ${of("locks")} (
+    task_id text collate "C" primary key, engine text not null, since bigint not null
+  )`,
+  `create index ${bare("locks_by_engine")} on ${of("locks")} (engine)`
+]
+
+const procedures = ({ of }: Names): ReadonlyArray<string> => [
+  `create function ${of("append")}(appends jsonb) returns void language plpgsql as $procedure$
+  declare
+    accepted integer;
+  begin
+    if current_setting('synchronous_commit') = 'off' then
+      perform set_config('synchronous_commit', 'on', true);
+    end if;
+    update ${of("tasks")} t set
+      records = (a.value ->> 2)::integer + (a.value ->> 3)::integer, status = a.value ->> 5,
+      check_mate = a.value ->> 6, created_at = a.value ->> 7, updated_at = a.value ->> 8, summary = a.value ->> 9
+      from jsonb_array_elements(appends) a
+      where t.task_id = a.value ->> 0 and t.owner = a.value ->> 1 and t.records = (a.value ->> 2)::integer;
+    get diagnostics accepted = row_count;
+    if accepted < jsonb_array_length(appends) then
+      raise exception '${staleWriter}';
+    end if;
+    insert into ${of("batches")}
+      select a.value ->> 0, (a.value ->> 2)::integer, a.value ->> 4 from jsonb_array_elements(appends) a;
+    if jsonb_path_exists(appends, '$[*][10] ? (@ != null)') then
+      delete from ${of("tags")} g using jsonb_array_elements(appends) a
+        where g.task_id = a.value ->> 0 and a.value ->> 10 is not null;
+      insert into ${of("tags")} select distinct e.value, a.value ->> 0
+        from jsonb_array_elements(appends) a, jsonb_array_elements_text((a.value ->> 10)::jsonb) e
+        where a.value ->> 10 is not null;
+    end if;
+  end $procedure$`,
+  `create function ${of("claim")}(claimed text, claimant text)
+    returns table (epoch text, owner text, count integer, "position" integer, records text) language plpgsql as $procedure$
+  #variable_conflict use_column
+  declare
+    held record;
+  begin
+    perform set_config('synchronous_commit', 'off', true);
+    insert into ${of("tasks")} as t (task_id, epoch, owner, records)
+      values (claimed, nextval('${of("epochs")}'), claimant, 0)
+      on conflict (task_id) do update set epoch = excluded.epoch, owner = excluded.owner
+      returning t.epoch, t.records into held;
+    return query select held.epoch::text, claimant, held.records, b.position, b.records
+      from (select 1) one left join ${of("batches")} b on b.task_id = claimed order by b.position;
+  end $procedure$`,
+  `create function ${of("remove")}(removed text) returns void language plpgsql as $procedure$
+  begin
+    delete from ${of("tasks")} where task_id = removed;
+    delete from ${of("batches")} where task_id = removed;
+    delete from ${of("tags")} where task_id = removed;
+    delete from ${of("mail")} where task_id = removed;
+  end $procedure$`
+]
+
+/** The channel that tells of mail: one for every store of a database. */
+export const channelOf = ({ prefix, schema }: Names): string => `${prefix}mail${schema === undefined ? "" : `@${schema}`}`
+
+export const postgres: Dialect = {
+  name: "pg",
+  migrations: (names) => [{ name: "begin", statements: [...tables(names), ...procedures(names)] }],
+  hasTable: "select 1 where to_regclass(?) is not null",
+  now: "(extract(epoch from clock_timestamp()) * 1000)::bigint",
+  append: ({ of }) => `select ${of("append")}(?::jsonb)`,
+  claim: ({ of }) => `select * from ${of("claim")}(?, ?)`,
+  claimReads: true,
+  send: (names) =>
+    `with sent as (insert into ${names.of("mail")} (id, task_id, message) values (?, ?, ?) on conflict do nothing
+      returning task_id)
+      select pg_notify('${channelOf(names)}', task_id) from sent`,
+  remove: ({ of }) => `select ${of("remove")}(?)`,
+  lightly: (statement) =>
+    `with light as (select set_config('synchronous_commit', 'off', true)) ${statement}, (select 1 from light) as light`,
+  aroundLight: undefined,
+  parameters: (text) => {
+    let number = 0
+    return text.replaceAll("?", () => `$${++number}`)
+  }
+}

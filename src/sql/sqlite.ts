@@ -1,0 +1,76 @@
+/** SQLite: procedures are triggers on views, which makes each of them one statement. */
+import { type Dialect, type Names, staleWriter } from "./dialect.ts"
+
+const tables = ({ bare, of }: Names): ReadonlyArray<string> => [
+  `create table ${of("tasks")} (
+    task_id text not null primary key, epoch integer not null, owner text not null, records integer not null,
+    status text, check_mate text, created_at text, updated_at text, summary text
+  ) without rowid`,
+  `create index ${of("tasks_by_status")} on ${bare("tasks")} (status, updated_at)`,
+  `create index ${of("tasks_by_check_mate")} on ${bare("tasks")} (check_mate, status)`,
+  `create table ${of("batches")} (
+    task_id text not null, position integer not null, records text not null, primary key (task_id, position)
+  ) without rowid`,
+  `create table ${of("tags")} (tag text not null, task_id text not null, primary key (tag, task_id)) without rowid`,
+  `create index ${of("tags_by_task")} on ${bare("tags")} (task_id)`,
+  `create table ${of("mail")} (
+    number integer primary key autoincrement, id text not null unique, task_id text not null, message text not null
+  )`,
+  `create index ${of("mail_by_task")} on ${bare("mail")} (task_id, number)`,
+  `create table ${of("epochs")} (only_one integer primary key check (only_one = 1), epoch integer not null)`,
+  `insert into ${of("epochs")} values (1, 0)`,
+  `create table ${of("engines")} (
+    id text not null primary key, name text not null, process text, beat integer not null, expires integer not null
+  ) without rowid`,
+  `create table ${of("locks")} (
+    task_id text not null primary key, engine text not null, since integer not null
+  ) without rowid`,
+  `create index ${of("locks_by_engine")} on ${bare("locks")} (engine)`
+]
+
+const procedures = ({ bare, of }: Names): ReadonlyArray<string> => [
+  `create view ${of("appends")} as select
+    '' as task_id, '' as owner, 0 as position, 0 as count, '' as records, '' as status, '' as check_mate,
+    '' as created_at, '' as updated_at, '' as summary, '' as tags`,
+  `create trigger ${of("append")} instead of insert on ${bare("appends")} begin
+    update ${bare("tasks")} set records = new.position + new.count, status = new.status, check_mate = new.check_mate,
+      created_at = new.created_at, updated_at = new.updated_at, summary = new.summary
+      where task_id = new.task_id and owner = new.owner and records = new.position;
+    select raise(abort, '${staleWriter}') where changes() = 0;
+    insert into ${bare("batches")} values (new.task_id, new.position, new.records);
+    delete from ${bare("tags")} where task_id = new.task_id and new.tags is not null;
+    insert or ignore into ${bare("tags")} select value, new.task_id from json_each(coalesce(new.tags, '[]'));
+  end`,
+  `create view ${of("claims")} as select '' as task_id, '' as owner`,
+  `create trigger ${of("claim")} instead of insert on ${bare("claims")} begin
+    update ${bare("epochs")} set epoch = epoch + 1;
+    insert into ${bare("tasks")} (task_id, epoch, owner, records)
+      select new.task_id, epoch, new.owner, 0 from ${bare("epochs")} where true
+      on conflict (task_id) do update set epoch = excluded.epoch, owner = excluded.owner;
+  end`,
+  `create view ${of("removals")} as select '' as task_id`,
+  `create trigger ${of("remove")} instead of insert on ${bare("removals")} begin
+    delete from ${bare("tasks")} where task_id = new.task_id;
+    delete from ${bare("batches")} where task_id = new.task_id;
+    delete from ${bare("tags")} where task_id = new.task_id;
+    delete from ${bare("mail")} where task_id = new.task_id;
+  end`
+]
+
+export const sqlite: Dialect = {
+  name: "sqlite",
+  migrations: (names) => [{ name: "begin", statements: [...tables(names), ...procedures(names)] }],
+  hasTable: "select 1 from sqlite_master where type = 'table' and name = ?",
+  now: "cast((julianday('now') - 2440587.5) * 86400000 as integer)",
+  append: ({ of }) =>
+    `insert into ${of("appends")} select ${
+      Array.from({ length: 11 }, (_, index) => `value ->> ${index}`).join(", ")
+    } from json_each(?)`,
+  claim: ({ of }) => `insert into ${of("claims")} values (?, ?)`,
+  claimReads: false,
+  send: ({ of }) => `insert or ignore into ${of("mail")} (id, task_id, message) values (?, ?, ?)`,
+  remove: ({ of }) => `insert into ${of("removals")} values (?)`,
+  lightly: (statement) => statement,
+  aroundLight: ["pragma synchronous = normal", "pragma synchronous = full"],
+  parameters: (text) => text
+}

