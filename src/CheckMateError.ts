@@ -346,6 +346,24 @@ export class DefinitionChangedError extends Schema.TaggedError<DefinitionChanged
 }
 
 /**
+ * A stage that is to commit together with its checkpoint runs on a store that cannot do that.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class TransactionUnsupportedError
+  extends Schema.TaggedError<TransactionUnsupportedError>()("TransactionUnsupportedError", {
+    taskId: Schema.String,
+    stage: Schema.String
+  })
+{
+  override get message(): string {
+    return `Stage ${quote(this.stage)} of task ${quote(this.taskId)} is transactional, and the engine's store has no `
+      + "transactions. Run it on an SQL store (effect-checkmate/sql), or make the stage without Stage.transactional"
+  }
+}
+
+/**
  * The task under this id belongs to another CheckMate.
  *
  * @since 0.1.0

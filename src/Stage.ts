@@ -16,7 +16,7 @@ import type * as Schedule from "effect/Schedule"
 import type * as ScheduleDecision from "effect/ScheduleDecision"
 import type * as Scope from "effect/Scope"
 import type * as Types from "effect/Types"
-import type { StageDefectError, StageTimeoutError } from "./CheckMateError.ts"
+import type { StageDefectError, StageTimeoutError, TaskIOError } from "./CheckMateError.ts"
 import type * as State from "./State.ts"
 
 /**
@@ -75,6 +75,17 @@ export class Context extends Ctx.Tag("checkmate/Stage/Context")<Context, {
   readonly progress: (progress: Progress) => Effect.Effect<void>
 }>() {}
 
+/**
+ * What a store must have for {@link transactional} stages. Layers of stores that commit a stage's own writes together
+ * with its checkpoint provide it, so that a program with any other store does not compile.
+ *
+ * @since 0.1.0
+ * @category context
+ */
+export class Transactions extends Ctx.Tag("checkmate/Stage/Transactions")<Transactions, {
+  readonly transaction: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | TaskIOError, R>
+}>() {}
+
 /** What the engine provides to every stage. */
 type Provided = Context | Scope.Scope
 
@@ -112,6 +123,8 @@ export interface Any<out E = unknown, out R = unknown> {
   readonly retryDefects: boolean
   readonly rollbackRetry: RetrySchedule<R> | undefined
   readonly timeout: Duration.Duration | undefined
+  /** Whether what the stage writes to the engine's database commits together with its checkpoint. */
+  readonly transactional: boolean
   /** Turns the failure the stage gives up with into the one its caller sees. */
   readonly mapError: Erased<E, R>["mapError"]
   readonly execute: Erased<E, R>["execute"]
@@ -337,6 +350,7 @@ export function make(state: State.Any, name: string, options: ErasedOptions): An
     timeout: options.timeout === undefined
       ? undefined
       : Option.getOrElse(Duration.decodeUnknown(options.timeout), () => Duration.zero),
+    transactional: false,
     mapError: identity,
     execute: options.execute,
     fallbacks: [],
@@ -483,6 +497,38 @@ export const catchTag: {
     answer: (error: unknown, state: Attributes) => fallback(self.mapError(error), state)
   }]
 }))
+
+/**
+ * Runs the stage in a transaction of the engine's own database: what it writes through `SqlClient` and its checkpoint
+ * commit together or not at all, so that the stage's writes happen exactly once, whenever the process dies. The same
+ * holds for its rollback. A failed attempt is undone by the database; `rollback` is asked only once the stage has
+ * succeeded. The transaction lasts as long as the attempt, so keep it short, and keep what is no SQL out of it.
+ *
+ * ```ts
+ * const transfer = Stage.make(Transfer, "transfer", {
+ *   requires: ["from", "to", "cents"],
+ *   execute: ({ cents, from, to }) =>
+ *     Effect.gen(function*() {
+ *       const sql = yield* SqlClient.SqlClient
+ *       yield* sql`update accounts set cents = cents - ${cents} where id = ${from}`
+ *       yield* sql`update accounts set cents = cents + ${cents} where id = ${to}`
+ *     })
+ * }).pipe(Stage.transactional)
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const transactional = <
+  Name extends string,
+  F extends State.Fields,
+  Requires extends keyof F,
+  Provides extends keyof F,
+  E,
+  R
+>(
+  self: Stage<Name, F, Requires, Provides, E, R>
+): Stage<Name, F, Requires, Provides, E, R | Transactions> => ({ ...self, transactional: true })
 
 /**
  * Adds a description or tags, for whatever lists or draws the stage.

@@ -120,6 +120,14 @@ export interface Journal {
 }
 
 /**
+ * Runs an effect so that all it writes to the store's database becomes durable together, or nothing does.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Transaction = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | TaskIOError, R>
+
+/**
  * What opening a journal can fail with.
  *
  * @since 0.1.0
@@ -155,6 +163,8 @@ export class TaskIO extends Context.Tag("checkmate/TaskIO")<TaskIO, {
   readonly waiting: Effect.Effect<ReadonlyArray<string>, TaskIOError>
   /** The ids of tasks as they get messages, where the store can tell. */
   readonly arrivals: Option.Option<Stream.Stream<string, TaskIOError>>
+  /** Makes writes to the store's database and appends durable together, where the store can. */
+  readonly transaction: Option.Option<Transaction>
 }>() {}
 
 const decodeSummary = ParseResult.decodeUnknownEither(Task.Summary)
@@ -255,7 +265,8 @@ export const make = (driver: Driver.Encoded): TaskIO["Type"] => {
             letters.flatMap(({ message }) => Option.toArray(decodeMessage(message)))
           )),
     waiting: driver.waiting,
-    arrivals: Option.fromNullable(driver.arrivals)
+    arrivals: Option.fromNullable(driver.arrivals),
+    transaction: Option.fromNullable(driver.transaction)
   }
 }
 

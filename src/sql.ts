@@ -12,7 +12,9 @@
  * @since 0.1.0
  */
 import type * as SqlClient from "@effect/sql/SqlClient"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as BindLock from "./BindLock.ts"
 import * as CheckMateEngine from "./CheckMateEngine.ts"
@@ -20,6 +22,7 @@ import type { BindLockError, TaskIOError } from "./CheckMateError.ts"
 import * as lock from "./sql/BindLock.ts"
 import * as database from "./sql/database.ts"
 import * as store from "./sql/TaskIO.ts"
+import * as Stage from "./Stage.ts"
 import * as TaskIO from "./TaskIO.ts"
 
 /**
@@ -55,14 +58,23 @@ export const makeTaskIO = (options?: Options) => Effect.flatMap(database.make(op
 export const makeBindLock = (options?: LockOptions) =>
   Effect.flatMap(database.make(options), (opened) => lock.make(opened, options))
 
+const storeOf = (opened: database.Database) =>
+  Effect.map(store.make(opened), (driver) =>
+    Context.make(TaskIO.TaskIO, TaskIO.make(driver)).pipe(
+      Context.add(Stage.Transactions, { transaction: opened.transaction })
+    ))
+
 /**
- * Journals in the database of the SqlClient. Its tables are made where they are not there.
+ * Journals in the database of the SqlClient, with transactions for `Stage.transactional`. The tables are made where they
+ * are not there.
  *
  * @since 0.1.0
  * @category layers
  */
-export const layerTaskIO = (options?: Options): Layer.Layer<TaskIO.TaskIO, TaskIOError, SqlClient.SqlClient> =>
-  Layer.scoped(TaskIO.TaskIO, Effect.map(makeTaskIO(options), TaskIO.make))
+export const layerTaskIO = (
+  options?: Options
+): Layer.Layer<TaskIO.TaskIO | Stage.Transactions, TaskIOError, SqlClient.SqlClient> =>
+  Layer.scopedContext(Effect.flatMap(database.make(options), storeOf))
 
 /**
  * A lock in the database of the SqlClient. Where a FileSystem is provided too, a holder that was killed on this machine
@@ -84,8 +96,17 @@ export const layerBindLock = (
  */
 export const layer = (
   options?: CheckMateEngine.Options & LockOptions
-): Layer.Layer<CheckMateEngine.CheckMateEngine, TaskIOError | BindLockError, SqlClient.SqlClient> =>
-  Layer.provide(
-    CheckMateEngine.layerWith(options),
-    Layer.merge(layerTaskIO(options), layerBindLock(options))
+): Layer.Layer<
+  CheckMateEngine.CheckMateEngine | Stage.Transactions,
+  TaskIOError | BindLockError,
+  SqlClient.SqlClient
+> => {
+  const both = Layer.scopedContext(Effect.gen(function*() {
+    const opened = yield* database.make(options)
+    return Context.add(yield* storeOf(opened), BindLock.BindLock, yield* lock.make(opened, options))
+  }))
+  return Layer.merge(
+    Layer.provide(CheckMateEngine.layerWith(options), both),
+    Layer.project(both, Stage.Transactions, Stage.Transactions, identity)
   )
+}

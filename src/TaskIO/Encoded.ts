@@ -114,4 +114,9 @@ export interface Encoded {
   readonly waiting: Effect.Effect<ReadonlyArray<string>, TaskIOError>
   /** The ids of tasks as they get mail, where the store can tell; engines ask {@link waiting} at intervals elsewhere. */
   readonly arrivals?: Stream.Stream<string, TaskIOError>
+  /**
+   * Runs an effect so that what it writes to this store's database, appends included, becomes durable together, or not at
+   * all where it fails or is interrupted. Only where the store can.
+   */
+  readonly transaction?: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | TaskIOError, R>
 }

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as FiberRef from "effect/FiberRef"
+import { identity } from "effect/Function"
 import * as HashMap from "effect/HashMap"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
@@ -67,7 +68,7 @@ function provided(self: unknown): unknown {
  * be interrupted itself; the effect it runs may be. This is the hot path, where `Effect.provide` and its kin, which
  * put back what they changed by finalizers, cost more than all else together.
  */
-const inStage = <A, E, R>(
+export const inStage = <A, E, R>(
   self: Effect.Effect<A, E, R | Stage.Context | Scope.Scope>,
   session: Session,
   stage: Stage.Any,
@@ -103,7 +104,7 @@ const inStage = <A, E, R>(
 }
 
 /** The stage's work within its time-out, with what answers its failures. */
-const workOf = <E, R>(stage: Stage.Any<E, R>, session: Session, values: Values) => {
+export const workOf = <E, R>(stage: Stage.Any<E, R>, session: Session, values: Values) => {
   const work = Effect.suspend(() => stage.execute(values))
   const { fallbacks, timeout } = stage
   const limited = timeout === undefined ? work : Effect.timeoutFail(work, {
@@ -120,7 +121,7 @@ const workOf = <E, R>(stage: Stage.Any<E, R>, session: Session, values: Values) 
   )
 }
 
-const checkOutput = (stage: Stage.Any, session: Session) => (output: unknown): Exit.Exit<Output, unknown> => {
+export const checkOutput = (stage: Stage.Any, session: Session) => (output: unknown): Exit.Exit<Output, unknown> => {
   const encoded = encodeOutput(stage, session.taskId, output)
   return Either.isLeft(encoded) ? Exit.fail(new Refused({ error: encoded.left })) : Exit.succeed(encoded.right)
 }
@@ -157,16 +158,20 @@ const decide = <E, R>(
     return { _tag: "Retry", dueAt: DateTime.unsafeMake(next.dueAt.value) }
   })
 
-/** Runs a stage's rollback, by its own Schedule. */
+/** One try at something. */
+type Try<R> = Effect.Effect<void, unknown, R>
+
+/** Runs a stage's rollback, by its own Schedule; `each` is what is done about every try. */
 export const runRollback = <E, R>(
   stage: Stage.Any<E, R>,
   session: Session,
   values: Values,
-  cause: Cause.Cause<unknown>
+  cause: Cause.Cause<unknown>,
+  each: (one: Try<R>) => Try<R> = identity
 ): Effect.Effect<Exit.Exit<void, unknown>, never, R> => {
   const { rollback } = stage
   if (rollback === undefined) return Effect.succeed(Exit.void)
-  const once = Effect.contextWithEffect((context: Context.Context<R>) =>
+  const once = each(Effect.contextWithEffect((context: Context.Context<R>) =>
     Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(Scope.make(), (scope) => {
         const work = restore(Effect.suspend(() => rollback(values, cause)))
@@ -176,7 +181,7 @@ export const runRollback = <E, R>(
         )
       })
     )
-  )
+  ))
   return Effect.exit(session.stopping === undefined ? retry.retry(once, stage.rollbackRetry) : once).pipe(
     Effect.tap((exit) => metrics.rollbackEnded(Exit.isSuccess(exit) ? "succeeded" : "failed"))
   )
@@ -208,7 +213,9 @@ export const undo = <E, R>(
   cause: Cause.Cause<unknown>
 ): Effect.Effect<void, AppendError | RollbackFailedError, R> =>
   Effect.uninterruptible(Effect.gen(function*() {
-    if (stage.rollback !== undefined) {
+    // Of a transactional attempt that failed there is nothing left.
+    const rollback = stage.transactional ? undefined : stage.rollback
+    if (rollback !== undefined) {
       yield* commit(session)
       const exit = yield* runRollback(stage, session, values, cause)
       if (Exit.isFailure(exit)) {
@@ -218,9 +225,35 @@ export const undo = <E, R>(
       }
     }
     yield* record(session, [
-      { _tag: "AttemptUndone", stage: stage.name, ...(stage.rollback === undefined ? {} : { rolledBack: true }) }
+      { _tag: "AttemptUndone", stage: stage.name, ...(rollback === undefined ? {} : { rolledBack: true }) }
     ])
   }))
+
+/** Journals that an attempt failed, with what follows, and undoes it. */
+export const failed = <E, R>(
+  stage: Stage.Any<E, R>,
+  session: Session,
+  values: Values,
+  position: Position,
+  cause: Cause.Cause<unknown>,
+  nanos: bigint | undefined
+): Effect.Effect<void, AppendError | RollbackFailedError, R> =>
+  Effect.gen(function*() {
+    // The task is another engine's now, and so is undoing this attempt.
+    if (session.stopping?._tag === "Lost") return
+    const next = yield* decide(stage, session, position, cause)
+    const failure = Failure.fromCause(Cause.map(cause, (error) => error instanceof Refused ? error.error : error))
+    yield* metrics.attemptEnded(session.stopping === undefined ? "failed" : "interrupted", nanos)
+    yield* record(session, [{ _tag: "AttemptFailed", stage: stage.name, failure, next }])
+    yield* undo(stage, session, values, cause)
+  })
+
+/** The cause a stage gives up with, as its caller sees it. */
+export const ownCause = <E, R>(
+  stage: Stage.Any<E, R>,
+  cause: Cause.Cause<unknown>
+): Cause.Cause<E | StageOutputError | AttributeError> =>
+  Cause.map(cause, (error) => error instanceof Refused ? error.error : stage.mapError(error))
 
 /** What an attempt came to: its output, or the cause its stage would give up with. */
 export type Outcome<E> = Either.Either<Output, Cause.Cause<E | StageOutputError | AttributeError>>
@@ -240,18 +273,7 @@ export const runAttempt = <E, R>(
       Effect.gen(function*() {
         let undone: Exit.Exit<void, AppendError | RollbackFailedError> = Exit.void
         let nanos: bigint | undefined
-        const rollBack = (cause: Cause.Cause<unknown>) =>
-          Effect.gen(function*() {
-            // The task is another engine's now, and so is undoing this attempt.
-            if (session.stopping?._tag === "Lost") return
-            const next = yield* decide(stage, session, position, cause)
-            const failure = Failure.fromCause(
-              Cause.map(cause, (error) => error instanceof Refused ? error.error : error)
-            )
-            yield* metrics.attemptEnded(session.stopping === undefined ? "failed" : "interrupted", nanos)
-            yield* record(session, [{ _tag: "AttemptFailed", stage: stage.name, failure, next }])
-            yield* undo(stage, session, values, cause)
-          })
+        const rollBack = (cause: Cause.Cause<unknown>) => failed(stage, session, values, position, cause, nanos)
         const scope = yield* Scope.make()
         yield* Scope.addFinalizerExit(scope, (exit) =>
           Exit.isSuccess(exit) ? Effect.void : Effect.provide(rollBack(exit.cause), context).pipe(
@@ -277,10 +299,7 @@ export const runAttempt = <E, R>(
           yield* record(session, [{ _tag: "StageSucceeded", stage: stage.name, output: ended.value.encoded }])
           return Either.right(ended.value)
         }
-        return Either.left(
-          Cause.map(ended.cause, (error) =>
-            error instanceof Refused ? error.error : stage.mapError(error))
-        )
+        return Either.left(ownCause(stage, ended.cause))
       })
     )
   )

@@ -36,6 +36,7 @@ import type * as StageStatus from "../StageStatus.ts"
 import * as attempt from "./attempt.ts"
 import * as rollback from "./rollback.ts"
 import { commit, record, type Session, stageOf } from "./session.ts"
+import * as transactional from "./transactional.ts"
 import type { Values } from "./values.ts"
 
 /** What running stages can fail with, beside their own failures. */
@@ -117,7 +118,8 @@ const runStage = <E, R>(
       const missing = stage.requires.filter((attribute) => values[attribute] === undefined)
       if (missing.length > 0) return yield* refuseMissing(session, stage, missing)
       yield* commit(session, [{ _tag: "StageStarted", stage: stage.name, attempt: attempts + 1 }])
-      const outcome = yield* attempt.runAttempt(stage, session, values, position)
+      const runAttempt = stage.transactional ? transactional.runAttempt : attempt.runAttempt
+      const outcome = yield* runAttempt(stage, session, values, position)
       if (Either.isRight(outcome)) return outcome.right.values
       const after: StageStatus.StageStatus = stageOf(session, stage.name).status
       if (after._tag === "Failed") return yield* giveUp(checkMate, session, stage, after.failure, outcome.left)

@@ -17,6 +17,7 @@ import type * as TaskStatus from "../TaskStatus.ts"
 import * as attempt from "./attempt.ts"
 import { sameJson } from "./json.ts"
 import { type AppendError, commit, record, type Session, stageOf } from "./session.ts"
+import * as transactional from "./transactional.ts"
 import { decodeState } from "./values.ts"
 
 export type RollbackError = AppendError | RollbackFailedError | AttributeError
@@ -74,8 +75,11 @@ const rollBackStage = <E, R>(
       const values = decodeState(checkMate, session.taskId, { ...Task.toRecord(before), ...output })
       const exit = Either.isLeft(values)
         ? Exit.fail(values.left)
+        : stage.transactional
+        ? yield* transactional.rollBack(stage, session, values.right, cause)
         : yield* attempt.runRollback(stage, session, values.right, cause)
       if (Exit.isFailure(exit)) return yield* attempt.rollbackFailed(session, stage, exit.cause)
+      if (stage.transactional) return
     }
     yield* record(session, [{ _tag: "StageRolledBack", stage: stage.name }])
   })

@@ -14,6 +14,7 @@ import {
   TaskPoisonedError,
   TaskRolledBackError,
   TaskStatusError,
+  TransactionUnsupportedError,
   type UnknownAttributeError,
   UnknownStageError,
   type WrongCheckMateError
@@ -48,6 +49,7 @@ type TakeUpError =
   | TaskCancelledError
   | TaskPoisonedError
   | TaskRolledBackError
+  | TransactionUnsupportedError
   | UnknownAttributeError
   | WrongCheckMateError
 
@@ -56,6 +58,18 @@ export type RunError = TakeUpError | interpreter.RunStagesError
 /** The state a held task is in. */
 const stateOf = (checkMate: CheckMate.Any, session: Session): Either.Either<Values, AttributeError> =>
   decodeState(checkMate, session.taskId, session.task === undefined ? {} : Task.state(session.task))
+
+/** Refuses a definition of which a stage needs more of the store than it can do. */
+const checkStore = (
+  parts: Parts,
+  checkMate: CheckMate.Any,
+  taskId: string
+): Effect.Effect<void, TransactionUnsupportedError> => {
+  const stage = checkMate.stages.find(({ transactional }) => transactional)
+  return stage === undefined || Option.isSome(parts.taskIO.transaction)
+    ? Effect.void
+    : Effect.fail(new TransactionUnsupportedError({ taskId, stage: stage.name }))
+}
 
 /** Whether the last engine died in the middle of a stage's work or of a rollback. */
 const wasCutOff = (task: Task.Task): boolean => {
@@ -219,6 +233,7 @@ const runOr = <E, R, E2>(
     const { taskId } = request
     yield* checkTaskId(taskId)
     yield* CheckMate.validate(checkMate)
+    yield* checkStore(parts, checkMate, taskId)
     const given = yield* encodeInput(checkMate, taskId, request.input)
     // Looked at before it is bound, so that a task that is over is answered without a lock or a claim.
     const found = yield* parts.taskIO.get(taskId)
@@ -264,6 +279,7 @@ const holdExisting = <A, E, E2, R>(
   Effect.gen(function*() {
     yield* checkTaskId(taskId)
     yield* CheckMate.validate(checkMate)
+    yield* checkStore(parts, checkMate, taskId)
     const found = yield* parts.taskIO.get(taskId)
     if (Option.isNone(found)) return yield* new TaskNotFoundError({ taskId })
     return yield* hold(

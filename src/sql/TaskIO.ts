@@ -28,6 +28,7 @@ import type { Encoded, EncodedQuery, EncodedSummary } from "../TaskIO/Encoded.ts
 import * as TaskStatus from "../TaskStatus.ts"
 import { arrivalsOf } from "./arrivals.ts"
 import { type Database, isSaid, type Rows, storeError } from "./database.ts"
+import type * as Dialect from "./dialect.ts"
 import { staleWriter } from "./dialect.ts"
 
 /** How many appends go into one statement at most. */
@@ -50,8 +51,7 @@ interface Append {
 /** What a database takes as text anywhere: Postgres takes no NUL. Filters are applied again to what it finds. */
 const plain = (text: string): string => text.replaceAll("\0", "")
 
-/** One append as the procedure takes it. */
-const encodeAppend = ({ owner, position, records, summary, tags, taskId }: Append) => [
+const encodeAppend = ({ owner, position, records, summary, tags, taskId }: Append): Dialect.Append => [
   taskId,
   owner,
   position,
@@ -125,14 +125,14 @@ export const make = (database: Database) =>
 
     // --- appending -------------------------------------------------------------------
 
-    const appendText = dialect.append(names)
+    const appendStatement = dialect.append(names)
     const operation = "append to the journal"
     const stale = ({ epoch, taskId }: Pick<Append, "epoch" | "taskId">, problem: string) => new StaleWriterError({ taskId, epoch, problem })
 
-    const parametersOf = (appends: ReadonlyArray<Append>) => [
+    const statementOf = (appends: ReadonlyArray<Append>) =>
       // In one order for all, so that no two statements wait for each other.
-      JSON.stringify([...appends].sort((left, right) => left.taskId < right.taskId ? -1 : 1).map(encodeAppend))
-    ]
+      appendStatement([...appends].sort((left, right) => left.taskId < right.taskId ? -1 : 1).map(encodeAppend))
+    const appendAll = (appends: ReadonlyArray<Append>) => database.once(...statementOf(appends))
 
     /** Why an append was refused; nothing where it had gone through before, and only its answer was lost. */
     const refusal = ({ owner, position, records, taskId }: Append) =>
@@ -152,7 +152,7 @@ export const make = (database: Database) =>
       let tries = 0
       const once = Effect.suspend(() => {
         tries += 1
-        return database.once(appendText, parametersOf([append]))
+        return appendAll([append])
       })
       return Effect.catchAll(Effect.asVoid(database.patiently(once)), (error) =>
         isSaid(error, staleWriter)
@@ -167,12 +167,24 @@ export const make = (database: Database) =>
       limit: groupLimit,
       keyOf: ({ taskId }) => taskId,
       together: (appends) =>
-        Effect.matchEffect(database.once(appendText, parametersOf(appends)), {
+        Effect.matchEffect(appendAll(appends), {
           onSuccess: () => Effect.succeed(appends.map(() => Effect.void)),
           // One that is refused refuses all. By itself each gets its own answer, if it has not gone through already.
           onFailure: () => Effect.forEach(appends, (append) => Effect.exit(appendOne(append)), { concurrency: 4 })
         })
     })
+
+    /** An append in the transaction that it is called in, or, as most are, by itself. */
+    const write = (append: Append) =>
+      Effect.matchEffect(database.within(...statementOf([append])), {
+        onFailure: (error) =>
+          Effect.fail(
+            isSaid(error, staleWriter)
+              ? stale(append, "a newer epoch has taken it over")
+              : failure(operation, append.taskId)(error)
+          ),
+        onSuccess: (rows) => Option.isSome(rows) ? Effect.void : submit(append)
+      })
 
     // --- journals --------------------------------------------------------------------
 
@@ -238,7 +250,7 @@ export const make = (database: Database) =>
                 summary,
                 tags: same ? undefined : summary.tags
               }
-              return Effect.tapBoth(submit(append), {
+              return Effect.tapBoth(write(append), {
                 onFailure: (error) =>
                   Effect.sync(() => {
                     if (error._tag === "TaskIOError") broken ??= error.message
@@ -270,8 +282,8 @@ export const make = (database: Database) =>
         parameters.push(...among)
       }
       if (since !== undefined) {
-        conditions.push("updated_at >= ?")
-        parameters.push(since)
+        conditions.push("updated_hour >= ?", "updated_at >= ?")
+        parameters.push(since.slice(0, 13), since)
       }
       if (checkMate !== undefined) {
         conditions.push("check_mate = ?")
@@ -333,6 +345,7 @@ export const make = (database: Database) =>
             taskId
           ),
       waiting,
+      transaction: database.transaction,
       ...(arrivals === undefined ? {} : { arrivals })
     }
     return driver

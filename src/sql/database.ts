@@ -15,6 +15,7 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import { TaskIOError } from "../CheckMateError.ts"
+import type * as TaskIO from "../TaskIO.ts"
 import { type Dialect, type Names, namesOf } from "./dialect.ts"
 import { postgres } from "./postgres.ts"
 import { sqlite } from "./sqlite.ts"
@@ -27,7 +28,7 @@ import { sqlite } from "./sqlite.ts"
  */
 export interface Options {
   /**
-   * What the names of all tables begin with: letters, digits and underscores. Stores with different prefixes never see
+   * What the names of all tables begin with: small letters, digits and underscores. Stores with different prefixes never see
    * each other.
    *
    * @default "checkmate_"
@@ -74,9 +75,14 @@ export interface Database {
   readonly lightly: (text: string, parameters: ReadonlyArray<unknown>) => Effect.Effect<Rows, SqlError>
   /** Tries again what failed because the database was busy, restarting or out of reach, for as long as its patience. */
   readonly patiently: <A>(self: Effect.Effect<A, SqlError>) => Effect.Effect<A, SqlError>
-  /** Runs an effect in a transaction that everything on this client takes part in. */
-  readonly transaction: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | SqlError, R>
+  /** Runs an effect in a transaction that everything takes part in which it does with `SqlClient`: it is given ours. */
+  readonly transaction: TaskIO.Transaction
+  /** The same as {@link Database.once}, but in the transaction it is called in, if it is called in one of ours. */
+  readonly within: (text: string, parameters: ReadonlyArray<unknown>) => Effect.Effect<Option.Option<Rows>, SqlError>
 }
+
+/** The connection of the store's own transaction, told from those that callers of the engine may have begun. */
+class OwnTransaction extends Context.Tag("checkmate/sql/OwnTransaction")<OwnTransaction, Connection>() {}
 
 // --- what went wrong ------------------------------------------------------------
 
@@ -121,7 +127,7 @@ export const storeError = (operation: string, location: string, taskId?: string)
 
 // --- the database -----------------------------------------------------------------
 
-const nameRule = /^[A-Za-z_][A-Za-z0-9_]{0,39}$/
+const nameRule = /^[a-z_][a-z0-9_]{0,39}$/
 
 const unusable = (location: string, problem: string) =>
   new TaskIOError({ operation: "prepare the database", location, problem })
@@ -158,10 +164,12 @@ const migrate = (database: Database): Effect.Effect<void, SqlError | TaskIOError
       )
     }
     if (found === migrations.length) return
+    const tell = (statements: ReadonlyArray<string>) =>
+      Effect.forEach(statements, (text) => client.unsafe(text).unprepared, { discard: true })
     const steps = migrations.map(({ name, statements }, index): Migrator.ResolvedMigration => [
       index + 1,
       name,
-      Effect.succeed(Effect.forEach(statements, (text) => client.unsafe(text).unprepared, { discard: true }))
+      Effect.succeed(tell(statements))
     ])
     const run = Migrator.make({})({ loader: Effect.succeed(steps), table }).pipe(
       Effect.provideService(SqlClient.SqlClient, client),
@@ -171,15 +179,12 @@ const migrate = (database: Database): Effect.Effect<void, SqlError | TaskIOError
       Effect.catchTag("MigrationError", ({ cause, message }) =>
         Effect.fail(cause instanceof SqlError ? cause : new SqlError({ message, cause: new Error(message) })))
     )
-    if (names.schema !== undefined) yield* database.once(`create schema if not exists "${names.schema}"`, [])
-    yield* dialect.name === "sqlite" ? database.transaction(run) : run
-    if ((yield* version) < migrations.length) {
-      return yield* new SqlError({ message: "another process is making the tables", cause: new Error("connection") })
-    }
-  }).pipe(
-    // Two processes that make the same thing at once fail in as many ways as there are things; the next look decides.
-    Effect.retry({ schedule: Schedule.jittered(Schedule.spaced("50 millis")), times: 5, while: (error) => error._tag === "SqlError" })
-  )
+    // One process at a time: the others find it done.
+    yield* database.transaction(Effect.zipRight(
+      tell(dialect.beforeMigrating(names)),
+      run
+    ))
+  })
 
 const Setting = Schema.decodeUnknownOption(
   Schema.Tuple(Schema.Record({ key: Schema.String, value: Schema.Union(Schema.String, Schema.Number) }))
@@ -229,7 +234,7 @@ export const make = (options: Options = {}): Effect.Effect<Database, TaskIOError
     const location = `the ${dialect.name === "pg" ? "Postgres" : "SQLite"} tables ${names.of("*")}`
     for (const name of schema === undefined ? [prefix] : [prefix, schema]) {
       if (!nameRule.test(name)) {
-        return yield* unusable(location, `"${name}" is not 1 to 40 letters, digits and underscores that begin with no digit`)
+        return yield* unusable(location, `"${name}" is not 1 to 40 small letters, digits and underscores that begin with no digit`)
       }
     }
     if (schema !== undefined && dialect.name === "sqlite") {
@@ -262,6 +267,11 @@ export const make = (options: Options = {}): Effect.Effect<Database, TaskIOError
               () => Effect.orDie(say(connection, around[1], []))
             )
         ),
+      within: (text, parameters) =>
+        Effect.flatMap(Effect.serviceOption(OwnTransaction), Option.match({
+          onNone: () => Effect.succeedNone,
+          onSome: (connection) => Effect.asSome(say(connection, text, parameters))
+        })),
       patiently: (self) =>
         Effect.retry(
           Effect.timeoutFail(self, {
@@ -276,14 +286,25 @@ export const make = (options: Options = {}): Effect.Effect<Database, TaskIOError
             Scope.make(),
             (scope) =>
               Effect.gen(function*() {
-                const connection = yield* restore(Scope.extend(client.reserve, scope))
-                yield* connection.executeUnprepared(begin, [], undefined)
+                const connection = yield* restore(database.patiently(Effect.tap(
+                  Scope.extend(client.reserve, scope),
+                  (reserved) => reserved.executeUnprepared(begin, [], undefined)
+                ))).pipe(Effect.mapError(storeError("begin a transaction", location)))
                 const inside = Effect.mapInputContext(self, (context: Context.Context<R>) =>
-                  Context.add(context, SqlClient.TransactionConnection, [connection, 0]))
+                  context.pipe(
+                    Context.add(SqlClient.SqlClient, client),
+                    Context.add(SqlClient.TransactionConnection, [connection, 0]),
+                    Context.add(OwnTransaction, connection)
+                  ))
                 const exit = yield* Effect.exit(restore(inside))
-                if (Exit.isSuccess(exit)) yield* connection.executeUnprepared("commit", [], undefined)
-                else yield* Effect.ignore(connection.executeUnprepared("rollback", [], undefined))
-                return yield* exit
+                if (Exit.isFailure(exit)) {
+                  yield* Effect.ignore(connection.executeUnprepared("rollback", [], undefined))
+                  return yield* exit
+                }
+                yield* connection.executeUnprepared("commit", [], undefined).pipe(
+                  Effect.mapError(storeError("commit a transaction", location))
+                )
+                return exit.value
               }),
             Scope.close
           )

@@ -25,15 +25,34 @@ export interface Migration {
   readonly statements: ReadonlyArray<string>
 }
 
+export type Statement = readonly [text: string, parameters: ReadonlyArray<unknown>]
+
+/** An append as procedures take it: texts, but for the two numbers; tags as a JSON array, or null if as before. */
+export type Append = readonly [
+  taskId: string,
+  owner: string,
+  position: number,
+  count: number,
+  records: string,
+  status: string,
+  checkMate: string,
+  createdAt: string,
+  updatedAt: string,
+  summary: string,
+  tags: string | null
+]
+
 export interface Dialect {
   readonly name: "sqlite" | "pg"
   readonly migrations: (names: Names) => ReadonlyArray<Migration>
+  /** What is said first in the transaction that brings the tables up to date. */
+  readonly beforeMigrating: (names: Names) => ReadonlyArray<string>
   /** Answers with one row where the table of a name, with its schema, is there. */
   readonly hasTable: string
   /** Milliseconds since 1970 by the database's clock, as an expression. */
   readonly now: string
-  /** Appends all of a JSON array of appends, or fails with {@link staleWriter} and appends none. */
-  readonly append: (names: Names) => string
+  /** A statement that does all appends of a list, or fails with {@link staleWriter} and does none. */
+  readonly append: (names: Names) => (appends: ReadonlyArray<Append>) => Statement
   /** Claims a journal for an owner: parameters are the task's id and the owner. */
   readonly claim: (names: Names) => string
   /** Whether that answers with the journal. */

@@ -4,10 +4,10 @@ import { type Dialect, type Names, staleWriter } from "./dialect.ts"
 const tables = ({ bare, of }: Names): ReadonlyArray<string> => [
   `create table ${of("tasks")} (
     task_id text collate "C" primary key, epoch bigint not null, owner text not null, records integer not null,
-    status text collate "C", check_mate text collate "C", created_at text collate "C", updated_at text collate "C",
-    summary text
-  )`,
-  `create index ${bare("tasks_by_status")} on ${of("tasks")} (status, updated_at)`,
+    updated_at text collate "C", summary text, created_at text collate "C", check_mate text collate "C",
+    status text collate "C", updated_hour text collate "C"
+  ) with (fillfactor = 70)`,
+  `create index ${bare("tasks_by_status")} on ${of("tasks")} (status, updated_hour)`,
   `create index ${bare("tasks_by_check_mate")} on ${of("tasks")} (check_mate, status)`,
   `create table ${of("batches")} (
     task_id text collate "C" not null, position integer not null, records text not null, primary key (task_id, position)
@@ -40,7 +40,8 @@ const procedures = ({ of }: Names): ReadonlyArray<string> => [
     end if;
     update ${of("tasks")} t set
       records = (a.value ->> 2)::integer + (a.value ->> 3)::integer, status = a.value ->> 5,
-      check_mate = a.value ->> 6, created_at = a.value ->> 7, updated_at = a.value ->> 8, summary = a.value ->> 9
+      check_mate = a.value ->> 6, created_at = a.value ->> 7, updated_at = a.value ->> 8, summary = a.value ->> 9,
+      updated_hour = left(a.value ->> 8, 13)
       from jsonb_array_elements(appends) a
       where t.task_id = a.value ->> 0 and t.owner = a.value ->> 1 and t.records = (a.value ->> 2)::integer;
     get diagnostics accepted = row_count;
@@ -86,9 +87,20 @@ export const channelOf = ({ prefix, schema }: Names): string => `${prefix}mail${
 export const postgres: Dialect = {
   name: "pg",
   migrations: (names) => [{ name: "begin", statements: [...tables(names), ...procedures(names)] }],
+  beforeMigrating: ({ of, prefix, schema }) => [
+    `select pg_advisory_xact_lock(hashtext('checkmate ${schema ?? ""}.${prefix}'))`,
+    ...(schema === undefined ? [] : [`create schema if not exists "${schema}"`]),
+    // As the Migrator makes it, which asks for it in a way that fails where it is not there.
+    `create table if not exists ${of("migrations")} (
+      migration_id integer primary key, created_at timestamp with time zone not null default now(), name text not null
+    )`
+  ],
   hasTable: "select 1 where to_regclass(?) is not null",
   now: "(extract(epoch from clock_timestamp()) * 1000)::bigint",
-  append: ({ of }) => `select ${of("append")}(?::jsonb)`,
+  append: ({ of }) => {
+    const text = `select ${of("append")}(?::jsonb)`
+    return (appends) => [text, [JSON.stringify(appends)]]
+  },
   claim: ({ of }) => `select * from ${of("claim")}(?, ?)`,
   claimReads: true,
   send: (names) =>

@@ -4,9 +4,9 @@ import { type Dialect, type Names, staleWriter } from "./dialect.ts"
 const tables = ({ bare, of }: Names): ReadonlyArray<string> => [
   `create table ${of("tasks")} (
     task_id text not null primary key, epoch integer not null, owner text not null, records integer not null,
-    status text, check_mate text, created_at text, updated_at text, summary text
+    updated_at text, summary text, created_at text, check_mate text, status text, updated_hour text
   ) without rowid`,
-  `create index ${of("tasks_by_status")} on ${bare("tasks")} (status, updated_at)`,
+  `create index ${of("tasks_by_status")} on ${bare("tasks")} (status, updated_hour)`,
   `create index ${of("tasks_by_check_mate")} on ${bare("tasks")} (check_mate, status)`,
   `create table ${of("batches")} (
     task_id text not null, position integer not null, records text not null, primary key (task_id, position)
@@ -28,16 +28,20 @@ const tables = ({ bare, of }: Names): ReadonlyArray<string> => [
   `create index ${of("locks_by_engine")} on ${bare("locks")} (engine)`
 ]
 
+// What is indexed is written by itself, and only when it changes: most appends change nothing of it.
 const procedures = ({ bare, of }: Names): ReadonlyArray<string> => [
   `create view ${of("appends")} as select
     '' as task_id, '' as owner, 0 as position, 0 as count, '' as records, '' as status, '' as check_mate,
     '' as created_at, '' as updated_at, '' as summary, '' as tags`,
   `create trigger ${of("append")} instead of insert on ${bare("appends")} begin
-    update ${bare("tasks")} set records = new.position + new.count, status = new.status, check_mate = new.check_mate,
-      created_at = new.created_at, updated_at = new.updated_at, summary = new.summary
+    update ${bare("tasks")} set records = new.position + new.count, updated_at = new.updated_at, summary = new.summary
       where task_id = new.task_id and owner = new.owner and records = new.position;
     select raise(abort, '${staleWriter}') where changes() = 0;
     insert into ${bare("batches")} values (new.task_id, new.position, new.records);
+    update ${bare("tasks")} set status = new.status, check_mate = new.check_mate, created_at = new.created_at,
+        updated_hour = substr(new.updated_at, 1, 13)
+      where task_id = new.task_id and (status is not new.status or check_mate is not new.check_mate
+        or created_at is not new.created_at or updated_hour is not substr(new.updated_at, 1, 13));
     delete from ${bare("tags")} where task_id = new.task_id and new.tags is not null;
     insert or ignore into ${bare("tags")} select value, new.task_id from json_each(coalesce(new.tags, '[]'));
   end`,
@@ -60,12 +64,14 @@ const procedures = ({ bare, of }: Names): ReadonlyArray<string> => [
 export const sqlite: Dialect = {
   name: "sqlite",
   migrations: (names) => [{ name: "begin", statements: [...tables(names), ...procedures(names)] }],
+  // The transaction itself keeps others out.
+  beforeMigrating: () => [],
   hasTable: "select 1 from sqlite_master where type = 'table' and name = ?",
   now: "cast((julianday('now') - 2440587.5) * 86400000 as integer)",
-  append: ({ of }) =>
-    `insert into ${of("appends")} select ${
-      Array.from({ length: 11 }, (_, index) => `value ->> ${index}`).join(", ")
-    } from json_each(?)`,
+  append: ({ of }) => {
+    const one = `(${Array.from({ length: 11 }, () => "?").join(", ")})`
+    return (appends) => [`insert into ${of("appends")} values ${appends.map(() => one).join(", ")}`, appends.flat()]
+  },
   claim: ({ of }) => `insert into ${of("claims")} values (?, ?)`,
   claimReads: false,
   send: ({ of }) => `insert or ignore into ${of("mail")} (id, task_id, message) values (?, ?, ?)`,

@@ -205,6 +205,7 @@ const copyOf = (checkMate: CheckMate.Any, play: Play) => {
     stages: checkMate.stages.map((stage): Stage.Any<unknown, never> => ({
       ...stage,
       ...play(stage),
+      transactional: false,
       state,
       retry: provided(stage.retry),
       rollbackRetry: provided(stage.rollbackRetry),

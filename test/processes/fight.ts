@@ -10,6 +10,7 @@ import * as fs from "node:fs"
 import { fileURLToPath } from "node:url"
 import { expected } from "./chores.ts"
 import * as Ledger from "./ledger.ts"
+import { engineOn, leftoversOn, takeoversOn } from "./stores.ts"
 
 export interface Options {
   readonly processes: number
@@ -19,6 +20,8 @@ export interface Options {
   readonly every: number
   /** How many of a thousand writes and syncs fail. */
   readonly errors?: number
+  /** What they fight over, as in stores.ts: files where nothing is said. */
+  readonly store?: string
 }
 
 export interface Report {
@@ -43,7 +46,8 @@ const start = (directory: string, options: Options, index: number): ChildProcess
     directory,
     String(options.tasks),
     String(options.errors ?? 0),
-    `${options.seed}-${index}`
+    `${options.seed}-${index}`,
+    options.store ?? "files"
   ], { stdio: ["ignore", "ignore", "inherit"] })
 
 /** Whether others went on, after an entry, with a task that a process had been at. */
@@ -112,8 +116,9 @@ const disturb = (directory: string, options: Options) =>
   }).pipe(Effect.scoped)
 
 /** What the journals say: every task has succeeded with the right result, and nothing is held or left behind. */
-const audit = (directory: string, options: Options) =>
-  Effect.gen(function*() {
+const audit = (directory: string, options: Options) => {
+  const store = options.store ?? "files"
+  return Effect.gen(function*() {
     const problems: Array<string> = []
     for (let number = 0; number < options.tasks; number++) {
       const { holder, state, task } = yield* CheckMateEngine.get(`chore-${number}`)
@@ -123,17 +128,13 @@ const audit = (directory: string, options: Options) =>
     }
     const found = yield* CheckMateEngine.find({ status: ["Succeeded"] })
     if (found.length !== options.tasks) problems.push(`${found.length} tasks are listed as Succeeded`)
-    const takeovers = fs.readdirSync(`${directory}/tasks`).filter((name) => name.endsWith(".sealed")).length
+    const takeovers = yield* takeoversOn(store, directory, options.tasks)
     // Takes the locks of killed processes away too.
     yield* CheckMateEngine.clean()
-    for (const folder of ["tasks", "takes", "mail", "trash"]) {
-      for (const name of fs.readdirSync(`${directory}/${folder}`)) problems.push(`${folder}/${name} was left behind`)
-    }
-    for (const name of fs.readdirSync(`${directory}/locks`)) {
-      if (!name.endsWith(".engine")) problems.push(`locks/${name} was left behind`)
-    }
+    for (const left of yield* leftoversOn(store, directory)) problems.push(`${left} left behind`)
     return { problems, takeovers }
-  }).pipe(Effect.provide(Layer.provide(CheckMateEngine.layerFileSystem(directory), NodeContext.layer)))
+  }).pipe(Effect.provide(Layer.provide(engineOn(store, directory), NodeContext.layer)))
+}
 
 /** One fight in a directory of its own. */
 export const fight = (directory: string, options: Options) =>

@@ -1,0 +1,116 @@
+/** Stages whose own writes and whose checkpoint are one transaction of the engine's store. */
+import * as Cause from "effect/Cause"
+import type * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
+import { type RollbackFailedError, TransactionUnsupportedError } from "../CheckMateError.ts"
+import type * as Stage from "../Stage.ts"
+import * as attempt from "./attempt.ts"
+import * as metrics from "./metrics.ts"
+import { type AppendError, commit, type Session, type Untimed } from "./session.ts"
+import type { Output, Values } from "./values.ts"
+
+/** Makes the store undo what was done, for a reason that is kept elsewhere. */
+class Undo extends Data.TaggedClass("checkmate/Undo") {}
+
+/**
+ * Runs work and appends the events that follow from it in one transaction. What the work itself failed with is returned,
+ * and then nothing of it is left; what is failed with is the store's, and whether it is done the journal tells.
+ */
+const together = <A, E, R>(
+  session: Session,
+  stage: Stage.Any,
+  work: Effect.Effect<A, E, R>,
+  eventsOf: (done: A) => ReadonlyArray<Untimed>
+): Effect.Effect<Exit.Exit<A, E>, AppendError, R> =>
+  Effect.suspend(() => {
+    const { taskId, transaction } = session
+    // Looked at before the task was taken up.
+    if (Option.isNone(transaction)) return Effect.die(new TransactionUnsupportedError({ taskId, stage: stage.name }))
+    let done: Exit.Exit<A, E> | undefined
+    const inside = Effect.flatMap(Effect.exit(work), (exit): Effect.Effect<Exit.Exit<A, E>, AppendError | Undo> => {
+      done = exit
+      return Exit.isSuccess(exit) ? Effect.as(commit(session, eventsOf(exit.value)), exit) : Effect.fail(new Undo())
+    })
+    return transaction.value(Effect.uninterruptible(inside)).pipe(
+      Effect.catchAllCause((cause): Effect.Effect<Exit.Exit<A, E>, AppendError> => {
+        if (done !== undefined && Exit.isFailure(done)) return Effect.succeed(done)
+        const own = Cause.flatMap(cause, (error) => error instanceof Undo ? Cause.empty : Cause.fail(error))
+        // Interrupted before it had begun.
+        return done === undefined && Cause.isInterruptedOnly(own)
+          ? Effect.succeed(Exit.failCause(Cause.flatMap(own, () => Cause.empty)))
+          : Effect.failCause(own)
+      })
+    )
+  })
+
+/** Runs one attempt of a transactional stage, and writes its success. It must have been started in the journal. */
+export const runAttempt = <E, R>(
+  stage: Stage.Any<E, R>,
+  session: Session,
+  values: Values,
+  position: attempt.Position
+): Effect.Effect<attempt.Outcome<E>, AppendError | RollbackFailedError, R> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function*() {
+      let nanos: bigint | undefined
+      // The context is the transaction's: the store's client is in it.
+      const work = Effect.contextWithEffect((context: Context.Context<R>) =>
+        Effect.flatMap(Scope.make(), (scope) =>
+          attempt.inStage(
+            restore(attempt.workOf(stage, session, values)),
+            session,
+            stage,
+            "checkmate.stage",
+            context,
+            scope
+          ).pipe(
+            Effect.flatMap((ended) => {
+              nanos = ended.nanos
+              session.progress = undefined
+              const exit = Exit.flatMap(ended.exit, attempt.checkOutput(stage, session))
+              return Effect.map(Effect.exit(Scope.close(scope, exit)), (closed) => Exit.zipLeft(exit, closed))
+            }),
+            Effect.flatten
+          ))
+      )
+      const exit = yield* restore(
+        together(session, stage, work, (output: Output) => [
+          { _tag: "StageSucceeded", stage: stage.name, output: output.encoded }
+        ])
+      )
+      if (Exit.isSuccess(exit)) {
+        yield* metrics.attemptEnded("succeeded", nanos)
+        return Either.right(exit.value)
+      }
+      yield* attempt.failed(stage, session, values, position, exit.cause, nanos)
+      return Either.left(attempt.ownCause(stage, exit.cause))
+    })
+  )
+
+/** What was rolled back, or not, and could not be written. */
+class Unwritten extends Data.TaggedClass("checkmate/Unwritten")<{ readonly cause: Cause.Cause<AppendError> }> {}
+
+/** Rolls back a transactional stage that had succeeded, and writes that it is. */
+export const rollBack = <E, R>(
+  stage: Stage.Any<E, R>,
+  session: Session,
+  values: Values,
+  cause: Cause.Cause<unknown>
+): Effect.Effect<Exit.Exit<void, unknown>, AppendError, R> =>
+  Effect.flatMap(
+    attempt.runRollback(stage, session, values, cause, (one) =>
+      // A defect, which no Schedule is asked about: what could not be written may be done all the same.
+      Effect.catchAllCause(
+        together(session, stage, one, () => [{ _tag: "StageRolledBack", stage: stage.name }]),
+        (unwritten) => Effect.die(new Unwritten({ cause: unwritten }))
+      ).pipe(Effect.flatten)),
+    (exit) => {
+      const defect = Exit.isFailure(exit) ? Option.getOrUndefined(Cause.dieOption(exit.cause)) : undefined
+      return defect instanceof Unwritten ? Effect.failCause(defect.cause) : Effect.succeed(exit)
+    }
+  )

@@ -1,0 +1,226 @@
+/** Stages that commit together with their checkpoint: what they write happens exactly once. */
+import { SqlClient } from "@effect/sql"
+import { SqliteClient } from "@effect/sql-sqlite-node"
+import { describe, expect, it } from "@effect/vitest"
+import { Effect, Exit, Fiber, Layer, Schedule, Schema, Scope } from "effect"
+import { BindLock, CheckMate, CheckMateEngine, Stage, State } from "effect-checkmate"
+import * as Sql from "effect-checkmate/sql"
+import { Faults } from "effect-checkmate/testing"
+import { afterAll, beforeAll } from "vitest"
+import { clientOf, type Postgres, postgres } from "../support/postgres.ts"
+
+const Transfer = State.make({ cents: Schema.Int, moved: Schema.Int, noted: Schema.Boolean })
+
+class Refused extends Schema.TaggedError<Refused>()("Refused", { attempt: Schema.Int }) {}
+
+/** Moves money from account 1 to account 2, then notes it. `during` runs between the two updates. */
+const transfer = (during: Effect.Effect<void, Refused, Stage.Context> = Effect.void, undoing = during) =>
+  CheckMate.make("transfer", {
+    state: Transfer,
+    input: ["cents"],
+    stages: [
+      Stage.make(Transfer, "move", {
+        requires: ["cents"],
+        provides: ["moved"],
+        retry: Schedule.recurs(2),
+        execute: ({ cents }) =>
+          Effect.gen(function*() {
+            const sql = yield* SqlClient.SqlClient
+            yield* Effect.orDie(sql`update accounts set cents = cents - ${cents} where id = 1`)
+            yield* during
+            yield* Effect.orDie(sql`update accounts set cents = cents + ${cents} where id = 2`)
+            return { moved: cents }
+          }),
+        rollbackRetry: Schedule.recurs(2),
+        rollback: ({ cents }) =>
+          Effect.gen(function*() {
+            const sql = yield* SqlClient.SqlClient
+            yield* Effect.orDie(sql`update accounts set cents = cents + ${cents} where id = 1`)
+            yield* undoing
+            yield* Effect.orDie(sql`update accounts set cents = cents - ${cents} where id = 2`)
+          })
+      }).pipe(Stage.transactional),
+      Stage.make(Transfer, "note", {
+        requires: ["moved"],
+        provides: ["noted"],
+        execute: () => Effect.succeed({ noted: true })
+      })
+    ]
+  })
+
+/** Fails so many times, then lets pass. */
+const refusing = (times: number) => {
+  let left = times
+  return Effect.flatMap(Stage.Context, ({ attempt }) =>
+    Effect.suspend(() => left-- > 0 ? Effect.fail(new Refused({ attempt })) : Effect.void))
+}
+
+const balances = Effect.gen(function*() {
+  const sql = yield* SqlClient.SqlClient
+  const rows = yield* sql<{ cents: number }>`select cents from accounts order by id`
+  return rows.map(({ cents }) => Number(cents))
+})
+
+const accounts = Effect.gen(function*() {
+  const sql = yield* SqlClient.SqlClient
+  yield* sql`create table if not exists accounts (id integer primary key, cents integer not null)`
+  yield* sql`delete from accounts`
+  yield* sql`insert into accounts (id, cents) values (1, 1000), (2, 0)`
+})
+
+const input = { cents: 300 }
+
+const suite = (
+  name: string,
+  client: () => Layer.Layer<SqlClient.SqlClient, unknown>,
+  prefix: () => string
+) =>
+  describe(`transactional stages on ${name}`, () => {
+    /** A database with two accounts, and engines over it. */
+    const withAccounts = <A, E>(
+      use: (
+        engine: Layer.Layer<CheckMateEngine.CheckMateEngine | Stage.Transactions, unknown, SqlClient.SqlClient>,
+        prefix: string
+      ) => Effect.Effect<A, E, SqlClient.SqlClient | Scope.Scope>
+    ) =>
+      Effect.suspend(() => {
+        const own = prefix()
+        return Effect.zipRight(accounts, use(Sql.layer({ prefix: own }), own)).pipe(
+          Effect.scoped,
+          Effect.provide(client())
+        )
+      })
+
+    it.effect("write and are checkpointed together", () =>
+      withAccounts((engine) =>
+        Effect.gen(function*() {
+          const output = yield* Effect.provide(CheckMateEngine.run(transfer(), { taskId: "t", input }), engine)
+          expect(output).toEqual({ cents: 300, moved: 300, noted: true })
+          expect(yield* balances).toEqual([700, 300])
+        })
+      ))
+
+    it.effect("leave nothing of a failed attempt, ask for no rollback of it, and are tried again", () =>
+      withAccounts((engine) =>
+        Effect.gen(function*() {
+          const run = CheckMateEngine.run(transfer(refusing(2), Effect.die("not to be asked")), { taskId: "t", input })
+          yield* Effect.provide(run, engine)
+          expect(yield* balances).toEqual([700, 300])
+          const failed = CheckMateEngine.run(transfer(refusing(9)), { taskId: "other", input })
+          expect(yield* Effect.flip(Effect.provide(failed, engine))).toEqual(new Refused({ attempt: 3 }))
+          expect(yield* balances).toEqual([700, 300])
+          const { history } = yield* Effect.provide(CheckMateEngine.get("t"), engine)
+          expect(history.map(({ _tag }) => _tag).filter((tag) => tag.startsWith("Attempt"))).toEqual([
+            "AttemptFailed",
+            "AttemptUndone",
+            "AttemptFailed",
+            "AttemptUndone"
+          ])
+        })
+      ))
+
+    it.effect("are undone by an interruption, and run again when the task goes on", () =>
+      withAccounts((engine) =>
+        Effect.gen(function*() {
+          const begun = yield* Effect.makeLatch()
+          const hanging = transfer(Effect.zipRight(begun.open, Effect.never))
+          const fiber = yield* Effect.fork(
+            Effect.provide(CheckMateEngine.run(hanging, { taskId: "t", input }), engine)
+          )
+          yield* begun.await
+          yield* Fiber.interrupt(fiber)
+          expect(yield* balances).toEqual([1000, 0])
+          yield* Effect.provide(CheckMateEngine.resume(transfer(), "t"), engine)
+          expect(yield* balances).toEqual([700, 300])
+        })
+      ))
+
+    it.effect("are rolled back in a transaction too, once, however often the rollback fails", () =>
+      withAccounts((engine) =>
+        Effect.gen(function*() {
+          const definition = transfer(Effect.void, refusing(2))
+          yield* Effect.provide(CheckMateEngine.run(definition, { taskId: "t", input }), engine)
+          yield* Effect.provide(CheckMateEngine.rollback(definition, "t"), engine)
+          expect(yield* balances).toEqual([1000, 0])
+
+          const stubborn = transfer(Effect.void, refusing(9))
+          yield* Effect.provide(CheckMateEngine.run(stubborn, { taskId: "other", input }), engine)
+          const failed = yield* Effect.flip(Effect.provide(CheckMateEngine.rollback(stubborn, "other"), engine))
+          expect(failed).toMatchObject({ _tag: "RollbackFailedError", stage: "move" })
+          expect(yield* balances).toEqual([700, 300])
+          yield* Effect.provide(CheckMateEngine.rollback(transfer(), "other"), engine)
+          expect(yield* balances).toEqual([1000, 0])
+        })
+      ))
+
+    it.effect("move the money once, whichever write the store fails at, before or after it is done", () =>
+      withAccounts((_, prefix) =>
+        Effect.gen(function*() {
+          let cuts = 0
+          for (const fault of [Faults.fail, Faults.dropAcknowledgement]) {
+            for (let nth = 1;; nth++) {
+              yield* accounts
+              const taskId = `cut-${cuts++}`
+              const engine = CheckMateEngine.layer.pipe(
+                Layer.provideMerge(Faults.layer([fault("append", { nth })])),
+                Layer.provideMerge(Layer.merge(Sql.layerTaskIO({ prefix }), BindLock.layerMemory))
+              )
+              const definition = transfer()
+              const first = yield* Effect.exit(
+                Effect.provide(CheckMateEngine.run(definition, { taskId, input }), engine)
+              )
+              const sound = Sql.layer({ prefix })
+              yield* Effect.provide(CheckMateEngine.run(definition, { taskId, input }), sound)
+              expect(yield* balances, `${taskId}`).toEqual([700, 300])
+              yield* Effect.provide(CheckMateEngine.rollback(definition, taskId), sound)
+              expect(yield* balances, `${taskId}`).toEqual([1000, 0])
+              if (Exit.isSuccess(first)) break
+            }
+          }
+          expect(cuts).toBeGreaterThan(6)
+        })
+      ))
+
+    it.effect("are refused by a store that has no transactions, before anything runs", () =>
+      withAccounts((_, prefix) =>
+        Effect.gen(function*() {
+          const run = CheckMateEngine.run(transfer(Effect.die("not to be run")), { taskId: "t", input })
+          const error = yield* Effect.flip(run).pipe(
+            Effect.provide(CheckMateEngine.layerMemory),
+            Effect.provide(Sql.layerTaskIO({ prefix }))
+          )
+          expect(error).toMatchObject({ _tag: "TransactionUnsupportedError", stage: "move", taskId: "t" })
+          expect(String(error)).toContain("effect-checkmate/sql")
+        })
+      ))
+  })
+
+suite("SQLite", () => SqliteClient.layer({ filename: ":memory:" }), () => "checkmate_")
+
+const scope = Effect.runSync(Scope.make())
+let server: Postgres
+let number = 0
+beforeAll(async () => {
+  server = await Effect.runPromise(Scope.extend(postgres(), scope))
+}, 60_000)
+afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)), 60_000)
+
+suite("Postgres", () => clientOf(server), () => `transfer${++number}_`)
+
+describe("a transaction of the caller's own", () => {
+  it.effect("takes no part in what the engine writes, and cannot undo it", () =>
+    Effect.gen(function*() {
+      yield* accounts
+      const sql = yield* SqlClient.SqlClient
+      const engine = Sql.layer({ prefix: "outer_" })
+      yield* CheckMateEngine.run(transfer(), { taskId: "t", input }).pipe(
+        Effect.provide(engine),
+        Effect.zipRight(Effect.fail("roll it back")),
+        sql.withTransaction,
+        Effect.ignore
+      )
+      const { task } = yield* Effect.provide(CheckMateEngine.get("t"), engine)
+      expect(task.status._tag).toBe("Succeeded")
+      expect(yield* balances).toEqual([700, 300])
+    }).pipe((self) => Effect.suspend(() => Effect.provide(self, clientOf(server)))))
+})
