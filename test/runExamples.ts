@@ -14,6 +14,7 @@ const runs: ReadonlyArray<{ readonly args: ReadonlyArray<string>; readonly shows
   { args: ["backend.ts", "--demo"], shows: ["Cancelled", "TaskNotFoundError", "it succeeded"] },
   { args: ["saga_cm.ts"], shows: ["The task is RolledBack", "refunds the money", "releases the goods"] },
   { args: ["session_cm.ts"], shows: ["session 1  rollback", "session 2  commit"] },
+  { args: ["transfer_cm.ts"], shows: ["Kill 1:", "Done: 30 of 30 transfers are made, each once"] },
   { args: ["custom_task_io.ts"], shows: ["refused a write of epoch 1", "The second engine: 2026-10"] }
 ]
 
