@@ -171,17 +171,19 @@ export const runRollback = <E, R>(
 ): Effect.Effect<Exit.Exit<void, unknown>, never, R> => {
   const { rollback } = stage
   if (rollback === undefined) return Effect.succeed(Exit.void)
-  const once = each(Effect.contextWithEffect((context: Context.Context<R>) =>
-    Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(Scope.make(), (scope) => {
-        const work = restore(Effect.suspend(() => rollback(values, cause)))
-        return Effect.flatMap(
-          inStage(work, session, stage, "checkmate.rollback", context, scope),
-          ({ exit }) => Effect.zipRight(Scope.close(scope, exit), exit)
-        )
-      })
+  const once = each(
+    Effect.contextWithEffect((context: Context.Context<R>) =>
+      Effect.uninterruptibleMask((restore) =>
+        Effect.flatMap(Scope.make(), (scope) => {
+          const work = restore(Effect.suspend(() => rollback(values, cause)))
+          return Effect.flatMap(
+            inStage(work, session, stage, "checkmate.rollback", context, scope),
+            ({ exit }) => Effect.zipRight(Scope.close(scope, exit), exit)
+          )
+        })
+      )
     )
-  ))
+  )
   return Effect.exit(session.stopping === undefined ? retry.retry(once, stage.rollbackRetry) : once).pipe(
     Effect.tap((exit) => metrics.rollbackEnded(Exit.isSuccess(exit) ? "succeeded" : "failed"))
   )

@@ -49,7 +49,9 @@ export const make = <A, B, E>(options: {
     })
 
     // Whatever is ready to run gets to ask for its own before the group is closed.
-    yield* Effect.forkScoped(Effect.forever(some.await.pipe(Effect.zipRight(Effect.yieldNow()), Effect.zipRight(doGroup))))
+    yield* Effect.forkScoped(
+      Effect.forever(some.await.pipe(Effect.zipRight(Effect.yieldNow()), Effect.zipRight(doGroup)))
+    )
 
     return (item) =>
       Effect.async<B, E>((resume) => {

@@ -15,8 +15,8 @@
  *
  * @since 0.1.0
  */
-import type { SqlError } from "@effect/sql/SqlError"
 import * as FileSystem from "@effect/platform/FileSystem"
+import type { SqlError } from "@effect/sql/SqlError"
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
@@ -100,7 +100,12 @@ export const make = (database: Database, options: Options = {}) =>
       new BindLockError({ operation, taskId, location, problem: problemOf(error), cause: error })
     const decode = <A, I>(operation: string, taskId: string, schema: Schema.Schema<A, I>) => (rows: Rows) =>
       Effect.mapError(Schema.decodeUnknown(schema)(rows), (issue) =>
-        new BindLockError({ operation, taskId, location, problem: `the rows are not what was written: ${issue.message}` }))
+        new BindLockError({
+          operation,
+          taskId,
+          location,
+          problem: `the rows are not what was written: ${issue.message}`
+        }))
 
     /** A write that ends in `returning`, and whether it found anything to write. */
     const wrote = (text: string, parameters: ReadonlyArray<unknown>) =>
@@ -157,6 +162,8 @@ export const make = (database: Database, options: Options = {}) =>
     // --- signs of life -----------------------------------------------------------------
 
     const held = new Map<string, Deferred.Deferred<string>>()
+    /** What is being bound just now. */
+    const trying = new Set<string>()
     const seen = { alive: yield* Clock.currentTimeMillis }
 
     const giveSign = Effect.zipRight(
@@ -165,6 +172,8 @@ export const make = (database: Database, options: Options = {}) =>
         seen.alive = time
       })
     )
+
+    const letGo = (taskId: string) => database.lightly(dialect.lightly(releaseText), [taskId, id])
 
     const lose = (taskId: string, reason: string) => {
       const lost = held.get(taskId)
@@ -181,12 +190,13 @@ export const make = (database: Database, options: Options = {}) =>
       })
 
     const checkHeld = Effect.gen(function*() {
-      if (held.size === 0) return
       // Only what was held before the look can be missed by it.
       const before = [...held.keys()]
       const rows = yield* Effect.flatMap(database.once(heldText, [id]), Schema.decodeUnknown(TaskIds))
       const mine = new Set(rows.map(({ task_id }) => task_id))
       for (const taskId of before) if (!mine.has(taskId) && held.has(taskId)) yield* holdAgain(taskId)
+      // Let go of while the database could not be told.
+      for (const taskId of mine) if (!held.has(taskId) && !trying.has(taskId)) yield* letGo(taskId)
     })
 
     /** Gives everything up that has been out of reach for the lease, since another engine may have taken it by now. */
@@ -232,16 +242,21 @@ export const make = (database: Database, options: Options = {}) =>
     const release = (taskId: string) =>
       Effect.suspend(() => {
         held.delete(taskId)
-        return Effect.ignore(database.patiently(database.lightly(dialect.lightly(releaseText), [taskId, id])))
+        // Where it cannot be told now, it is with the next sign of life.
+        return Effect.ignore(letGo(taskId))
       })
 
     const acquire = (taskId: string): Effect.Effect<Binding, TaskBoundError | BindLockError, Scope.Scope> =>
       Effect.uninterruptibleMask((restore) =>
         Effect.gen(function*() {
-          while (!(yield* tryToHold(taskId))) {
-            // Whoever was in the way has either bound the task by now, or let it go.
-            yield* restore(Effect.sleep(Duration.millis(yield* Random.nextIntBetween(5, 50))))
-          }
+          trying.add(taskId)
+          const binding = Effect.gen(function*() {
+            while (!(yield* tryToHold(taskId))) {
+              // Whoever was in the way has either bound the task by now, or let it go.
+              yield* restore(Effect.sleep(Duration.millis(yield* Random.nextIntBetween(5, 50))))
+            }
+          })
+          yield* Effect.ensuring(binding, Effect.sync(() => trying.delete(taskId)))
           const lost = yield* Deferred.make<string>()
           held.set(taskId, lost)
           yield* Scope.addFinalizer(yield* Effect.scope, release(taskId))
@@ -252,14 +267,17 @@ export const make = (database: Database, options: Options = {}) =>
     const driver: Driver = {
       acquire,
       holder: (taskId) =>
-        Effect.flatMap(look(taskId), Option.match({
-          onNone: () => Effect.succeedNone,
-          onSome: (found) =>
-            Effect.map(isAlive(found), (alive) => {
-              const gone = found.beat === null || Option.getOrElse(alive, () => found.expired === 0) === false
-              return gone ? Option.none() : Option.some(holderOf(found))
-            })
-        }))
+        Effect.flatMap(
+          look(taskId),
+          Option.match({
+            onNone: () => Effect.succeedNone,
+            onSome: (found) =>
+              Effect.map(isAlive(found), (alive) => {
+                const gone = found.beat === null || Option.getOrElse(alive, () => found.expired === 0) === false
+                return gone ? Option.none() : Option.some(holderOf(found))
+              })
+          })
+        )
     }
     return driver
   })

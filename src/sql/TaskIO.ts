@@ -127,7 +127,8 @@ export const make = (database: Database) =>
 
     const appendStatement = dialect.append(names)
     const operation = "append to the journal"
-    const stale = ({ epoch, taskId }: Pick<Append, "epoch" | "taskId">, problem: string) => new StaleWriterError({ taskId, epoch, problem })
+    const stale = ({ epoch, taskId }: Pick<Append, "epoch" | "taskId">, problem: string) =>
+      new StaleWriterError({ taskId, epoch, problem })
 
     const statementOf = (appends: ReadonlyArray<Append>) =>
       // In one order for all, so that no two statements wait for each other.
@@ -211,7 +212,8 @@ export const make = (database: Database) =>
     }
 
     const claimText = dialect.claim(names)
-    const journalText = `select cast(t.epoch as text) as epoch, t.owner, t.records as count, b.position, b.records from ${tasks} t
+    const journalText =
+      `select cast(t.epoch as text) as epoch, t.owner, t.records as count, b.position, b.records from ${tasks} t
       left join ${batches} b on b.task_id = t.task_id where t.task_id = ? order by b.position`
 
     const open: Encoded["open"] = (taskId) =>
@@ -298,7 +300,8 @@ export const make = (database: Database) =>
 
     const summaryOf = ({ summary, task_id }: typeof Summaries.Type[number]) =>
       Either.match(decodeSummary(summary), {
-        onLeft: () => Effect.as(Effect.logWarning(`Task ${task_id} is left out of the list: its summary is damaged`), []),
+        onLeft: () =>
+          Effect.as(Effect.logWarning(`Task ${task_id} is left out of the list: its summary is damaged`), []),
         onRight: (found) => Effect.succeed([found])
       })
 
@@ -313,7 +316,9 @@ export const make = (database: Database) =>
           rows.length < pageSize ? Option.none() : Option.map(Arr.last(rows), ({ task_id }) => task_id)
         ])).pipe(
           Stream.mapEffect(summaryOf),
-          Stream.mapConcat((found) => found)
+          Stream.mapConcat((found) =>
+            found
+          )
         )
     }
 
@@ -334,7 +339,13 @@ export const make = (database: Database) =>
       send: (taskId, message) =>
         Effect.flatMap(nonce, (id) => tell("send a message", dialect.send(names), [id, taskId, message], taskId)),
       receive: (taskId) =>
-        ask("read messages", Letters, `select id, message from ${mail} where task_id = ? order by number`, [taskId], taskId),
+        ask(
+          "read messages",
+          Letters,
+          `select id, message from ${mail} where task_id = ? order by number`,
+          [taskId],
+          taskId
+        ),
       acknowledge: (taskId, ids) =>
         ids.length === 0
           ? Effect.void

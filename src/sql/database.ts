@@ -137,7 +137,9 @@ const dialectOf = (client: SqlClient.SqlClient): Effect.Effect<Dialect, TaskIOEr
     sqlite: (): Effect.Effect<Dialect, TaskIOError> => Effect.succeed(sqlite),
     pg: () => Effect.succeed(postgres),
     orElse: () =>
-      Effect.fail(unusable("the SQL client", "only the dialects of SQLite and Postgres are known; use a client of those"))
+      Effect.fail(
+        unusable("the SQL client", "only the dialects of SQLite and Postgres are known; use a client of those")
+      )
   })
 
 const Version = Schema.decodeUnknownOption(Schema.Tuple(Schema.Struct({ version: Schema.NumberFromString })))
@@ -234,7 +236,10 @@ export const make = (options: Options = {}): Effect.Effect<Database, TaskIOError
     const location = `the ${dialect.name === "pg" ? "Postgres" : "SQLite"} tables ${names.of("*")}`
     for (const name of schema === undefined ? [prefix] : [prefix, schema]) {
       if (!nameRule.test(name)) {
-        return yield* unusable(location, `"${name}" is not 1 to 40 small letters, digits and underscores that begin with no digit`)
+        return yield* unusable(
+          location,
+          `"${name}" is not 1 to 40 small letters, digits and underscores that begin with no digit`
+        )
       }
     }
     if (schema !== undefined && dialect.name === "sqlite") {
@@ -249,6 +254,29 @@ export const make = (options: Options = {}): Effect.Effect<Database, TaskIOError
 
     const around = options.durability === "relaxed" ? undefined : dialect.aroundLight
     const begin = dialect.name === "sqlite" ? "begin immediate" : "begin"
+
+    const inTime = <A>(self: Effect.Effect<A, SqlError>) =>
+      Effect.timeoutFail(self, {
+        duration: patience,
+        onTimeout: () => new SqlError({ message: `it did not answer within ${Duration.format(patience)}` })
+      })
+    const again = <A>(self: Effect.Effect<A, SqlError>) =>
+      Effect.retry(self, { schedule: Schedule.upTo(backoff, patience), while: isPassing })
+
+    /** A connection on which a transaction is begun. One on which that failed is given back before the next try. */
+    const begun = (opened: Array<Scope.CloseableScope>) =>
+      again(
+        Effect.uninterruptibleMask((restore) =>
+          Effect.flatMap(Scope.make(), (scope) =>
+            Scope.extend(client.reserve, scope).pipe(
+              Effect.tap((connection) => connection.executeUnprepared(begin, [], undefined)),
+              inTime,
+              restore,
+              Effect.onError(() => Scope.close(scope, Exit.void)),
+              Effect.tap(() => Effect.sync(() => opened.push(scope)))
+            ))
+        )
+      ).pipe(Effect.mapError(storeError("begin a transaction", location)))
 
     const database: Database = {
       client,
@@ -268,47 +296,41 @@ export const make = (options: Options = {}): Effect.Effect<Database, TaskIOError
             )
         ),
       within: (text, parameters) =>
-        Effect.flatMap(Effect.serviceOption(OwnTransaction), Option.match({
-          onNone: () => Effect.succeedNone,
-          onSome: (connection) => Effect.asSome(say(connection, text, parameters))
-        })),
-      patiently: (self) =>
-        Effect.retry(
-          Effect.timeoutFail(self, {
-            duration: patience,
-            onTimeout: () => new SqlError({ message: `it did not answer within ${Duration.format(patience)}` })
-          }),
-          { schedule: Schedule.upTo(backoff, patience), while: isPassing }
+        Effect.flatMap(
+          Effect.serviceOption(OwnTransaction),
+          Option.match({
+            onNone: () => Effect.succeedNone,
+            onSome: (connection) => Effect.asSome(say(connection, text, parameters))
+          })
         ),
+      patiently: (self) => again(inTime(self)),
       transaction: <A, E, R>(self: Effect.Effect<A, E, R>) =>
-        Effect.uninterruptibleMask((restore) =>
-          Effect.acquireUseRelease(
-            Scope.make(),
-            (scope) =>
-              Effect.gen(function*() {
-                const connection = yield* restore(database.patiently(Effect.tap(
-                  Scope.extend(client.reserve, scope),
-                  (reserved) => reserved.executeUnprepared(begin, [], undefined)
-                ))).pipe(Effect.mapError(storeError("begin a transaction", location)))
-                const inside = Effect.mapInputContext(self, (context: Context.Context<R>) =>
-                  context.pipe(
-                    Context.add(SqlClient.SqlClient, client),
-                    Context.add(SqlClient.TransactionConnection, [connection, 0]),
-                    Context.add(OwnTransaction, connection)
-                  ))
-                const exit = yield* Effect.exit(restore(inside))
-                if (Exit.isFailure(exit)) {
-                  yield* Effect.ignore(connection.executeUnprepared("rollback", [], undefined))
-                  return yield* exit
-                }
-                yield* connection.executeUnprepared("commit", [], undefined).pipe(
-                  Effect.mapError(storeError("commit a transaction", location))
-                )
-                return exit.value
-              }),
-            Scope.close
-          )
-        )
+        Effect.uninterruptibleMask((restore) => {
+          // Noted as they are opened: an interruption may come between that and the answer.
+          const opened: Array<Scope.CloseableScope> = []
+          return Effect.flatMap(restore(begun(opened)), (connection) => {
+            const inside = Effect.mapInputContext(self, (context: Context.Context<R>) =>
+              context.pipe(
+                Context.add(SqlClient.SqlClient, client),
+                Context.add(SqlClient.TransactionConnection, [connection, 0]),
+                Context.add(OwnTransaction, connection)
+              ))
+            return restore(inside).pipe(
+              Effect.exit,
+              Effect.tap((exit) =>
+                Exit.isSuccess(exit)
+                  ? Effect.mapError(
+                    connection.executeUnprepared("commit", [], undefined),
+                    storeError("commit a transaction", location)
+                  )
+                  : Effect.ignore(connection.executeUnprepared("rollback", [], undefined))
+              ),
+              Effect.flatten
+            )
+          }).pipe(Effect.ensuring(Effect.suspend(() =>
+            Effect.forEach(opened, (scope) => Scope.close(scope, Exit.void), { discard: true })
+          )))
+        })
     }
     yield* Effect.zipRight(settle(database, options), migrate(database)).pipe(
       Effect.retry({

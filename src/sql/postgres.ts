@@ -82,7 +82,8 @@ const procedures = ({ of }: Names): ReadonlyArray<string> => [
 ]
 
 /** The channel that tells of mail: one for every store of a database. */
-export const channelOf = ({ prefix, schema }: Names): string => `${prefix}mail${schema === undefined ? "" : `@${schema}`}`
+export const channelOf = ({ prefix, schema }: Names): string =>
+  `${prefix}mail${schema === undefined ? "" : `@${schema}`}`
 
 export const postgres: Dialect = {
   name: "pg",

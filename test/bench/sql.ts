@@ -25,7 +25,8 @@ interface Loop {
   readonly atOnce: (name: string) => Promise<void>
 }
 
-const body = (step: number) => JSON.stringify({ _tag: "StageSucceeded", stage: `stage-${step}`, output: "x".repeat(500) })
+const body = (step: number) =>
+  JSON.stringify({ _tag: "StageSucceeded", stage: `stage-${step}`, output: "x".repeat(500) })
 
 const runTasks = (prefix: string, tasks: number, atOnce: number) =>
   Effect.gen(function*() {
@@ -39,7 +40,14 @@ const runTasks = (prefix: string, tasks: number, atOnce: number) =>
     return performance.now() - start
   })
 
-const against = (name: string, loop: Loop, row: Row, tasks: number, atOnce: number, limits: readonly [string, string]) =>
+const against = (
+  name: string,
+  loop: Loop,
+  row: Row,
+  tasks: number,
+  atOnce: number,
+  limits: readonly [string, string]
+) =>
   Effect.gen(function*() {
     const engine: Array<number> = []
     const bare: Array<number> = []
@@ -103,7 +111,9 @@ const onPostgres = (row: Row) =>
     const server = yield* postgres()
     const pool = new pg.Pool({ host: "127.0.0.1", port: server.port, user: "postgres", password: "checkmate", max: 32 })
     pool.on("error", () => {})
-    yield* Effect.promise(() => pool.query("create table steps (task text, step integer, body text, primary key (task, step))"))
+    yield* Effect.promise(() =>
+      pool.query("create table steps (task text, step integer, body text, primary key (task, step))")
+    )
     const task = async (name: string) => {
       for (let step = 0; step < steps; step++) {
         await pool.query("insert into steps values ($1, $2, $3)", [name, step, body(step)])
@@ -126,9 +136,26 @@ const fill = (count: number) =>
       const rows = Array.from({ length: 1000 }, (_, index) => {
         const taskId = `task-${from + index}`
         const status = statusOf(from + index)
-        const summary = { taskId, checkMate: "bench", status, succeeded: 10, stages: 10, tags: [], createdAt: at, updatedAt: at }
+        const summary = {
+          taskId,
+          checkMate: "bench",
+          status,
+          succeeded: 10,
+          stages: 10,
+          tags: [],
+          createdAt: at,
+          updatedAt: at
+        }
         return {
-          task_id: taskId, epoch: 1, owner: "o", records: 0, status, check_mate: "bench", created_at: at, updated_at: at, updated_hour: at.slice(0, 13),
+          task_id: taskId,
+          epoch: 1,
+          owner: "o",
+          records: 0,
+          status,
+          check_mate: "bench",
+          created_at: at,
+          updated_at: at,
+          updated_hour: at.slice(0, 13),
           summary: JSON.stringify(summary)
         }
       })
@@ -147,7 +174,8 @@ const fill = (count: number) =>
 const find = (name: string, row: Row, client: Layer.Layer<SqlClient.SqlClient, unknown>) =>
   Effect.map(
     Effect.provide(fill(100_000), Layer.provideMerge(Sql.layer(), client)),
-    ({ found, median }) => row(`${name}, find of ${found} failed tasks among 100,000`, `${median.toFixed(1)} ms`, "20 ms")
+    ({ found, median }) =>
+      row(`${name}, find of ${found} failed tasks among 100,000`, `${median.toFixed(1)} ms`, "20 ms")
   )
 
 export const sql = async (row: Row): Promise<void> => {

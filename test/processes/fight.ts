@@ -48,7 +48,7 @@ const start = (directory: string, options: Options, index: number): ChildProcess
     String(options.errors ?? 0),
     `${options.seed}-${index}`,
     options.store ?? "files"
-  ], { stdio: ["ignore", "ignore", "inherit"] })
+  ], { stdio: ["ignore", fs.openSync(`${directory}/out`, "a"), "inherit"] })
 
 /** Whether others went on, after an entry, with a task that a process had been at. */
 const wasTakenOver = (entries: ReadonlyArray<Ledger.Entry>, from: number, pid: number): boolean => {

@@ -26,7 +26,11 @@ export const engineOn = (store: string, directory: string) => {
   if (store === "files") return CheckMateEngine.layerFileSystem(directory, options)
   const { client, prefix } = clientFor(store, directory)
   // With the FileSystem that is there, so that the dead are told from the silent.
-  return Sql.layer({ ...options, prefix }).pipe(Layer.provide(client), Layer.orDie, Layer.provideMerge(NodeContext.layer))
+  return Sql.layer({ ...options, prefix }).pipe(
+    Layer.provide(client),
+    Layer.orDie,
+    Layer.provideMerge(NodeContext.layer)
+  )
 }
 
 const Count = Schema.decodeUnknownSync(Schema.Tuple(Schema.Struct({ count: Schema.NumberFromString })))

@@ -13,7 +13,13 @@ describe("processes that fight over 50 tasks in a database", () => {
         Effect.gen(function*() {
           const directory = yield* Effect.flatMap(FileSystem.FileSystem, (fs) => fs.makeTempDirectoryScoped())
           const store = name === "sqlite" ? name : `postgres:${(yield* postgres()).port}:checkmate_`
-          const report = yield* fight(directory, { processes: 3, tasks: 50, seed: `fight on ${name}`, every: 60, store })
+          const report = yield* fight(directory, {
+            processes: 3,
+            tasks: 50,
+            seed: `fight on ${name}`,
+            every: 60,
+            store
+          })
           expect(report.violations).toEqual([])
           expect(report.kills + report.freezes).toBeGreaterThan(2)
           expect(report.takeovers).toBeGreaterThan(0)

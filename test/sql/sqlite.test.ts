@@ -1,5 +1,5 @@
-import { SqliteClient } from "@effect/sql-sqlite-node"
 import { SqlClient } from "@effect/sql"
+import { SqliteClient } from "@effect/sql-sqlite-node"
 import { Effect, Layer } from "effect"
 import * as Sql from "effect-checkmate/sql"
 import { BindLockContract, TaskIOContract } from "effect-checkmate/testing"
@@ -20,7 +20,10 @@ describeContract("BindLock contract: SQLite", BindLockContract.rules, (use) =>
     const other = yield* Sql.makeBindLock()
     const sql = yield* SqlClient.SqlClient
     const leftovers = Effect.orDie(
-      Effect.map(sql<{ task_id: string }>`select task_id from checkmate_locks`, (rows) => rows.map((row) => row.task_id))
+      Effect.map(
+        sql<{ task_id: string }>`select task_id from checkmate_locks`,
+        (rows) => rows.map((row) => row.task_id)
+      )
     )
     return yield* use({ one, other, leftovers })
   }).pipe(Effect.scoped, Effect.provide(client)))

@@ -51,8 +51,10 @@ const transfer = (during: Effect.Effect<void, Refused, Stage.Context> = Effect.v
 /** Fails so many times, then lets pass. */
 const refusing = (times: number) => {
   let left = times
-  return Effect.flatMap(Stage.Context, ({ attempt }) =>
-    Effect.suspend(() => left-- > 0 ? Effect.fail(new Refused({ attempt })) : Effect.void))
+  return Effect.flatMap(
+    Stage.Context,
+    ({ attempt }) => Effect.suspend(() => left-- > 0 ? Effect.fail(new Refused({ attempt })) : Effect.void)
+  )
 }
 
 const balances = Effect.gen(function*() {

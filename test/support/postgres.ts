@@ -52,7 +52,9 @@ const begin = (settings: Readonly<Record<string, string>>) =>
     yield* Effect.promise(() => server.initialise())
     const start = Effect.tryPromise(() => server.start())
     yield* Effect.acquireRelease(start, () => Effect.promise(() => server.stop()))
-    const pid = Effect.sync(() => Number(fs.readFileSync(path.join(directory, "postmaster.pid"), "utf8").split("\n")[0]))
+    const pid = Effect.sync(() =>
+      Number(fs.readFileSync(path.join(directory, "postmaster.pid"), "utf8").split("\n")[0])
+    )
     const postgres: Postgres = {
       port,
       directory,
