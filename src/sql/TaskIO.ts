@@ -48,8 +48,9 @@ interface Append {
   readonly tags: ReadonlyArray<string> | undefined
 }
 
-/** What a database takes as text anywhere: Postgres takes no NUL. Filters are applied again to what it finds. */
-const plain = (text: string): string => text.replaceAll("\0", "")
+/** What a database takes as text anywhere: Postgres takes no NUL, and no half of a surrogate pair. Filters are applied again to what it finds. */
+const plain = (text: string): string => text.replace(unwritable, "")
+const unwritable = /[\0\ud800-\udfff]/gu
 
 const encodeAppend = ({ owner, position, records, summary, tags, taskId }: Append): Dialect.Append => [
   taskId,

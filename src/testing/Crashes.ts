@@ -163,6 +163,7 @@ export const explore = <
           const cut = cuts[lives.length]
           const life = yield* live(Effect.provide(program(definition), layer), {
             store,
+            isElsewhere: options.store !== undefined,
             engine: options.engine,
             time,
             number: lives.length,

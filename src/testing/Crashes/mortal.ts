@@ -73,22 +73,42 @@ const runIn = <A, E, R>(
     return exit
   })
 
+/** A store that is elsewhere: what it was asked to do it does, in real time, whether the process lives or not. */
+const elsewhere = (store: TaskIO.Encoded, outside: ReturnType<Process["outside"]>): TaskIO.Encoded => ({
+  open: (taskId) =>
+    Effect.map(outside(store.open(taskId)), (journal) => ({
+      epoch: journal.epoch,
+      records: journal.records,
+      append: (...args) => outside(journal.append(...args))
+    })),
+  read: (taskId, from) => outside(store.read(taskId, from)),
+  list: (query) => store.list(query),
+  remove: (taskId) => outside(store.remove(taskId)),
+  send: (taskId, message) => outside(store.send(taskId, message)),
+  receive: (taskId) => outside(store.receive(taskId)),
+  acknowledge: (taskId, ids) => outside(store.acknowledge(taskId, ids)),
+  waiting: outside(store.waiting)
+})
+
 /** One process over the store, and what it did. */
 export const live = <A, E, R>(
   program: Effect.Effect<A, E, R>,
   options: {
     readonly store: TaskIO.Encoded
+    /** Whether the store is no part of the process's memory. */
+    readonly isElsewhere: boolean
     readonly engine: CheckMateEngine.Options | undefined
     readonly time: Time
     readonly number: number
     readonly cut: Cut | undefined
   }
 ) =>
-  Effect.suspend(() => {
+  Effect.flatMap(Effect.runtime<never>(), (runtime) => {
     const writes: Array<ReadonlyArray<string>> = []
     const process = makeProcess(options.time, `process ${options.number}`)
+    const store = options.isElsewhere ? elsewhere(options.store, process.outside(runtime)) : options.store
     return Effect.map(
-      runIn(process, mortal(options.store, options.cut, writes, process), options.engine, program),
+      runIn(process, mortal(store, options.cut, writes, process), options.engine, program),
       (exit) => ({ cut: options.cut, writes, exit }) satisfies Life
     )
   })

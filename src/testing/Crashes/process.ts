@@ -3,6 +3,7 @@
  * passes at once when nothing else can run, so that what is due earlier still comes first.
  */
 import * as Clock from "effect/Clock"
+import type * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -13,6 +14,7 @@ import * as FiberRef from "effect/FiberRef"
 import * as HashSet from "effect/HashSet"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
+import * as Runtime from "effect/Runtime"
 import * as Scheduler from "effect/Scheduler"
 
 /** The time that the processes of one story share, in milliseconds. */
@@ -32,6 +34,8 @@ interface Sleeper {
 const makeScheduler = () => {
   const base = new Scheduler.MixedScheduler(2048)
   let waiting = 0
+  let outside = 0
+  let afterwards: Array<() => void> = []
   let dead = false
   const scheduler: Scheduler.Scheduler = {
     shouldYield: (fiber) => base.shouldYield(fiber),
@@ -49,7 +53,8 @@ const makeScheduler = () => {
     const look = () => {
       quiet = waiting === 0 ? quiet + 1 : 0
       if (dead) return
-      if (quiet < rounds) base.scheduleTask(look, 0)
+      if (outside > 0) afterwards.push(look)
+      else if (quiet < rounds) base.scheduleTask(look, 0)
       else act()
     }
     base.scheduleTask(look, 0)
@@ -57,6 +62,17 @@ const makeScheduler = () => {
   return {
     scheduler,
     whenIdle,
+    /** Something is done elsewhere that the process waits for, until what is returned is called. */
+    leave: () => {
+      outside += 1
+      return () => {
+        outside -= 1
+        if (outside > 0) return
+        const looks = afterwards
+        afterwards = []
+        for (const look of looks) look()
+      }
+    },
     isStopped: () => dead,
     stop: () => {
       dead = true
@@ -115,6 +131,10 @@ export interface Process {
   readonly die: Effect.Effect<never>
   /** Runs a program to its end; none if the process dies before. */
   readonly run: <A, E, R>(program: Effect.Effect<A, E, R>) => Effect.Effect<Option.Option<Exit.Exit<A, E>>, never, R>
+  /** Has an effect done elsewhere, as a disk or a server does it: it goes on when the process is dead, in real time. */
+  readonly outside: (
+    runtime: Runtime.Runtime<never>
+  ) => <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }
 
 /**
@@ -125,9 +145,20 @@ const orphans = Effect.flatMap(Effect.fork(Effect.transplant((graft) => Effect.s
 
 /** A process; `seed` makes what is random in it the same each time. */
 export const make = (time: Time, seed: string): Process => {
-  const { isStopped, scheduler, stop, whenIdle } = makeScheduler()
+  const { isStopped, leave, scheduler, stop, whenIdle } = makeScheduler()
   let atDeath: () => void = stop
   return {
+    outside: (runtime) => <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+      Effect.contextWithEffect((context: Context.Context<R>) =>
+        Effect.async<A, E>((resume) => {
+          const back = leave()
+          const fiber = Runtime.runFork(runtime)(Effect.provide(effect, context))
+          fiber.addObserver((exit) => {
+            resume(exit)
+            back()
+          })
+        })
+      ),
     die: Effect.suspend(() => {
       atDeath()
       return hang

@@ -1,0 +1,298 @@
+/** What only stores in a database do: make their tables, list by index, and come through every crash on them. */
+import { NodeContext } from "@effect/platform-node"
+import { SqlClient } from "@effect/sql"
+import { SqliteClient } from "@effect/sql-sqlite-node"
+import { describe, expect, it } from "@effect/vitest"
+import { Effect, Exit, Fiber, Layer, Option, Random, Scope, Stream, TestClock } from "effect"
+import { CheckMateEngine, TaskIO } from "effect-checkmate"
+import * as Sql from "effect-checkmate/sql"
+import * as MemoryDriver from "effect-checkmate/TaskIO/Memory"
+import { Crashes } from "effect-checkmate/testing"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
+import { afterAll, beforeAll } from "vitest"
+import { abc, Boom, Ledger } from "../support/pipelines.ts"
+import { clientOf, type Postgres, postgres } from "../support/postgres.ts"
+
+const scope = Effect.runSync(Scope.make())
+let server: Postgres
+let number = 0
+beforeAll(async () => {
+  server = await Effect.runPromise(Scope.extend(postgres(), scope))
+}, 60_000)
+afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)), 60_000)
+
+const withFile = <A, E>(use: (filename: string) => Effect.Effect<A, E>) =>
+  Effect.acquireUseRelease(
+    Effect.sync(() => fs.mkdtempSync(path.join(os.tmpdir(), "checkmate-sqlite-"))),
+    (directory) => use(path.join(directory, "work.db")),
+    (directory) => Effect.sync(() => fs.rmSync(directory, { recursive: true }))
+  )
+
+const memory = SqliteClient.layer({ filename: ":memory:" })
+
+const summaryOf = (taskId: string, change: Partial<TaskIO.EncodedSummary> = {}): TaskIO.EncodedSummary => ({
+  taskId,
+  checkMate: "one",
+  status: "Running",
+  succeeded: 0,
+  stages: 1,
+  tags: [],
+  createdAt: "2026-01-01T00:00:00.000Z",
+  updatedAt: "2026-01-01T00:00:00.000Z",
+  ...change
+})
+
+describe("the tables", () => {
+  const atOnce = (client: () => Layer.Layer<SqlClient.SqlClient, unknown>, options: Sql.Options) =>
+    Effect.gen(function*() {
+      const engines = yield* Effect.forEach(Array.from({ length: 6 }), () =>
+        Effect.scoped(Effect.provide(
+          Effect.flatMap(Sql.makeTaskIO(options), (store) => Effect.scoped(store.open("t"))),
+          client()
+        )), { concurrency: "unbounded" })
+      expect(new Set(engines.map(({ epoch }) => epoch)).size).toBe(6)
+    })
+
+  it.live("are made by many that come at once, by one of them: SQLite", () =>
+    withFile((filename) => atOnce(() => SqliteClient.layer({ filename }), {})))
+
+  it.live("are made by many that come at once, by one of them: Postgres, in a schema", () =>
+    atOnce(() => clientOf(server), { schema: "made_at_once", prefix: "cm_" }))
+
+  it.effect("of two schemas or two prefixes are two stores", () =>
+    Effect.gen(function*() {
+      const run = CheckMateEngine.run(abc(new Ledger()), { taskId: "t", input: { seed: 1 } })
+      yield* Effect.provide(run, Sql.layer({ schema: "tenant_a" }))
+      for (const other of [{ schema: "tenant_b" }, { schema: "tenant_a", prefix: "checkmate_b_" }]) {
+        expect(yield* Effect.provide(CheckMateEngine.find(), Sql.layer(other))).toEqual([])
+      }
+      expect(yield* Effect.provide(CheckMateEngine.find(), Sql.layer({ schema: "tenant_a" }))).toHaveLength(1)
+    }).pipe((self) => Effect.suspend(() => Effect.provide(self, clientOf(server)))))
+
+  it.effect("of a newer version are refused", () =>
+    Effect.gen(function*() {
+      yield* Effect.scoped(Sql.makeTaskIO())
+      const sql = yield* SqlClient.SqlClient
+      yield* sql`insert into checkmate_migrations (migration_id, name) values (99, 'later')`
+      const error = yield* Effect.flip(Effect.scoped(Sql.makeTaskIO()))
+      expect(String(error)).toContain("its tables are of version 99, and this library knows 1: use a newer one")
+    }).pipe(Effect.provide(memory)))
+
+  it.effect("have names that need no quoting, and a schema only where there are any", () =>
+    Effect.gen(function*() {
+      for (const prefix of ["", "Upper_", "a-b", "a\"; drop table x; --", "9lives", "x".repeat(41)]) {
+        const error = yield* Effect.flip(Effect.scoped(Sql.makeTaskIO({ prefix })))
+        expect(String(error)).toContain("small letters, digits and underscores")
+      }
+      const error = yield* Effect.flip(Effect.scoped(Sql.makeTaskIO({ schema: "s" })))
+      expect(String(error)).toContain("SQLite has no schemas")
+    }).pipe(Effect.provide(memory)))
+})
+
+const onBoth = (
+  what: string,
+  test: (prefix: string) => Effect.Effect<void, unknown, SqlClient.SqlClient | Scope.Scope>
+) => {
+  it.effect(`${what}: SQLite`, () => test("checkmate_").pipe(Effect.scoped, Effect.provide(memory)))
+  it.effect(`${what}: Postgres`, () =>
+    Effect.suspend(() => test(`store${++number}_`).pipe(Effect.scoped, Effect.provide(clientOf(server)))))
+}
+
+describe("a list", () => {
+  onBoth("holds for every query just what a store in memory finds", (prefix) =>
+    Effect.gen(function*() {
+      const own = TaskIO.make(yield* Sql.makeTaskIO({ prefix }))
+      const ownDriver = yield* Sql.makeTaskIO({ prefix })
+      const memoryDriver = yield* MemoryDriver.make
+      const other = TaskIO.make(memoryDriver)
+      const pick = <A>(values: ReadonlyArray<A>) =>
+        Effect.map(Random.nextIntBetween(0, values.length), (index) => values[index])
+      const statuses = ["Running", "Succeeded", "Failed", "Cancelled"] as const
+      const checkMates = ["one", "two", "nul\0 and \ud800"]
+      const tags = ["a", "b", "nul\0", "ü"]
+      const times = ["2026-01-01T00:00:00.000Z", "2026-01-01T00:59:59.999Z", "2026-03-01T01:00:00.000Z"]
+      for (let index = 0; index < 60; index++) {
+        const taskId = `task-${index}`
+        const at = yield* pick(times)
+        const summary = summaryOf(taskId, {
+          status: (yield* pick(statuses)) ?? "Running",
+          checkMate: (yield* pick(checkMates)) ?? "one",
+          tags: [(yield* pick(tags)) ?? "a", (yield* pick(tags)) ?? "b"],
+          memo: "nul\0 and \ud800",
+          ...(at === undefined ? {} : { updatedAt: at })
+        })
+        for (const driver of [ownDriver, memoryDriver]) {
+          const journal = yield* driver.open(taskId)
+          yield* journal.append(0, ["{}"], summaryOf(taskId, { tags: ["before"] }))
+          yield* journal.append(1, ["{}"], summary)
+        }
+      }
+      const all = (taskIO: typeof own, query: TaskIO.Query) =>
+        Effect.map(Stream.runCollect(taskIO.list(query)), (found) => [...found].map(({ taskId }) => taskId).sort())
+      const queries: Array<TaskIO.Query> = [{}, { status: [] }, { tags: ["before"] }]
+      for (let index = 0; index < 60; index++) {
+        const status = yield* pick([undefined, [statuses[0]], [statuses[1], statuses[2]]])
+        const checkMate = yield* pick([undefined, ...checkMates, "none"])
+        const wanted = yield* pick([undefined, ["a"], ["a", "b"], ["nul\0"], ["nul"], ["ü"]])
+        const since = yield* pick([undefined, ...times, "2026-03-01T01:00:00.001Z"])
+        queries.push({
+          ...(status === undefined ? {} : { status }),
+          ...(checkMate === undefined ? {} : { checkMate }),
+          ...(wanted === undefined ? {} : { tags: wanted }),
+          ...(since === undefined ? {} : { since })
+        })
+      }
+      for (const query of queries) expect(yield* all(own, query)).toEqual(yield* all(other, query))
+      expect((yield* all(own, {})).length).toBe(60)
+    }))
+
+  it.effect("of more tasks than are read at a time holds them all, and comes by an index", () =>
+    Effect.gen(function*() {
+      const store = yield* Sql.makeTaskIO()
+      const sql = yield* SqlClient.SqlClient
+      const rows = Array.from({ length: 2_500 }, (_, index) => {
+        const { checkMate, createdAt, status, taskId, updatedAt, ...rest } = summaryOf(`task-${index}`)
+        return {
+          task_id: taskId,
+          epoch: 1,
+          owner: "o",
+          records: 0,
+          status,
+          check_mate: checkMate,
+          created_at: createdAt,
+          updated_at: updatedAt,
+          updated_hour: updatedAt.slice(0, 13),
+          summary: JSON.stringify({ checkMate, createdAt, status, taskId, updatedAt, ...rest })
+        }
+      })
+      for (let from = 0; from < rows.length; from += 500) {
+        yield* sql`insert into checkmate_tasks ${sql.insert(rows.slice(from, from + 500))}`
+      }
+      const found = yield* Stream.runCollect(store.list({}))
+      expect(new Set([...found].map(({ taskId }) => taskId)).size).toBe(2_500)
+      const plan = yield* sql<{ detail: string }>`explain query plan select task_id, summary from checkmate_tasks
+        where summary is not null and status in ('Failed') and task_id > '' order by task_id limit 1000`
+      expect(plan.map(({ detail }) => detail).join("; ")).toContain("checkmate_tasks_by_status")
+    }).pipe(Effect.scoped, Effect.provide(memory)))
+})
+
+describe("a journal", () => {
+  it.effect("of which rows are missing or were changed is damaged, and says where", () =>
+    Effect.gen(function*() {
+      const store = yield* Sql.makeTaskIO()
+      const sql = yield* SqlClient.SqlClient
+      const journal = yield* Effect.scoped(store.open("t"))
+      for (let position = 0; position < 3; position++) yield* journal.append(position, ["{}"], summaryOf("t"))
+      yield* sql`delete from checkmate_batches where position = 1`
+      expect(yield* Effect.flip(store.read("t", 0))).toMatchObject({
+        _tag: "JournalDamagedError",
+        location: "the SQLite tables \"checkmate_*\", task \"t\"",
+        problem: "the records from 1 to 2 are not there"
+      })
+      yield* sql`delete from checkmate_batches where position = 2`
+      expect(yield* Effect.flip(store.open("t"))).toMatchObject({
+        problem: "it holds 1 records, and 3 were written"
+      })
+    }).pipe(Effect.scoped, Effect.provide(memory)))
+
+  for (const name of ["SQLite", "Postgres"] as const) {
+    it.effect(`comes through every crash to the same end: ${name}`, () =>
+      Effect.gen(function*() {
+        const explored = yield* Crashes.explore(
+          (ledger: Ledger) =>
+            abc(ledger, {
+              fail: (stage) => stage === "c" ? Effect.fail(new Boom({ stage, status: 503 })) : Effect.void,
+              onFailure: "rollback"
+            }),
+          {
+            input: { seed: 1 },
+            before: Effect.sync(() => new Ledger()),
+            // What was rolled back is undone as often as it ran, or once more where nobody could know.
+            invariant: ({ world }) =>
+              Effect.sync(() => expect(world.count("undo a")).toBeGreaterThanOrEqual(world.count("run a"))),
+            store: Effect.suspend(() => Sql.makeTaskIO({ prefix: `crash${++number}_` })),
+            pairs: name === "SQLite"
+          }
+        )
+        expect(explored.smallest).toEqual(Option.none())
+        expect(explored.cuts).toBeGreaterThan(5)
+      }).pipe(
+        Effect.scoped,
+        (self) =>
+          Effect.suspend(() =>
+            name === "SQLite" ? Effect.provide(self, memory) : Effect.provide(self, clientOf(server))
+          )
+      ), 60_000)
+  }
+})
+
+describe("the lock", () => {
+  /** Lets time pass in steps until an effect has ended. */
+  const inTime = <A, E, R>(self: Effect.Effect<A, E, R>) =>
+    Effect.gen(function*() {
+      const fiber = yield* Effect.fork(self)
+      let steps = 0
+      while (Option.isNone(yield* Fiber.poll(fiber))) {
+        yield* TestClock.adjust("1 seconds")
+        yield* Effect.yieldNow()
+        steps += 1
+      }
+      return { steps, exit: yield* Fiber.await(fiber) }
+    })
+
+  /** Task "t" held by another engine, which is not of this process. */
+  const heldBy = (change: { readonly pid?: string; readonly boot?: string }, expires: number) =>
+    Effect.gen(function*() {
+      const lock = yield* Sql.makeBindLock()
+      const sql = yield* SqlClient.SqlClient
+      const [own] = yield* sql<{ process: string }>`select process from checkmate_engines`
+      const process = JSON.stringify({ ...JSON.parse(own?.process ?? "{}"), ...change })
+      yield* sql`insert into checkmate_engines ${
+        sql.insert({ id: "other", name: "the other", process, beat: 1, expires })
+      }`
+      yield* sql`insert into checkmate_locks ${sql.insert({ task_id: "t", engine: "other", since: 0 })}`
+      return lock
+    })
+  const onSqlite = <A, E>(self: Effect.Effect<A, E, SqlClient.SqlClient | NodeContext.NodeContext | Scope.Scope>) =>
+    self.pipe(Effect.scoped, Effect.provide(Layer.merge(memory, NodeContext.layer)))
+  const farAhead = 32_503_680_000_000
+
+  it.effect("takes over at once from a process that is gone, however lately it gave a sign", () =>
+    onSqlite(Effect.gen(function*() {
+      const lock = yield* heldBy({ pid: "999999999" }, farAhead)
+      expect(yield* lock.holder("t")).toEqual(Option.none())
+      // No time passes by the TestClock.
+      yield* lock.acquire("t")
+      expect(Option.getOrThrow(yield* lock.holder("t")).name).not.toBe("the other")
+    })))
+
+  it.effect("leaves a task with a holder on another machine for its lease, and takes it over after two signs' time", () =>
+    onSqlite(Effect.gen(function*() {
+      const alive = yield* heldBy({ boot: "another" }, farAhead)
+      expect(yield* Effect.flip(alive.acquire("t"))).toMatchObject({ _tag: "TaskBoundError", holder: "the other" })
+      const sql = yield* SqlClient.SqlClient
+      yield* sql`update checkmate_engines set expires = 1 where id = 'other'`
+      const { exit, steps } = yield* inTime(alive.acquire("t"))
+      expect(Exit.isSuccess(exit)).toBe(true)
+      expect(steps).toBeGreaterThanOrEqual(12)
+    })))
+
+  it.effect("gives back, with its next sign of life, what it could not let go of, and takes back what was lost", () =>
+    onSqlite(Effect.gen(function*() {
+      const lock = yield* Sql.makeBindLock({ lease: "5 seconds" })
+      const sql = yield* SqlClient.SqlClient
+      const [own] = yield* sql<{ id: string }>`select id from checkmate_engines`
+      const { lost } = yield* lock.acquire("held")
+      yield* sql`insert into checkmate_locks ${sql.insert({ task_id: "left", engine: own?.id ?? "", since: 0 })}`
+      // As a server may, that crashed.
+      yield* sql`delete from checkmate_locks where task_id = 'held'`
+      yield* TestClock.adjust("3 seconds")
+      expect(yield* sql`select task_id from checkmate_locks`).toEqual([{ task_id: "held" }])
+      yield* sql`update checkmate_locks set engine = 'another'`
+      const fiber = yield* Effect.fork(lost)
+      yield* TestClock.adjust("3 seconds")
+      expect(yield* Fiber.join(fiber)).toContain("another engine took it over")
+    })))
+})
