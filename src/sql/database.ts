@@ -255,8 +255,9 @@ export const make = (options: Options = {}): Effect.Effect<Database, TaskIOError
     const around = options.durability === "relaxed" ? undefined : dialect.aroundLight
     const begin = dialect.name === "sqlite" ? "begin immediate" : "begin"
 
+    /** Not for SQLite, which answers before anything else can happen. */
     const inTime = <A>(self: Effect.Effect<A, SqlError>) =>
-      Effect.timeoutFail(self, {
+      dialect.name === "sqlite" ? self : Effect.timeoutFail(self, {
         duration: patience,
         onTimeout: () => new SqlError({ message: `it did not answer within ${Duration.format(patience)}` })
       })
@@ -303,7 +304,10 @@ export const make = (options: Options = {}): Effect.Effect<Database, TaskIOError
             onSome: (connection) => Effect.asSome(say(connection, text, parameters))
           })
         ),
-      patiently: (self) => again(inTime(self)),
+      patiently: (self) => {
+        const timed = inTime(self)
+        return Effect.catchAll(timed, (error) => isPassing(error) ? again(timed) : Effect.fail(error))
+      },
       transaction: <A, E, R>(self: Effect.Effect<A, E, R>) =>
         Effect.uninterruptibleMask((restore) => {
           // Noted as they are opened: an interruption may come between that and the answer.

@@ -30,7 +30,8 @@ const withFile = <A, E>(use: (filename: string) => Effect.Effect<A, E>) =>
     (directory) => Effect.sync(() => fs.rmSync(directory, { recursive: true }))
   )
 
-const memory = SqliteClient.layer({ filename: ":memory:" })
+const memory: Layer.Layer<SqlClient.SqlClient, unknown> = SqliteClient.layer({ filename: ":memory:" })
+const onServer: Layer.Layer<SqlClient.SqlClient, unknown> = Layer.suspend(() => clientOf(server))
 
 const summaryOf = (taskId: string, change: Partial<TaskIO.EncodedSummary> = {}): TaskIO.EncodedSummary => ({
   taskId,
@@ -97,7 +98,7 @@ const onBoth = (
 ) => {
   it.effect(`${what}: SQLite`, () => test("checkmate_").pipe(Effect.scoped, Effect.provide(memory)))
   it.effect(`${what}: Postgres`, () =>
-    Effect.suspend(() => test(`store${++number}_`).pipe(Effect.scoped, Effect.provide(clientOf(server)))))
+    Effect.suspend(() => test(`store${++number}_`).pipe(Effect.scoped, Effect.provide(onServer))))
 }
 
 describe("a list", () => {
@@ -220,10 +221,7 @@ describe("a journal", () => {
         expect(explored.cuts).toBeGreaterThan(5)
       }).pipe(
         Effect.scoped,
-        (self) =>
-          Effect.suspend(() =>
-            name === "SQLite" ? Effect.provide(self, memory) : Effect.provide(self, clientOf(server))
-          )
+        Effect.provide(name === "SQLite" ? memory : onServer)
       ), 60_000)
   }
 })
