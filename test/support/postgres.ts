@@ -18,7 +18,7 @@ export interface Postgres {
   readonly pid: Effect.Effect<number>
 }
 
-const freePort = Effect.async<number>((resume) => {
+export const freePort = Effect.async<number>((resume) => {
   const server = net.createServer()
   server.listen(0, "127.0.0.1", () => {
     const address = server.address()
