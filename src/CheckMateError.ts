@@ -309,6 +309,22 @@ export class TaskIOError extends Schema.TaggedError<TaskIOError>()("TaskIOError"
 }
 
 /**
+ * The keys a store is to be encrypted with cannot be used. It never shows what a key is made of.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class EncryptionKeysError extends Schema.TaggedError<EncryptionKeysError>()("EncryptionKeysError", {
+  keyId: Schema.String,
+  problem: Schema.String
+}) {
+  override get message(): string {
+    return `The encryption key ${quote(this.keyId)} ${this.problem}. Give each key as 32 random bytes or the base64 of `
+      + "them (openssl rand -base64 32), under an id of A-Z a-z 0-9 . _ -, and name one of them current"
+  }
+}
+
+/**
  * The lock's own storage failed. `location` says where.
  *
  * @since 0.1.0
@@ -531,6 +547,7 @@ export type CheckMateError =
   | BindingLostError
   | BindLockError
   | DefinitionChangedError
+  | EncryptionKeysError
   | InvalidDefinitionError
   | InvalidTaskIdError
   | InvalidTransitionError
