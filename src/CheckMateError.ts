@@ -309,6 +309,22 @@ export class TaskIOError extends Schema.TaggedError<TaskIOError>()("TaskIOError"
 }
 
 /**
+ * A copy found another task of the same id in its target: the two journals differ from `position` on.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class CopyConflictError extends Schema.TaggedError<CopyConflictError>()("CopyConflictError", {
+  taskId: Schema.String,
+  position: Schema.Number
+}) {
+  override get message(): string {
+    return `The target store holds another task ${quote(this.taskId)}: the two differ from record ${this.position} on. `
+      + "Nothing was overwritten. Remove the one you do not need, or keep both in stores of their own"
+  }
+}
+
+/**
  * The keys a store is to be encrypted with cannot be used. It never shows what a key is made of.
  *
  * @since 0.1.0
@@ -546,6 +562,7 @@ export type CheckMateError =
   | AttributeError
   | BindingLostError
   | BindLockError
+  | CopyConflictError
   | DefinitionChangedError
   | EncryptionKeysError
   | InvalidDefinitionError

@@ -33,6 +33,7 @@ import { appendLatency } from "./internal/metrics.ts"
 import { checkTaskId } from "./internal/taskId.ts"
 import * as Task from "./Task.ts"
 import * as TaskEvent from "./TaskEvent.ts"
+import * as copying from "./TaskIO/copy.ts"
 import type * as Driver from "./TaskIO/Encoded.ts"
 import * as Encrypted from "./TaskIO/Encrypted.ts"
 import * as files from "./TaskIO/FileSystem.ts"
@@ -315,3 +316,34 @@ export const encryptedConfig =
     store: Layer.Layer<TaskIO, E, R>
   ): Layer.Layer<TaskIO, E | EncryptionKeysError | ConfigError.ConfigError, R> =>
     Layer.unwrapEffect(Effect.map(config, (keys) => encrypted(keys, options)(store)))
+
+/**
+ * Copies the tasks of one store to another, or moves them, with what mail they have. Each is read back and compared. It
+ * can be cut off anywhere and done again; a task the target holds otherwise is reported as a `CopyConflictError`, and
+ * never overwritten. Fails only where the source cannot be listed: what became of each task stands in the report.
+ *
+ * ```ts
+ * const program = Effect.gen(function*() {
+ *   const from = Context.get(yield* Layer.build(TaskIO.layerFileSystem(".checkmate")), TaskIO.TaskIO)
+ *   const to = Context.get(yield* Layer.build(encryptedStore), TaskIO.TaskIO)
+ *   const { failed } = yield* TaskIO.copy(from, to, { claim: true, query: { status: ["Running", "Failed"] } })
+ *   yield* Effect.forEach(failed, ({ error }) => Effect.logError(error.message))
+ * }).pipe(Effect.scoped)
+ * ```
+ *
+ * @since 0.1.0
+ * @category copying
+ */
+export const copy = (
+  from: TaskIO["Type"],
+  to: TaskIO["Type"],
+  options: copying.CopyOptions & {
+    /**
+     * Which tasks to copy.
+     *
+     * @default all
+     */
+    readonly query?: Query
+  } = {}
+): Effect.Effect<copying.CopyReport, TaskIOError> =>
+  copying.copy(from.driver, to.driver, from.list(options.query), options)
