@@ -194,10 +194,14 @@ export const make = (
   Effect.map(makeRing(keys), (ring) => {
     const { open, seal } = sealer(ring, options.allowPlaintext ?? false)
 
+    /** All at once; of those that do not open, the first is told of. */
     const openAll = (taskId: string, from: number, records: ReadonlyArray<string>) =>
-      Effect.forEach(records, (text, index) => open("record", taskId, from + index, text), {
-        concurrency: "unbounded"
-      })
+      Effect.flatMap(
+        Effect.forEach(records, (text, index) => Effect.either(open("record", taskId, from + index, text)), {
+          concurrency: "unbounded"
+        }),
+        (opened) => Either.all(opened)
+      )
 
     const sealSummary = (summary: EncodedSummary): Effect.Effect<EncodedSummary, TaskIOError> =>
       summary.memo === undefined

@@ -65,14 +65,15 @@ const cut = (
 }
 
 /**
- * Which of a task's files is the newest that counts. One of another origin than the first took the first one over when
- * that was empty, and is after nothing; else the removal of an earlier task of this id left it behind.
+ * Which of a task's files is the newest that counts. Who finds nothing before it names an origin, and who finds something
+ * takes over its origin. Of many that claim an empty journal at once several may name one, and write it in any order;
+ * one of an origin that nobody here has named was left behind by the removal of an earlier task of this id.
  */
 const newestOf = (headers: ReadonlyArray<Option.Option<JournalFile.Header>>): number => {
-  const first = Option.firstSomeOf(headers)
-  return headers.findLastIndex(
-    Option.exists((header) => header.after === null || Option.exists(first, ({ origin }) => origin === header.origin))
+  const named = new Set(
+    headers.flatMap((header) => Option.isSome(header) && header.value.after === null ? [header.value.origin] : [])
   )
+  return headers.findLastIndex(Option.exists(({ origin }) => named.has(origin)))
 }
 
 /** Puts the files of a task together: those of epoch 1, 2, … as they were found, and what each is called. */

@@ -439,11 +439,11 @@ describe("a move", () => {
     for (const when of ["before", "after"] as const) {
       it.effect(`that died ${when} any operation on the ${side} comes to the same when it is done again`, () =>
         Effect.gen(function*() {
-          const expected = yield* Effect.flatMap(populated, contentsOf)
           let cuts = 0
           for (const on of operations) {
             for (let nth = 1;; nth++) {
               const [source, target] = [yield* populated, yield* MemoryDriver.make]
+              const expected = yield* contentsOf(source)
               const faults = yield* Faults.make([Faults.die(on, { nth, when })])
               const dying = side === "source"
                 ? copy(faults.taskIO(source), target, { removeFromSource: true, concurrency: 1 })
@@ -469,9 +469,9 @@ describe("a move", () => {
 
   it.effect("whose writes fail, or seem to, reports it, and comes to the same when it is done again", () =>
     Effect.gen(function*() {
-      const expected = yield* Effect.flatMap(populated, contentsOf)
       for (const fault of [Faults.fail, Faults.dropAcknowledgement]) {
         const [source, target] = [yield* populated, yield* MemoryDriver.make]
+        const expected = yield* contentsOf(source)
         const faults = yield* Faults.make([fault("append", { nth: 2 })])
         const report = yield* copy(source, faults.taskIO(target), { removeFromSource: true, concurrency: 1 })
         expect(report.failed).toMatchObject([{ taskId: "failed", error: { _tag: "TaskIOError" } }])
