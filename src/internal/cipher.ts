@@ -18,7 +18,7 @@ export class SealError extends Data.TaggedError("SealError")<{ readonly cause: u
 /** What was to be opened is not what was sealed with this key for this place. */
 export class NotAuthentic extends Data.TaggedError("NotAuthentic") {}
 
-export const keyLength = 32
+const keyLength = 32
 const nonceLength = 12
 const encoder = new TextEncoder()
 // Fatal: what is not text was not sealed here.

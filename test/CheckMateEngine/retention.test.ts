@@ -1,7 +1,7 @@
 import { FileSystem, KeyValueStore } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Logger, Stream, TestClock } from "effect"
+import { Deferred, Effect, Exit, Fiber, Layer, Logger, Stream, TestClock } from "effect"
 import { BindLock, CheckMateEngine, type TaskIO } from "effect-checkmate"
 import { TaskIOError } from "effect-checkmate/CheckMateError"
 import * as FileDriver from "effect-checkmate/TaskIO/FileSystem"
@@ -57,7 +57,7 @@ const keepsByStatus = (store: TaskIO.Encoded) =>
       expect(yield* idsIn(store)).toEqual(["cancelled"])
       yield* adjust("30 days")
       expect(yield* idsIn(store)).toEqual(["cancelled"])
-    }).pipe(Effect.provide(engineOver(store, BindLock.layerMemory, { retention })), Effect.provide(layer))
+    }).pipe(Effect.provide(Layer.provideMerge(engineOver(store, BindLock.layerMemory, { retention }), layer)))
     expect(lines.filter((line) => line.includes("kept long enough"))).toHaveLength(2)
   })
 
@@ -90,7 +90,7 @@ describe("retention", () => {
       yield* Effect.gen(function*() {
         // The disk takes its own time.
         while ((yield* idsIn(store)).length > 1) yield* Effect.yieldNow()
-      }).pipe(Effect.provide(engineOver(store, BindLock.layerMemory, { retention })), Effect.provide(layer))
+      }).pipe(Effect.provide(Layer.provideMerge(engineOver(store, BindLock.layerMemory, { retention }), layer)))
       expect(yield* fs.readDirectory(`${directory}/tasks`)).toEqual(expect.arrayContaining(["cancelled.1.ndjson"]))
       expect((yield* fs.readDirectory(`${directory}/tasks`)).every((name) => name.startsWith("cancelled"))).toBe(true)
       expect(lines.filter((line) => line.includes("could not be"))).toEqual([])
@@ -148,7 +148,7 @@ describe("retention", () => {
         works = true
         yield* adjust("2 days")
         expect(yield* idsIn(store)).toEqual([])
-      }).pipe(Effect.provide(engineOver(flaky, BindLock.layerMemory, { retention })), Effect.provide(layer))
+      }).pipe(Effect.provide(Layer.provideMerge(engineOver(flaky, BindLock.layerMemory, { retention }), layer)))
       expect(lines.filter((line) => line.includes("could not be listed"))).toHaveLength(1)
       expect(lines.filter((line) => line.includes("Task b is due to be removed, and could not be")).length)
         .toBeGreaterThan(0)

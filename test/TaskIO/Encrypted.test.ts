@@ -4,6 +4,7 @@ import { describe, expect, it } from "@effect/vitest"
 import {
   Chunk,
   ConfigProvider,
+  Data,
   DateTime,
   Effect,
   Either,
@@ -23,6 +24,8 @@ import * as MemoryDriver from "effect-checkmate/TaskIO/Memory"
 import { TaskIOContract } from "effect-checkmate/testing"
 import { describeContract } from "effect-checkmate/testing/vitest"
 import { abc, engineOver, failing, Ledger } from "../support/pipelines.ts"
+
+class Leak extends Data.TaggedError("Leak")<{ readonly message: string }> {}
 
 const keyOf = (fill: number) => Redacted.make(new Uint8Array(32).fill(fill))
 const november: Encrypted.Keys = { current: "2026-11", keys: { "2026-11": keyOf(11) } }
@@ -83,7 +86,7 @@ describe("what an encrypted store keeps", () => {
     input: ["given"],
     stages: [
       Stage.make(Secret, "make", { provides: ["made"], execute: () => Effect.succeed({ made: output }) }),
-      Stage.make(Secret, "fail", { execute: () => Effect.fail(new Error(failure)) })
+      Stage.make(Secret, "fail", { execute: () => new Leak({ message: failure }) })
     ]
   })
 
@@ -101,8 +104,12 @@ describe("what an encrypted store keeps", () => {
           expect(summary).toMatchObject({ taskId: "t", status: "Failed", memo, tags: ["nightly"] })
           expect((yield* CheckMateEngine.get("t")).state).toEqual({ given: input, made: output })
         }).pipe(
-          Effect.provide(CheckMateEngine.layer),
-          Effect.provide(Layer.merge(wrap(TaskIO.layerFileSystem(directory)), BindLock.layerMemory))
+          Effect.provide(
+            Layer.provideMerge(
+              CheckMateEngine.layer,
+              Layer.merge(wrap(TaskIO.layerFileSystem(directory)), BindLock.layerMemory)
+            )
+          )
         )
         const names = yield* fs.readDirectory(directory, { recursive: true })
         const texts = yield* Effect.forEach(names, (name) =>
