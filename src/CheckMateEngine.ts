@@ -66,6 +66,7 @@ export type {
   ResumeAllOptions,
   Resumed,
   ResumeOptions,
+  Retention,
   RollbackOptions,
   RunError,
   RunOptions,

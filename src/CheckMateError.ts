@@ -309,6 +309,38 @@ export class TaskIOError extends Schema.TaggedError<TaskIOError>()("TaskIOError"
 }
 
 /**
+ * A copy found another task of the same id in its target: the two journals differ from `position` on.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class CopyConflictError extends Schema.TaggedError<CopyConflictError>()("CopyConflictError", {
+  taskId: Schema.String,
+  position: Schema.Number
+}) {
+  override get message(): string {
+    return `The target store holds another task ${quote(this.taskId)}: the two differ from record ${this.position} on. `
+      + "Nothing was overwritten. Remove the one you do not need, or keep both in stores of their own"
+  }
+}
+
+/**
+ * The keys a store is to be encrypted with cannot be used. It never shows what a key is made of.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class EncryptionKeysError extends Schema.TaggedError<EncryptionKeysError>()("EncryptionKeysError", {
+  keyId: Schema.String,
+  problem: Schema.String
+}) {
+  override get message(): string {
+    return `The encryption key ${quote(this.keyId)} ${this.problem}. Give each key as 32 random bytes or the base64 of `
+      + "them (openssl rand -base64 32), under an id of A-Z a-z 0-9 . _ -, and name one of them current"
+  }
+}
+
+/**
  * The lock's own storage failed. `location` says where.
  *
  * @since 0.1.0
@@ -548,7 +580,9 @@ export type CheckMateError =
   | AttributeError
   | BindingLostError
   | BindLockError
+  | CopyConflictError
   | DefinitionChangedError
+  | EncryptionKeysError
   | InvalidDefinitionError
   | InvalidTaskIdError
   | InvalidTransitionError

@@ -99,6 +99,9 @@ export const decode = (
   const parsed = parseJson(text)
   if (Either.isLeft(parsed)) return damaged("the record is not JSON")
   const record = parsed.right
+  if (Predicate.hasProperty(record, "encrypted")) {
+    return damaged("the record is encrypted, and this store has no keys. Give them with TaskIO.encrypted")
+  }
   const format = Predicate.hasProperty(record, "v") ? record.v : undefined
   if (typeof format !== "number" || !Number.isInteger(format) || format < 1) {
     return damaged("the record does not say which format it is of")

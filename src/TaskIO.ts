@@ -8,6 +8,8 @@ import type * as FileSystem from "@effect/platform/FileSystem"
 import type * as KeyValueStore from "@effect/platform/KeyValueStore"
 import type * as Path from "@effect/platform/Path"
 import * as Arr from "effect/Array"
+import type * as Config from "effect/Config"
+import type * as ConfigError from "effect/ConfigError"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -19,20 +21,21 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import {
+  type EncryptionKeysError,
   type InvalidTaskIdError,
   type InvalidTransitionError,
-  type JournalDamagedError,
-  type JournalVersionError,
   type ReadError,
   type StaleWriterError,
   TaskIOError
 } from "./CheckMateError.ts"
-import { isoTime } from "./internal/isoTime.ts"
+import { decodeAll, encodeSummary, matches } from "./internal/journalCodec.ts"
 import { appendLatency } from "./internal/metrics.ts"
 import { checkTaskId } from "./internal/taskId.ts"
 import * as Task from "./Task.ts"
 import * as TaskEvent from "./TaskEvent.ts"
+import * as copying from "./TaskIO/copy.ts"
 import type * as Driver from "./TaskIO/Encoded.ts"
+import * as Encrypted from "./TaskIO/Encrypted.ts"
 import * as files from "./TaskIO/FileSystem.ts"
 import * as keyValueStore from "./TaskIO/KeyValueStore.ts"
 import * as memory from "./TaskIO/Memory.ts"
@@ -165,36 +168,13 @@ export class TaskIO extends Context.Tag("checkmate/TaskIO")<TaskIO, {
   readonly arrivals: Option.Option<Stream.Stream<string, TaskIOError>>
   /** Makes writes to the store's database and appends durable together, where the store can. */
   readonly transaction: Option.Option<Transaction>
+  /** What it is made of: for what works on records as they are, as {@link encrypted} does. */
+  readonly driver: Encoded
 }>() {}
 
 const decodeSummary = ParseResult.decodeUnknownEither(Task.Summary)
-const encodeSummary = (summary: Task.Summary): Driver.EncodedSummary => ({
-  ...summary,
-  createdAt: isoTime(summary.createdAt),
-  updatedAt: isoTime(summary.updatedAt)
-})
 const encodeMessage = Schema.encodeSync(Schema.parseJson(Message))
 const decodeMessage = Schema.decodeOption(Schema.parseJson(Message))
-
-const decodeAll = (
-  taskId: string,
-  from: number,
-  records: ReadonlyArray<string>
-): Either.Either<ReadonlyArray<TaskEvent.TaskEvent>, JournalDamagedError | JournalVersionError> => {
-  const events: Array<TaskEvent.TaskEvent> = []
-  for (let index = 0; index < records.length; index++) {
-    const event = TaskEvent.decode(taskId, from + index, records[index]!)
-    if (Either.isLeft(event)) return Either.left(event.left)
-    events.push(event.right)
-  }
-  return Either.right(events)
-}
-
-const matches = (query: Driver.EncodedQuery) => (summary: Driver.EncodedSummary): boolean =>
-  (query.status === undefined || query.status.includes(summary.status))
-  && (query.checkMate === undefined || query.checkMate === summary.checkMate)
-  && (query.tags === undefined || query.tags.every((tag) => summary.tags.includes(tag)))
-  && (query.since === undefined || query.since <= summary.updatedAt)
 
 /**
  * Makes the typed service of a driver: task ids are checked, events encoded, decoded and folded, summaries filtered.
@@ -266,7 +246,8 @@ export const make = (driver: Driver.Encoded): TaskIO["Type"] => {
           )),
     waiting: driver.waiting,
     arrivals: Option.fromNullable(driver.arrivals),
-    transaction: Option.fromNullable(driver.transaction)
+    transaction: Option.fromNullable(driver.transaction),
+    driver
   }
 }
 
@@ -303,3 +284,77 @@ export const layerKeyValueStore = (
   options?: keyValueStore.KeyValueStoreOptions
 ): Layer.Layer<TaskIO, never, KeyValueStore.KeyValueStore> =>
   Layer.effect(TaskIO, Effect.map(keyValueStore.make(options), make))
+
+/**
+ * Encrypts what the store of a layer keeps: records, messages and memos, with AES-256-GCM. Ids, names, statuses, counts,
+ * tags and times stay readable, for `find`. See `effect-checkmate/TaskIO/Encrypted` for what it guards against and what
+ * not. Fails with an `EncryptionKeysError` for keys that cannot be used.
+ *
+ * ```ts
+ * const store = TaskIO.layerFileSystem(".checkmate").pipe(
+ *   TaskIO.encrypted({ current: "2026-11", keys: { "2026-11": newKey, "2026-05": olderKey } })
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category encryption
+ */
+export const encrypted =
+  (keys: Encrypted.Keys, options?: Encrypted.EncryptedOptions) =>
+  <E, R>(store: Layer.Layer<TaskIO, E, R>): Layer.Layer<TaskIO, E | EncryptionKeysError, R> =>
+    Layer.provide(
+      Layer.effect(
+        TaskIO,
+        Effect.flatMap(TaskIO, ({ driver }) => Effect.map(Encrypted.make(driver, keys, options), make))
+      ),
+      store
+    )
+
+/**
+ * The same, with the keys from configuration: `CHECKMATE_KEYS`, written as `id:base64,id:base64` with the current key
+ * first, or another one.
+ *
+ * ```ts
+ * const store = TaskIO.layerFileSystem(".checkmate").pipe(TaskIO.encryptedConfig())
+ * ```
+ *
+ * @since 0.1.0
+ * @category encryption
+ */
+export const encryptedConfig =
+  (config: Config.Config<Encrypted.Keys> = Encrypted.config(), options?: Encrypted.EncryptedOptions) =>
+  <E, R>(
+    store: Layer.Layer<TaskIO, E, R>
+  ): Layer.Layer<TaskIO, E | EncryptionKeysError | ConfigError.ConfigError, R> =>
+    Layer.unwrapEffect(Effect.map(config, (keys) => encrypted(keys, options)(store)))
+
+/**
+ * Copies the tasks of one store to another, or moves them, with what mail they have. Each is read back and compared. It
+ * can be cut off anywhere and done again; a task the target holds otherwise is reported as a `CopyConflictError`, and
+ * never overwritten. Fails only where the source cannot be listed: what became of each task stands in the report.
+ *
+ * ```ts
+ * const program = Effect.gen(function*() {
+ *   const from = Context.get(yield* Layer.build(TaskIO.layerFileSystem(".checkmate")), TaskIO.TaskIO)
+ *   const to = Context.get(yield* Layer.build(encryptedStore), TaskIO.TaskIO)
+ *   const { failed } = yield* TaskIO.copy(from, to, { claim: true, query: { status: ["Running", "Failed"] } })
+ *   yield* Effect.forEach(failed, ({ error }) => Effect.logError(error.message))
+ * }).pipe(Effect.scoped)
+ * ```
+ *
+ * @since 0.1.0
+ * @category copying
+ */
+export const copy = (
+  from: TaskIO["Type"],
+  to: TaskIO["Type"],
+  options: copying.CopyOptions & {
+    /**
+     * Which tasks to copy.
+     *
+     * @default all
+     */
+    readonly query?: Query
+  } = {}
+): Effect.Effect<copying.CopyReport, TaskIOError> =>
+  copying.copy(from.driver, to.driver, from.list(options.query), options)

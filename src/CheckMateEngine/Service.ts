@@ -50,7 +50,44 @@ export interface Options {
    * @default 5
    */
   readonly maxRecoveries?: number
+  /**
+   * How long tasks are kept once they are over. The engine then removes them in the background, as `clean` does: those
+   * that an engine holds are left to it. What cannot be removed is logged, and tried again.
+   *
+   * @default for ever
+   */
+  readonly retention?: Retention
 }
+
+/**
+ * How long tasks are kept, by status, since they were last touched; those of a status that is not named, for ever.
+ *
+ * ```ts
+ * CheckMateEngine.layerFileSystem(".checkmate", {
+ *   retention: { keep: { Succeeded: "30 days", Failed: "90 days" }, every: "1 hour" }
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export interface Retention {
+  readonly keep: { readonly [Status in SettledTag]?: Duration.DurationInput }
+  /**
+   * How often the engine looks for tasks to remove, give or take a fifth, and first when it begins. At least 1 second.
+   *
+   * @default "1 hour"
+   */
+  readonly every?: Duration.DurationInput
+}
+
+/**
+ * The statuses in which no engine has anything to do for a task without being asked.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type SettledTag = Exclude<TaskStatus.Tag, "Running" | "RollingBack">
 
 /**
  * What to do about a task that another engine holds: fail with `TaskBoundError`, or wait until it is free.
@@ -161,7 +198,7 @@ export interface CleanOptions {
    *
    * @default ["Succeeded", "Cancelled", "RolledBack"]
    */
-  readonly status?: ReadonlyArray<Exclude<TaskStatus.Tag, "Running" | "RollingBack">>
+  readonly status?: ReadonlyArray<SettledTag>
   /** Tasks of this CheckMate only. */
   readonly checkMate?: string
   /**

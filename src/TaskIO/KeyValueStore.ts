@@ -54,7 +54,8 @@ const parts = Array.from({ length: 256 }, (_, part) => part.toString(16).padStar
  */
 export interface KeyValueStoreOptions {
   /**
-   * What all keys begin with, so that others can use the same store.
+   * What all keys begin with, so that others can use the same store, and several tenants can. The prefix of one may
+   * begin with that of another, but not be it with `head/`, `mail/` or `batch/` behind it.
    *
    * @default "checkmate/"
    */

@@ -30,6 +30,7 @@ import * as Failure from "../Failure.ts"
 import * as TaskIO from "../TaskIO.ts"
 import * as observe from "./observe.ts"
 import * as registry from "./registry.ts"
+import * as retention from "./retention.ts"
 import * as runTask from "./runTask.ts"
 import * as steer from "./steer.ts"
 import type { Parts } from "./supervise.ts"
@@ -99,6 +100,7 @@ export const make = (options: Options = {}) =>
     const scope = yield* Effect.scope
 
     yield* Effect.forkScoped(mailOf(parts, interval))
+    if (options.retention !== undefined) yield* Effect.forkScoped(retention.keep(parts, options.retention))
 
     const run = <Input extends object, Output, E, R>(
       checkMate: Of<Input, Output, E, R>,

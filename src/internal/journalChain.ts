@@ -65,14 +65,19 @@ const cut = (
 }
 
 /**
- * Which of a task's files is the newest that counts. One of another origin than the first took the first one over when
- * that was empty, and is after nothing; else the removal of an earlier task of this id left it behind.
+ * Which of a task's files is the newest that counts. Who finds nothing before it names an origin, and who finds something
+ * takes over its origin. Of many that claim an empty journal at once several may name one, and write it in any order.
+ * One of an origin that neither the first has nor anyone has named was left behind when an earlier task of this id was
+ * removed.
  */
 const newestOf = (headers: ReadonlyArray<Option.Option<JournalFile.Header>>): number => {
-  const first = Option.firstSomeOf(headers)
-  return headers.findLastIndex(
-    Option.exists((header) => header.after === null || Option.exists(first, ({ origin }) => origin === header.origin))
+  const origins = new Set(
+    headers.flatMap((header) => Option.isSome(header) && header.value.after === null ? [header.value.origin] : [])
   )
+  // Where whoever named it has lost it, that is damage, and not another task.
+  const first = Option.firstSomeOf(headers)
+  if (Option.isSome(first)) origins.add(first.value.origin)
+  return headers.findLastIndex(Option.exists(({ origin }) => origins.has(origin)))
 }
 
 /** Puts the files of a task together: those of epoch 1, 2, … as they were found, and what each is called. */

@@ -145,7 +145,22 @@ export const readMail = (parts: Parts) =>
     }
   })
 
-/** Removes tasks that are over. Each is removed while it is held, and only if it is still over then. */
+/** Removes a task while it is held, and only if it is still to be removed then. Tells whether it did. */
+export const removeIf = (
+  parts: Parts,
+  taskId: string,
+  isOver: (task: { readonly status: TaskStatus.Tag; readonly updatedAt: DateTime.Utc }) => boolean
+) =>
+  Effect.scoped(Effect.gen(function*() {
+    yield* parts.bindLock.acquire(taskId)
+    const task = yield* parts.taskIO.get(taskId)
+    if (Option.isNone(task)) return false
+    if (!isOver({ status: task.value.status._tag, updatedAt: task.value.updatedAt })) return false
+    yield* Effect.uninterruptible(parts.taskIO.remove(taskId))
+    return true
+  })).pipe(Effect.catchTag("TaskBoundError", () => Effect.succeed(false)))
+
+/** Removes tasks that are over. */
 export const clean = (
   parts: Parts,
   options: {
@@ -164,14 +179,5 @@ export const clean = (
       ...(options.checkMate === undefined ? {} : { checkMate: options.checkMate })
     }).pipe(Stream.filter(isOver), Stream.runCollect)
     if (options.dryRun) return [...found]
-    const removed = yield* Effect.forEach(found, (summary) =>
-      Effect.scoped(Effect.gen(function*() {
-        yield* parts.bindLock.acquire(summary.taskId)
-        const task = yield* parts.taskIO.get(summary.taskId)
-        if (Option.isNone(task)) return []
-        if (!isOver({ status: task.value.status._tag, updatedAt: task.value.updatedAt })) return []
-        yield* parts.taskIO.remove(summary.taskId)
-        return [summary]
-      })).pipe(Effect.catchTag("TaskBoundError", () => Effect.succeed([]))))
-    return removed.flat()
+    return yield* Effect.filter(found, ({ taskId }) => removeIf(parts, taskId, isOver))
   })

@@ -176,22 +176,24 @@ export const make = (plan: Plan): Effect.Effect<Injector> =>
         return { ...binding, lost: Deferred.await(lost) }
       })
 
+    const faultyDriver = (driver: TaskIO.Encoded): TaskIO.Encoded => ({
+      ...driver,
+      open: (taskId) =>
+        Effect.map(stored("open", taskId, driver.open(taskId)), (journal) => ({
+          ...journal,
+          append: (...args) => appended(taskId, journal.append(...args))
+        })),
+      read: (taskId, from) => stored("read", taskId, driver.read(taskId, from)),
+      list: (query) => listed(driver.list(query)),
+      remove: (taskId) => stored("remove", taskId, driver.remove(taskId)),
+      send: (taskId, message) => stored("send", taskId, driver.send(taskId, message)),
+      receive: (taskId) => stored("receive", taskId, driver.receive(taskId)),
+      acknowledge: (taskId, ids) => stored("acknowledge", taskId, driver.acknowledge(taskId, ids)),
+      waiting: stored("waiting", undefined, driver.waiting)
+    })
+
     return {
-      taskIO: (driver) => ({
-        ...driver,
-        open: (taskId) =>
-          Effect.map(stored("open", taskId, driver.open(taskId)), (journal) => ({
-            ...journal,
-            append: (...args) => appended(taskId, journal.append(...args))
-          })),
-        read: (taskId, from) => stored("read", taskId, driver.read(taskId, from)),
-        list: (query) => listed(driver.list(query)),
-        remove: (taskId) => stored("remove", taskId, driver.remove(taskId)),
-        send: (taskId, message) => stored("send", taskId, driver.send(taskId, message)),
-        receive: (taskId) => stored("receive", taskId, driver.receive(taskId)),
-        acknowledge: (taskId, ids) => stored("acknowledge", taskId, driver.acknowledge(taskId, ids)),
-        waiting: stored("waiting", undefined, driver.waiting)
-      }),
+      taskIO: faultyDriver,
       service: (taskIO) => ({
         ...taskIO,
         open: (taskId) =>
@@ -205,7 +207,8 @@ export const make = (plan: Plan): Effect.Effect<Injector> =>
         remove: (taskId) => stored("remove", taskId, taskIO.remove(taskId)),
         send: (taskId, message) => stored("send", taskId, taskIO.send(taskId, message)),
         take: (taskId) => stored("receive", taskId, taskIO.take(taskId)),
-        waiting: stored("waiting", undefined, taskIO.waiting)
+        waiting: stored("waiting", undefined, taskIO.waiting),
+        driver: faultyDriver(taskIO.driver)
       }),
       bindLock: (driver) => ({
         acquire: (taskId) => {

@@ -3,9 +3,10 @@ import { describe, expect, it } from "@effect/vitest"
 import { Effect, Fiber, TestClock } from "effect"
 import { BindLockError } from "effect-checkmate/CheckMateError"
 import * as MemoryDriver from "effect-checkmate/TaskIO/Memory"
-import { BindLockContract, Contract, TaskIOContract } from "effect-checkmate/testing"
+import { BindLockContract, Contract, TaskIOContract, TenantContract } from "effect-checkmate/testing"
 import { brokenLocks, locksWith } from "./brokenLocks.ts"
 import { brokenStores } from "./brokenStores.ts"
+import { brokenTenants, tenantsWith } from "./brokenTenants.ts"
 
 const provesItsRules = <Subject, Capability extends string>(
   contract: string,
@@ -46,6 +47,8 @@ provesItsRules(
   locksWith(() => ({})),
   Object.fromEntries(Object.entries(brokenLocks).map(([name, make]) => [name, Effect.suspend(make)]))
 )
+
+provesItsRules("Tenant", TenantContract.rules, tenantsWith(() => ({})), brokenTenants)
 
 describe("A report", () => {
   const rule = Contract.rulesOf<ReadonlyArray<unknown>, "order" | "sums">("numbers")

@@ -1,0 +1,34 @@
+/** Journals and summaries between what drivers store and what is typed. */
+import * as Either from "effect/Either"
+import type { JournalDamagedError, JournalVersionError } from "../CheckMateError.ts"
+import type * as Task from "../Task.ts"
+import * as TaskEvent from "../TaskEvent.ts"
+import type { EncodedQuery, EncodedSummary } from "../TaskIO/Encoded.ts"
+import { isoTime } from "./isoTime.ts"
+
+export const encodeSummary = (summary: Task.Summary): EncodedSummary => ({
+  ...summary,
+  createdAt: isoTime(summary.createdAt),
+  updatedAt: isoTime(summary.updatedAt)
+})
+
+/** The events of records that begin at a position. */
+export const decodeAll = (
+  taskId: string,
+  from: number,
+  records: ReadonlyArray<string>
+): Either.Either<ReadonlyArray<TaskEvent.TaskEvent>, JournalDamagedError | JournalVersionError> => {
+  const events: Array<TaskEvent.TaskEvent> = []
+  for (let index = 0; index < records.length; index++) {
+    const event = TaskEvent.decode(taskId, from + index, records[index]!)
+    if (Either.isLeft(event)) return Either.left(event.left)
+    events.push(event.right)
+  }
+  return Either.right(events)
+}
+
+export const matches = (query: EncodedQuery) => (summary: EncodedSummary): boolean =>
+  (query.status === undefined || query.status.includes(summary.status))
+  && (query.checkMate === undefined || query.checkMate === summary.checkMate)
+  && (query.tags === undefined || query.tags.every((tag) => summary.tags.includes(tag)))
+  && (query.since === undefined || query.since <= summary.updatedAt)

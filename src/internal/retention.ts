@@ -1,0 +1,53 @@
+/** Removes tasks in the background, once they have been kept for as long as they are to be. */
+import * as Cause from "effect/Cause"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
+import * as Stream from "effect/Stream"
+import type { Retention } from "../CheckMateEngine/Service.ts"
+import * as TaskStatus from "../TaskStatus.ts"
+import { removeIf } from "./steer.ts"
+import type { Parts } from "./supervise.ts"
+
+type Kept = Partial<Record<TaskStatus.Tag, Duration.DurationInput>>
+
+/** Looks once for tasks that are due, and removes them. What fails for one keeps no other. */
+const round = (parts: Parts, kept: Kept, statuses: ReadonlyArray<TaskStatus.Tag>) =>
+  Effect.gen(function*() {
+    const now = yield* DateTime.now
+    const isDue = (task: { readonly status: TaskStatus.Tag; readonly updatedAt: DateTime.Utc }) => {
+      const age = kept[task.status]
+      return age !== undefined && statuses.includes(task.status)
+        && DateTime.lessThanOrEqualTo(task.updatedAt, DateTime.subtractDuration(now, age))
+    }
+    const due = yield* parts.taskIO.list({ status: statuses }).pipe(Stream.filter(isDue), Stream.runCollect)
+    const removed = yield* Effect.filter(due, ({ taskId }) =>
+      Effect.catchAllCause(removeIf(parts, taskId, isDue), (cause) =>
+        Cause.isInterruptedOnly(cause)
+          ? Effect.interrupt
+          : Effect.as(Effect.logWarning(`Task ${taskId} is due to be removed, and could not be`, cause), false)))
+    if (removed.length > 0) {
+      yield* Effect.logInfo(`Removed ${removed.length} tasks that were kept long enough`)
+    }
+  })
+
+/** Removes what is due, now and at intervals, without end. One round at a time. */
+export const keep = (parts: Parts, retention: Retention): Effect.Effect<void> => {
+  const kept: Kept = retention.keep
+  // What is active is never removed, whatever the caller's types say.
+  const statuses = TaskStatus.Tag.literals.filter((tag) =>
+    kept[tag] !== undefined && !TaskStatus.isActive({ _tag: tag })
+  )
+  // Engines that were started together do not go on looking together.
+  const every = Schedule.jittered(Schedule.spaced(Duration.max(retention.every ?? "1 hour", "1 second")))
+  return round(parts, kept, statuses).pipe(
+    Effect.catchAllCause((cause) =>
+      Cause.isInterruptedOnly(cause)
+        ? Effect.interrupt
+        : Effect.logWarning("Tasks that are due to be removed could not be listed", cause)
+    ),
+    Effect.repeat(every),
+    Effect.asVoid
+  )
+}

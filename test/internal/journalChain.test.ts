@@ -1,0 +1,58 @@
+import { describe, expect, it } from "@effect/vitest"
+import { Either } from "effect"
+import { assemble } from "../../src/internal/journalChain.ts"
+import { batch, headerLine, type Seal } from "../../src/internal/journalFile.ts"
+
+const summary = {
+  taskId: "t",
+  checkMate: "c",
+  status: "Running",
+  succeeded: 0,
+  stages: 1,
+  tags: [],
+  createdAt: "",
+  updatedAt: ""
+} as const
+
+const header = (epoch: number, origin: string, after: Seal | null) => headerLine({ taskId: "t", epoch, origin, after })
+const withRecord = (epoch: number, origin: string, after: Seal | null) =>
+  batch(header(epoch, origin, after), after?.records ?? 0, [JSON.stringify(epoch)], summary)
+const nothing = new Uint8Array(0)
+const emptied = (epoch: number, origin: string): Seal => ({
+  epoch,
+  bytes: header(epoch, origin, null).length,
+  records: 0
+})
+
+const recordsOf = (...files: ReadonlyArray<Uint8Array>) =>
+  Either.getOrThrow(assemble("t", files, (epoch) => `t.${epoch}.ndjson`)).records
+
+describe("the files of a task that many claimed at once, before any of them wrote", () => {
+  // 3 named the origin that 4 took over; 2, which read nothing either, named another one later.
+  const late = header(2, "late", null)
+  const third = header(3, "third", null)
+  const fourth = withRecord(4, "third", emptied(3, "third"))
+
+  it("hold what the newest wrote, whichever of them named an origin, and when", () => {
+    expect(recordsOf(nothing, nothing, third, fourth)).toEqual(["4"])
+    expect(recordsOf(nothing, late, third, fourth)).toEqual(["4"])
+    expect(recordsOf(header(1, "first", null), late, third, fourth)).toEqual(["4"])
+  })
+
+  it("do not hold what one wrote that was overtaken", () => {
+    expect(recordsOf(nothing, withRecord(2, "late", null), third, fourth)).toEqual(["4"])
+    expect(recordsOf(withRecord(1, "first", null), late, third)).toEqual([])
+  })
+})
+
+describe("the files that a removal which was cut off left behind", () => {
+  it("do not count for the task that began anew", () => {
+    const old = withRecord(1, "old", null)
+    const second = withRecord(2, "old", { epoch: 1, bytes: old.length, records: 1 })
+    expect(recordsOf(old, second)).toEqual(["1", "2"])
+    const anew = withRecord(1, "new", null)
+    expect(recordsOf(anew, second)).toEqual(["1"])
+    const third = withRecord(3, "new", { epoch: 1, bytes: anew.length, records: 1 })
+    expect(recordsOf(anew, second, third)).toEqual(["1", "3"])
+  })
+})
