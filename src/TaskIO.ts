@@ -301,14 +301,15 @@ export const layerKeyValueStore = (
  */
 export const encrypted =
   (keys: Encrypted.Keys, options?: Encrypted.EncryptedOptions) =>
-  <E, R>(store: Layer.Layer<TaskIO, E, R>): Layer.Layer<TaskIO, E | EncryptionKeysError, R> =>
-    Layer.provide(
-      Layer.effect(
-        TaskIO,
-        Effect.flatMap(TaskIO, ({ driver }) => Effect.map(Encrypted.make(driver, keys, options), make))
-      ),
-      store
-    )
+  <Out, E, R>(store: Layer.Layer<TaskIO | Out, E, R>): Layer.Layer<TaskIO | Out, E | EncryptionKeysError, R> =>
+    // With whatever else the layer provides.
+    Layer.flatMap(store, (context) =>
+      Layer.effectContext(
+        Effect.map(
+          Encrypted.make(Context.get(context, TaskIO).driver, keys, options),
+          (driver) => Context.add(context, TaskIO, make(driver))
+        )
+      ))
 
 /**
  * The same, with the keys from configuration: `CHECKMATE_KEYS`, written as `id:base64,id:base64` with the current key
@@ -323,9 +324,9 @@ export const encrypted =
  */
 export const encryptedConfig =
   (config: Config.Config<Encrypted.Keys> = Encrypted.config(), options?: Encrypted.EncryptedOptions) =>
-  <E, R>(
-    store: Layer.Layer<TaskIO, E, R>
-  ): Layer.Layer<TaskIO, E | EncryptionKeysError | ConfigError.ConfigError, R> =>
+  <Out, E, R>(
+    store: Layer.Layer<TaskIO | Out, E, R>
+  ): Layer.Layer<TaskIO | Out, E | EncryptionKeysError | ConfigError.ConfigError, R> =>
     Layer.unwrapEffect(Effect.map(config, (keys) => encrypted(keys, options)(store)))
 
 /**
