@@ -273,7 +273,7 @@ export const make = (database: Database, options: Options = {}) =>
             onNone: () => Effect.succeedNone,
             onSome: (found) =>
               Effect.map(isAlive(found), (alive) => {
-                const gone = found.beat === null || Option.getOrElse(alive, () => found.expired === 0) === false
+                const gone = found.beat === null || !Option.getOrElse(alive, () => found.expired === 0)
                 return gone ? Option.none() : Option.some(holderOf(found))
               })
           })

@@ -2,11 +2,11 @@
 import { SqlClient } from "@effect/sql"
 import { SqliteClient } from "@effect/sql-sqlite-node"
 import Sqlite from "better-sqlite3"
-import { Effect, Layer, type Scope } from "effect"
+import { Effect, Layer } from "effect"
 import { CheckMateEngine } from "effect-checkmate"
 import * as Sql from "effect-checkmate/sql"
 import { performance } from "node:perf_hooks"
-import pg from "pg"
+import { Pool } from "pg"
 import { clientOf, postgres } from "../support/postgres.ts"
 import * as bench from "./support.ts"
 
@@ -109,7 +109,7 @@ export const sqlite = (row: Row) =>
 const onPostgres = (row: Row) =>
   Effect.gen(function*() {
     const server = yield* postgres()
-    const pool = new pg.Pool({ host: "127.0.0.1", port: server.port, user: "postgres", password: "checkmate", max: 32 })
+    const pool = new Pool({ host: "127.0.0.1", port: server.port, user: "postgres", password: "checkmate", max: 32 })
     pool.on("error", () => {})
     yield* Effect.promise(() =>
       pool.query("create table steps (task text, step integer, body text, primary key (task, step))")

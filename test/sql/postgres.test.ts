@@ -1,6 +1,5 @@
 import { SqlClient } from "@effect/sql"
-import { it } from "@effect/vitest"
-import { Effect, Exit, Layer, Scope } from "effect"
+import { Effect, Exit, Scope } from "effect"
 import * as Sql from "effect-checkmate/sql"
 import { BindLockContract, TaskIOContract } from "effect-checkmate/testing"
 import { describeContract } from "effect-checkmate/testing/vitest"

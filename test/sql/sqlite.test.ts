@@ -1,6 +1,6 @@
 import { SqlClient } from "@effect/sql"
 import { SqliteClient } from "@effect/sql-sqlite-node"
-import { Effect, Layer } from "effect"
+import { Effect } from "effect"
 import * as Sql from "effect-checkmate/sql"
 import { BindLockContract, TaskIOContract } from "effect-checkmate/testing"
 import { describeContract } from "effect-checkmate/testing/vitest"

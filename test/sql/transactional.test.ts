@@ -60,7 +60,7 @@ const refusing = (times: number) => {
 const balances = Effect.gen(function*() {
   const sql = yield* SqlClient.SqlClient
   const rows = yield* sql<{ cents: number }>`select cents from accounts order by id`
-  return rows.map(({ cents }) => Number(cents))
+  return rows.map(({ cents }) => cents)
 })
 
 const accounts = Effect.gen(function*() {
@@ -173,9 +173,9 @@ const suite = (
               )
               const sound = Sql.layer({ prefix })
               yield* Effect.provide(CheckMateEngine.run(definition, { taskId, input }), sound)
-              expect(yield* balances, `${taskId}`).toEqual([700, 300])
+              expect(yield* balances, taskId).toEqual([700, 300])
               yield* Effect.provide(CheckMateEngine.rollback(definition, taskId), sound)
-              expect(yield* balances, `${taskId}`).toEqual([1000, 0])
+              expect(yield* balances, taskId).toEqual([1000, 0])
               if (Exit.isSuccess(first)) break
             }
           }

@@ -103,7 +103,7 @@ export const live = <A, E, R>(
     readonly cut: Cut | undefined
   }
 ) =>
-  Effect.flatMap(Effect.runtime<never>(), (runtime) => {
+  Effect.flatMap(Effect.runtime(), (runtime) => {
     const writes: Array<ReadonlyArray<string>> = []
     const process = makeProcess(options.time, `process ${options.number}`)
     const store = options.isElsewhere ? elsewhere(options.store, process.outside(runtime)) : options.store
