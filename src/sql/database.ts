@@ -37,8 +37,8 @@ export interface Options {
   /** The schema the tables are in, which is created where it does not exist. Postgres only. */
   readonly schema?: string
   /**
-   * How long to wait for a database that is busy, restarting or out of reach, before an operation fails. A task whose
-   * binding is in the same database is lost after the lock's lease.
+   * How long to wait for a database that is busy, restarting or out of reach, and how long for one that does not answer,
+   * before an operation fails. A task whose binding is in the same database is lost after the lock's lease.
    *
    * @default "30 seconds"
    */
@@ -247,20 +247,23 @@ export const make = (options: Options = {}): Effect.Effect<Database, TaskIOError
     }
     const patience = Duration.decode(options.patience ?? "30 seconds")
 
+    /**
+     * Gives up what is not answered, also where the caller is not to be interrupted, and does not wait until that is
+     * called off. Not for SQLite, which answers before anything else can happen.
+     */
+    const inTime = <A>(self: Effect.Effect<A, SqlError>) =>
+      dialect.name === "sqlite" ? self : Effect.timeoutFail(Effect.disconnect(Effect.interruptible(self)), {
+        duration: patience,
+        onTimeout: () => new SqlError({ message: `it did not answer within ${Duration.format(patience)}` })
+      })
     const say = (connection: Connection, text: string, parameters: ReadonlyArray<unknown>) =>
       connection.execute(dialect.parameters(text), parameters, undefined)
     const onConnection = <A>(use: (connection: Connection) => Effect.Effect<A, SqlError>) =>
-      Effect.scoped(Effect.flatMap(client.reserve, use))
+      inTime(Effect.scoped(Effect.flatMap(client.reserve, use)))
 
     const around = options.durability === "relaxed" ? undefined : dialect.aroundLight
     const begin = dialect.name === "sqlite" ? "begin immediate" : "begin"
 
-    /** Not for SQLite, which answers before anything else can happen. */
-    const inTime = <A>(self: Effect.Effect<A, SqlError>) =>
-      dialect.name === "sqlite" ? self : Effect.timeoutFail(self, {
-        duration: patience,
-        onTimeout: () => new SqlError({ message: `it did not answer within ${Duration.format(patience)}` })
-      })
     const again = <A>(self: Effect.Effect<A, SqlError>) =>
       Effect.retry(self, { schedule: Schedule.upTo(backoff, patience), while: isPassing })
 
@@ -304,10 +307,7 @@ export const make = (options: Options = {}): Effect.Effect<Database, TaskIOError
             onSome: (connection) => Effect.asSome(say(connection, text, parameters))
           })
         ),
-      patiently: (self) => {
-        const timed = inTime(self)
-        return Effect.catchAll(timed, (error) => isPassing(error) ? again(timed) : Effect.fail(error))
-      },
+      patiently: (self) => Effect.catchAll(self, (error) => isPassing(error) ? again(self) : Effect.fail(error)),
       transaction: <A, E, R>(self: Effect.Effect<A, E, R>) =>
         Effect.uninterruptibleMask((restore) => {
           // Noted as they are opened: an interruption may come between that and the answer.

@@ -78,7 +78,7 @@ const against = (
     )
   })
 
-export const sqlite = (row: Row) =>
+const sqlite = (row: Row) =>
   bench.withDirectory(async (directory) => {
     const database = new Sqlite(`${directory}/bare.db`)
     database.pragma("journal_mode = WAL")
@@ -180,7 +180,7 @@ const find = (name: string, row: Row, client: Layer.Layer<SqlClient.SqlClient, u
 
 export const sql = async (row: Row): Promise<void> => {
   await sqlite(row)
-  await onPostgresRun(row)
+  await Effect.runPromise(Effect.scoped(onPostgres(row)))
   await bench.withDirectory((directory) =>
     Effect.runPromise(find("SQLite", row, SqliteClient.layer({ filename: `${directory}/find.db` })))
   )
@@ -188,4 +188,3 @@ export const sql = async (row: Row): Promise<void> => {
     Effect.scoped(Effect.flatMap(postgres(), (server) => find("Postgres", row, clientOf(server))))
   )
 }
-export const onPostgresRun = (row: Row) => Effect.runPromise(Effect.scoped(onPostgres(row)))

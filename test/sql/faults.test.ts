@@ -167,6 +167,38 @@ describe("Postgres", () => {
   )
 })
 
+describe("Postgres that is frozen", () => {
+  it.live(
+    "ends a task with an error within its patience, to go on from once it answers again",
+    () =>
+      Effect.gen(function*() {
+        const server = yield* postgres()
+        const ledger: Array<string> = []
+        const frozen = yield* Effect.makeSemaphore(1)
+        const signal = (name: "SIGSTOP" | "SIGCONT") =>
+          Effect.flatMap(server.backends, (pids) =>
+            Effect.sync(() => {
+              for (const pid of pids) process.kill(pid, name)
+            }))
+        const engine = Layer.provide(Sql.layer({ patience: "500 millis", lease: "1 second" }), clientOf(server))
+        const definition = walk(ledger, frozen.withPermits(1)(signal("SIGSTOP")))
+        const error = yield* Effect.flip(
+          CheckMateEngine.run(definition, { taskId: "t", input: { start: 0, at: 0 } }).pipe(
+            Effect.ensuring(signal("SIGCONT")),
+            Effect.provide(engine)
+          )
+        )
+        expect(["TaskIOError", "BindingLostError"]).toContain(error._tag)
+        const output = yield* Effect.provide(
+          CheckMateEngine.resume(walk(ledger), "t", { whenBound: "wait" }),
+          engine
+        )
+        expect(output.at).toBe(stages)
+      }).pipe(Effect.scoped),
+    limit
+  )
+})
+
 const onSqlite = <A, E>(use: (filename: string) => Effect.Effect<A, E, FileSystem.FileSystem>) =>
   Effect.flatMap(FileSystem.FileSystem, (fs) => fs.makeTempDirectoryScoped()).pipe(
     Effect.flatMap((directory) => use(`${directory}/work.db`)),
