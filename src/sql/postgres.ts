@@ -65,10 +65,16 @@ const procedures = ({ of }: Names): ReadonlyArray<string> => [
     held record;
   begin
     perform set_config('synchronous_commit', 'off', true);
-    insert into ${of("tasks")} as t (task_id, epoch, owner, records)
-      values (claimed, nextval('${of("epochs")}'), claimant, 0)
-      on conflict (task_id) do update set epoch = excluded.epoch, owner = excluded.owner
-      returning t.epoch, t.records into held;
+    loop
+      -- The number is drawn while the row is locked, so that the greatest is the last one's.
+      update ${of("tasks")} t set epoch = nextval('${of("epochs")}'), owner = claimant where t.task_id = claimed
+        returning t.epoch, t.records into held;
+      exit when found;
+      insert into ${of("tasks")} as t (task_id, epoch, owner, records)
+        values (claimed, nextval('${of("epochs")}'), claimant, 0) on conflict do nothing
+        returning t.epoch, t.records into held;
+      exit when found;
+    end loop;
     return query select held.epoch::text, claimant, held.records, b.position, b.records
       from (select 1) one left join ${of("batches")} b on b.task_id = claimed order by b.position;
   end $procedure$`,

