@@ -309,6 +309,23 @@ export class TaskIOError extends Schema.TaggedError<TaskIOError>()("TaskIOError"
 }
 
 /**
+ * The store does not do what tasks are kept safe by, as a try at the layer's start has shown. Nothing was written but
+ * what was tried, and that has been removed.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class UnfitStoreError extends Schema.TaggedError<UnfitStoreError>()("UnfitStoreError", {
+  location: Schema.String,
+  problem: Schema.String,
+  advice: Schema.String
+}) {
+  override get message(): string {
+    return `The store at ${this.location} cannot keep tasks: ${this.problem}. ${this.advice}`
+  }
+}
+
+/**
  * The lock's own storage failed. `location` says where.
  *
  * @since 0.1.0
@@ -548,6 +565,7 @@ export type CheckMateError =
   | TaskPoisonedError
   | TaskRolledBackError
   | TaskStatusError
+  | UnfitStoreError
   | UnknownAttributeError
   | UnknownStageError
   | WrongCheckMateError

@@ -1,0 +1,12 @@
+import { afterAll } from "@effect/vitest"
+import { start } from "../support/s3.ts"
+import { contracts } from "./contracts.ts"
+
+const running = await start()
+
+if (typeof running === "string") {
+  console.warn(running)
+} else {
+  afterAll(running.stop)
+  contracts(running.server)
+}
