@@ -8,6 +8,7 @@ import * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
+import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import { type Answer, failureOf, timeOf } from "./answer.ts"
 import { S3Failure } from "./failure.ts"
@@ -53,6 +54,18 @@ const same = (left: Credentials, right: Credentials): boolean =>
   && Equal.equals(left.sessionToken, right.sessionToken)
 
 const describe = (error: unknown): string => error instanceof Error ? error.message : String(error)
+
+/**
+ * In a fiber of its own, in which a time-out can end what it waits for, also where the caller is not to be interrupted;
+ * where it is, so is this.
+ */
+const apart = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(
+      Effect.forkDaemon(Effect.interruptible(self)),
+      (fiber) => Effect.onInterrupt(restore(Fiber.join(fiber)), () => Fiber.interrupt(fiber))
+    )
+  )
 
 export const make = (
   options: S3Options,
@@ -122,14 +135,15 @@ export const make = (
               location: here,
               problem: `it cannot be reached: ${describe(error.cause ?? error)}`,
               kind: "passing",
-              cause: error
+              cause: error.cause
             })
           ),
           Effect.timeoutFail({
             duration: timeout,
             onTimeout: () =>
               new S3Failure({ location: here, problem: "it did not answer in time", kind: "passing" })
-          })
+          }),
+          apart
         )
         const failure = failureOf(here, answer, request.fine)
         if (Option.isNone(failure)) return answer

@@ -1,6 +1,7 @@
 import { afterAll } from "@effect/vitest"
 import { start } from "../support/s3.ts"
 import { contracts } from "./contracts.ts"
+import { faults } from "./faults.ts"
 
 const running = await start()
 
@@ -9,4 +10,5 @@ if (typeof running === "string") {
 } else {
   afterAll(running.stop)
   contracts(running.server)
+  faults(running.server)
 }

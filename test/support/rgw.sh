@@ -83,6 +83,7 @@ mon data = $dir/mon
 osd data = $dir/osd
 osd class load list = *
 osd class default list = *
+osd class update on start = false
 $classes
 [client.rgw]
 rgw frontends = beast endpoint=127.0.0.1:$s3 tcp_nodelay=1
@@ -104,21 +105,26 @@ trap down EXIT
 run() { "$@" </dev/null >>"$dir/log/out" 2>&1 & started="$started $!"; }
 failed() { echo "failed: $*"; tail -n 3 "$dir"/log/out; exit 4; }
 retry() { for _ in $(seq 60); do "$@" >/dev/null 2>>"$dir/log/retry" && return 0; sleep 0.1; done; failed "$*"; }
-up() { timeout 10 ceph osd stat 2>/dev/null | grep -q '1 up'; }
-answers() { (exec 3<>"/dev/tcp/127.0.0.1/$s3") 2>/dev/null; }
+answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 monmaptool --create --fsid "$fsid" --addv a "[v1:127.0.0.1:$mon]" "$dir/monmap" >/dev/null || failed monmaptool
 ceph-mon --mkfs -i a --monmap "$dir/monmap" >>"$dir/log/out" 2>&1 || failed "ceph-mon --mkfs"
 run ceph-mon -f -i a
-retry timeout 10 ceph -s
+# Asked before it listens, it would be asked again only seconds later.
+retry answers "$mon"
+retry timeout 5 ceph -s
 osd=$(uuid)
-retry timeout 10 ceph osd new "$osd"
+retry timeout 5 ceph osd new "$osd"
 ceph-osd -i 0 --mkfs --osd-uuid "$osd" >>"$dir/log/out" 2>&1 || failed "ceph-osd --mkfs"
-run ceph-osd -f -i 0
+# It gives up where the monitor is not quite there yet.
+up() {
+  [ -n "${osd_pid:-}" ] && kill -0 "$osd_pid" 2>/dev/null || { run ceph-osd -f -i 0; osd_pid=$!; }
+  timeout 5 ceph osd stat 2>/dev/null | grep -q '1 up'
+}
 retry up
 retry timeout 20 radosgw-admin user create --uid=checkmate --display-name=checkmate --access-key=checkmate --secret-key=a-secret-for-tests
 run radosgw -f -n client.rgw
-retry answers
+retry answers "$s3"
 echo ready
 # Its end is the end of whoever started it.
 cat >/dev/null

@@ -1,7 +1,7 @@
 /** A real S3 server for tests and benchmarks: the one the environment names, or a Ceph of our own for as long as we live. */
 import { AwsClient } from "aws4fetch"
 import { Redacted } from "effect"
-import type { S3Options } from "effect-checkmate/s3"
+import type { Credentials, S3Options } from "effect-checkmate/s3"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import * as fs from "node:fs"
@@ -27,7 +27,10 @@ export interface Running {
 }
 
 /** Options that reach a server, under a prefix of its own. */
-export const optionsFor = (server: Server, prefix: string): S3Options & { readonly unquotedETags: boolean } => ({
+export const optionsFor = (
+  server: Server,
+  prefix: string
+): S3Options & { readonly prefix: string; readonly credentials: Credentials } => ({
   endpoint: server.endpoint,
   region: server.region,
   bucket: server.bucket,
