@@ -16,11 +16,11 @@ const decoder = new TextDecoder()
 
 export const textOf = (answer: Answer): string => decoder.decode(answer.body)
 
-/** A time in a header, in milliseconds. */
+/** A time in a header, in milliseconds. DateTime itself does not read the form that HTTP has. */
 export const timeOf = (answer: Answer, header: "date" | "last-modified"): Option.Option<number> =>
-  Option.map(
-    Option.flatMap(Option.fromNullable(answer.headers[header]), DateTime.make),
-    DateTime.toEpochMillis
+  Option.fromNullable(answer.headers[header]).pipe(
+    Option.flatMap((text) => DateTime.make(new Date(text))),
+    Option.map(DateTime.toEpochMillis)
   )
 
 /** ETags are kept without their quotes. */

@@ -1,5 +1,6 @@
 import { afterAll } from "@effect/vitest"
 import { start } from "../support/s3.ts"
+import { behaviour } from "./behaviour.ts"
 import { contracts } from "./contracts.ts"
 import { faults } from "./faults.ts"
 
@@ -10,5 +11,6 @@ if (typeof running === "string") {
 } else {
   afterAll(running.stop)
   contracts(running.server)
+  behaviour(running.server)
   faults(running.server)
 }
