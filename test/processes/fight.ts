@@ -10,6 +10,7 @@ import * as fs from "node:fs"
 import { fileURLToPath } from "node:url"
 import { expected } from "./chores.ts"
 import * as Ledger from "./ledger.ts"
+import { storeOf } from "./stores.ts"
 
 export interface Options {
   readonly processes: number
@@ -19,6 +20,12 @@ export interface Options {
   readonly every: number
   /** How many of a thousand writes and syncs fail. */
   readonly errors?: number
+  /**
+   * As {@link storeOf} has it.
+   *
+   * @default "files"
+   */
+  readonly store?: string
 }
 
 export interface Report {
@@ -43,7 +50,8 @@ const start = (directory: string, options: Options, index: number): ChildProcess
     directory,
     String(options.tasks),
     String(options.errors ?? 0),
-    `${options.seed}-${index}`
+    `${options.seed}-${index}`,
+    options.store ?? "files"
   ], { stdio: ["ignore", "ignore", "inherit"] })
 
 /** Whether others went on, after an entry, with a task that a process had been at. */
@@ -111,6 +119,16 @@ const disturb = (directory: string, options: Options) =>
     return { ...counts, everFrozen, failed: outcome.failed }
   }).pipe(Effect.scoped)
 
+/** The files that should not be there any more. */
+const leftIn = (directory: string): ReadonlyArray<string> => [
+  ...["tasks", "takes", "mail", "trash"].flatMap((folder) =>
+    fs.readdirSync(`${directory}/${folder}`).map((name) => `${folder}/${name} was left behind`)
+  ),
+  ...fs.readdirSync(`${directory}/locks`).filter((name) => !name.endsWith(".engine")).map((name) =>
+    `locks/${name} was left behind`
+  )
+]
+
 /** What the journals say: every task has succeeded with the right result, and nothing is held or left behind. */
 const audit = (directory: string, options: Options) =>
   Effect.gen(function*() {
@@ -123,17 +141,14 @@ const audit = (directory: string, options: Options) =>
     }
     const found = yield* CheckMateEngine.find({ status: ["Succeeded"] })
     if (found.length !== options.tasks) problems.push(`${found.length} tasks are listed as Succeeded`)
-    const takeovers = fs.readdirSync(`${directory}/tasks`).filter((name) => name.endsWith(".sealed")).length
+    const takeovers = options.store === undefined
+      ? fs.readdirSync(`${directory}/tasks`).filter((name) => name.endsWith(".sealed")).length
+      : Ledger.takeovers(Ledger.read(`${directory}/ledger`))
     // Takes the locks of killed processes away too.
     yield* CheckMateEngine.clean()
-    for (const folder of ["tasks", "takes", "mail", "trash"]) {
-      for (const name of fs.readdirSync(`${directory}/${folder}`)) problems.push(`${folder}/${name} was left behind`)
-    }
-    for (const name of fs.readdirSync(`${directory}/locks`)) {
-      if (!name.endsWith(".engine")) problems.push(`locks/${name} was left behind`)
-    }
+    if (options.store === undefined) problems.push(...leftIn(directory))
     return { problems, takeovers }
-  }).pipe(Effect.provide(Layer.provide(CheckMateEngine.layerFileSystem(directory), NodeContext.layer)))
+  }).pipe(Effect.provide(Layer.provide(storeOf(options.store ?? "files", directory), NodeContext.layer)))
 
 /** One fight in a directory of its own. */
 export const fight = (directory: string, options: Options) =>

@@ -1,10 +1,12 @@
 /** What is particular to tasks in a bucket. */
+import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
 import { ConfigProvider, Effect, Exit, Fiber, Layer, Option } from "effect"
 import { CheckMateEngine } from "effect-checkmate"
 import * as S3 from "effect-checkmate/s3"
 import { Crashes } from "effect-checkmate/testing"
+import { fight } from "../processes/fight.ts"
 import { abc, failing, Ledger } from "../support/pipelines.ts"
 import { freshPrefix, optionsFor, type Server } from "../support/s3.ts"
 import { keysUnder, readKey, writeKey } from "../support/s3keys.ts"
@@ -68,6 +70,28 @@ export const behaviour = (server: Server): void => {
         })
         expect(report.cuts).toBeGreaterThan(8)
       }))
+
+    it.live(
+      "are fought over by four processes, killed and frozen at random: each to its end, and nothing twice",
+      () =>
+        Effect.gen(function*() {
+          const directory = yield* Effect.flatMap(FileSystem.FileSystem, (fs) => fs.makeTempDirectoryScoped())
+          const { prefix } = options()
+          const report = yield* fight(directory, {
+            processes: 4,
+            tasks: 20,
+            seed: "fight in a bucket",
+            every: 60,
+            store: `s3:${JSON.stringify({ server, prefix })}`
+          })
+          expect(report.violations).toEqual([])
+          expect(report.kills + report.freezes).toBeGreaterThan(1)
+          expect(report.takeovers).toBeGreaterThan(0)
+          expect(yield* Effect.promise(() => keysUnder(server, `${prefix}lock/`))).toEqual([])
+          expect(yield* Effect.promise(() => keysUnder(server, `${prefix}task/`))).toEqual([])
+        }).pipe(Effect.scoped, Effect.provide(NodeContext.layer)),
+      120_000
+    )
 
     it.live(
       "a thousand appends are a request each, and are read again with less than twenty",
