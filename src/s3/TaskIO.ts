@@ -20,12 +20,15 @@ import * as journal from "./journal.ts"
 import type { Entry } from "./listing.ts"
 import * as mail from "./mail.ts"
 import * as register from "./register.ts"
+import { remember } from "./remember.ts"
 import { open } from "./writer.ts"
 
 /** How many summaries are remembered, so that only what changed is read again. */
 const remembered = 20_000
 
-export const make = (client: Client): Encoded => {
+export const make = (connected: Client): Encoded => {
+  // A slot is filled once, and never again, also after its task was removed.
+  const client = remember(connected, `${connected.prefix}journal/`)
   const letters = mail.make(client)
   const known = new Map<string, { readonly etag: string; readonly summary: EncodedSummary }>()
 
