@@ -79,9 +79,9 @@ export const behaviour = (server: Server): void => {
           const { prefix } = options()
           const report = yield* fight(directory, {
             processes: 4,
-            tasks: 20,
+            tasks: 12,
             seed: "fight in a bucket",
-            every: 60,
+            every: 40,
             store: `s3:${JSON.stringify({ server, prefix })}`
           })
           expect(report.violations).toEqual([])

@@ -3,6 +3,9 @@ import { start } from "../support/s3.ts"
 import { behaviour } from "./behaviour.ts"
 import { contracts } from "./contracts.ts"
 import { faults } from "./faults.ts"
+import { unfit } from "./unfit.ts"
+
+unfit()
 
 const running = await start()
 
