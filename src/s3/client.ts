@@ -34,7 +34,7 @@ export type Outcome =
 /** `any`: whatever is there; `absent`: only where nothing is; else only over the object of this ETag. */
 export type Condition = "any" | "absent" | { readonly etag: string }
 
-export interface ListOptions {
+interface ListOptions {
   /** Names up to the next "/" only. */
   readonly folders?: boolean
   /** At most so many. */

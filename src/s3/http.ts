@@ -16,7 +16,7 @@ import { type Credentials, credentialsFromEnvironment, type S3Options } from "./
 import { makeSigner, type Unsigned } from "./sign.ts"
 
 /** What is asked of the store. */
-export interface Request {
+interface Request {
   readonly method: Unsigned["method"]
   /** A key, or nothing for the bucket itself. */
   readonly key?: string

@@ -167,7 +167,7 @@ export const grow = (chain: Chain, piece: Piece): Chain => ({
 })
 
 /** A task that is not there, or was removed in that slot. */
-export const emptyAt = (slot: number): Chain => ({
+const emptyAt = (slot: number): Chain => ({
   pieces: [],
   slot,
   base: slot,
