@@ -341,6 +341,23 @@ export class EncryptionKeysError extends Schema.TaggedError<EncryptionKeysError>
 }
 
 /**
+ * The store does not do what tasks are kept safe by, as a try at the layer's start has shown. Nothing was written but
+ * what was tried, and that has been removed.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class UnfitStoreError extends Schema.TaggedError<UnfitStoreError>()("UnfitStoreError", {
+  location: Schema.String,
+  problem: Schema.String,
+  advice: Schema.String
+}) {
+  override get message(): string {
+    return `The store at ${this.location} cannot keep tasks: ${this.problem}. ${this.advice}`
+  }
+}
+
+/**
  * The lock's own storage failed. `location` says where.
  *
  * @since 0.1.0
@@ -600,6 +617,7 @@ export type CheckMateError =
   | TaskPoisonedError
   | TaskRolledBackError
   | TaskStatusError
+  | UnfitStoreError
   | UnknownAttributeError
   | UnknownStageError
   | WrongCheckMateError

@@ -6,6 +6,7 @@ import { Effect, Option } from "effect"
 import { CheckMateEngine } from "effect-checkmate"
 import * as os from "node:os"
 import { performance } from "node:perf_hooks"
+import { s3 } from "./s3.ts"
 import { sql } from "./sql.ts"
 import * as bench from "./support.ts"
 
@@ -221,6 +222,7 @@ await files(1000, 32)
 await list()
 await takeover()
 await boot()
+await s3(row)
 await sql(row)
 row("peak memory of this run", `${(process.resourceUsage().maxRSS / 1024).toFixed(0)} MB`)
 

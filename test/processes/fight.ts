@@ -10,7 +10,7 @@ import * as fs from "node:fs"
 import { fileURLToPath } from "node:url"
 import { expected } from "./chores.ts"
 import * as Ledger from "./ledger.ts"
-import { engineOn, leftoversOn, takeoversOn } from "./stores.ts"
+import { leftoversOn, storeOf } from "./stores.ts"
 
 export interface Options {
   readonly processes: number
@@ -20,7 +20,11 @@ export interface Options {
   readonly every: number
   /** How many of a thousand writes and syncs fail. */
   readonly errors?: number
-  /** What they fight over, as in stores.ts: files where nothing is said. */
+  /**
+   * As {@link storeOf} has it.
+   *
+   * @default "files"
+   */
   readonly store?: string
 }
 
@@ -128,12 +132,14 @@ const audit = (directory: string, options: Options) => {
     }
     const found = yield* CheckMateEngine.find({ status: ["Succeeded"] })
     if (found.length !== options.tasks) problems.push(`${found.length} tasks are listed as Succeeded`)
-    const takeovers = yield* takeoversOn(store, directory, options.tasks)
+    const takeovers = store === "files"
+      ? fs.readdirSync(`${directory}/tasks`).filter((name) => name.endsWith(".sealed")).length
+      : Ledger.takeovers(Ledger.read(`${directory}/ledger`))
     // Takes the locks of killed processes away too.
     yield* CheckMateEngine.clean()
     for (const left of yield* leftoversOn(store, directory)) problems.push(`${left} left behind`)
     return { problems, takeovers }
-  }).pipe(Effect.provide(Layer.provide(engineOn(store, directory), NodeContext.layer)))
+  }).pipe(Effect.provide(Layer.provide(storeOf(store, directory), NodeContext.layer)))
 }
 
 /** One fight in a directory of its own. */

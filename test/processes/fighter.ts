@@ -9,7 +9,7 @@ import { Effect, Layer, Random } from "effect"
 import { CheckMateEngine } from "effect-checkmate"
 import * as fs from "node:fs"
 import { cm_factory_chores } from "./chores.ts"
-import { engineOn } from "./stores.ts"
+import { storeOf } from "./stores.ts"
 
 const [, , directory = "", tasks = "1", errors = "0", seed = "", store = "files"] = process.argv
 const definition = cm_factory_chores(`${directory}/ledger`, 5)
@@ -77,7 +77,7 @@ const platform = errors === "0" ? NodeContext.layer : Layer.provideMerge(shaky(N
 
 program.pipe(
   Effect.provide(
-    Layer.provide(engineOn(store, directory), platform)
+    Layer.provide(storeOf(store, directory), platform)
   ),
   // A disk that refuses the engine's own file lets it not even begin.
   Effect.retry({ while: (error) => error._tag === "BindLockError" || error._tag === "TaskIOError" }),

@@ -34,6 +34,10 @@ export const read = (ledger: string): ReadonlyArray<Entry> => {
   return text.slice(0, text.lastIndexOf("\n") + 1).split("\n").filter((line) => line !== "").map((line) => decode(line))
 }
 
+/** How often a task was seen with a new token after its first. */
+export const takeovers = (entries: ReadonlyArray<Entry>): number =>
+  new Set(entries.map(({ task, token }) => `${task}/${token}`)).size - new Set(entries.map(({ task }) => task)).size
+
 const describe = ({ attempt, entry, pid, stage, task, token }: Entry): string =>
   `${entry} of ${task}/${stage}, attempt ${attempt}, by process ${pid} with token ${token}`
 

@@ -1,63 +1,53 @@
 /**
- * The stores that processes fight over, by a word each process is given: `files`, `sqlite`, or `postgres:<port>:<prefix>`.
+ * Where processes that fight keep their tasks, by a word each is given: `files`, `sqlite`, `postgres:<port>:<prefix>`, or
+ * `s3:` and, as JSON, a server and a prefix in it.
  */
-import { NodeContext } from "@effect/platform-node"
+import { FetchHttpClient, type FileSystem, type Path } from "@effect/platform"
 import { SqlClient } from "@effect/sql"
 import { SqliteClient } from "@effect/sql-sqlite-node"
 import { Effect, Layer, Option, Schema } from "effect"
 import { CheckMateEngine } from "effect-checkmate"
+import type { BindLockError, TaskIOError, UnfitStoreError } from "effect-checkmate/CheckMateError"
+import * as S3 from "effect-checkmate/s3"
 import * as Sql from "effect-checkmate/sql"
 import * as fs from "node:fs"
 import { clientOf } from "../support/postgres.ts"
+import { optionsFor } from "../support/s3.ts"
 
+const options = { lease: "1 second", maxRecoveries: 1000 } as const
 const postgresWord = /^postgres:(\d+):(\w+)$/
 
-const clientFor = (store: string, directory: string) => {
+const databaseOf = (store: string, directory: string) => {
   const [, port, prefix = "checkmate_"] = postgresWord.exec(store) ?? []
   const client: Layer.Layer<SqlClient.SqlClient, unknown> = port === undefined
     ? SqliteClient.layer({ filename: `${directory}/work.db` })
     : clientOf({ port: Number(port) }, { maxConnections: 4 })
-  return { client, prefix }
+  return { client: Layer.orDie(client), prefix }
 }
 
 /** An engine over the store, with a short lease. */
-export const engineOn = (store: string, directory: string) => {
-  const options = { lease: "1 second", maxRecoveries: 1000 } as const
+export const storeOf = (
+  store: string,
+  directory: string
+): Layer.Layer<
+  CheckMateEngine.CheckMateEngine,
+  BindLockError | TaskIOError | UnfitStoreError,
+  FileSystem.FileSystem | Path.Path
+> => {
   if (store === "files") return CheckMateEngine.layerFileSystem(directory, options)
-  const { client, prefix } = clientFor(store, directory)
-  // With the FileSystem that is there, so that the dead are told from the silent.
-  return Sql.layer({ ...options, prefix }).pipe(
-    Layer.provide(client),
-    Layer.orDie,
-    Layer.provideMerge(NodeContext.layer)
-  )
+  if (store.startsWith("s3:")) {
+    const { prefix, server } = JSON.parse(store.slice("s3:".length))
+    return Layer.provide(S3.layer({ ...options, ...optionsFor(server, prefix) }), FetchHttpClient.layer)
+  }
+  const { client, prefix } = databaseOf(store, directory)
+  return Layer.provide(Sql.layer({ ...options, prefix }), client)
 }
 
 const Count = Schema.decodeUnknownSync(Schema.Tuple(Schema.Struct({ count: Schema.NumberFromString })))
 
-const counted = (store: string, directory: string, question: (of: (name: string) => string) => string) => {
-  const { client, prefix } = clientFor(store, directory)
-  return Effect.flatMap(SqlClient.SqlClient, (sql) => sql.unsafe(question((name) => `${prefix}${name}`))).pipe(
-    Effect.map((rows) => Count(rows)[0].count),
-    Effect.provide(client),
-    Effect.orDie
-  )
-}
-
-/** How many journals were claimed anew after their first claim. */
-export const takeoversOn = (store: string, directory: string, tasks: number): Effect.Effect<number> => {
-  if (store === "files") {
-    return Effect.sync(() => fs.readdirSync(`${directory}/tasks`).filter((name) => name.endsWith(".sealed")).length)
-  }
-  const last = store === "sqlite" ? "epoch" : "last_value"
-  return Effect.map(
-    counted(store, directory, (of) => `select cast(${last} as text) as count from ${of("epochs")}`),
-    (claims) => claims - tasks
-  )
-}
-
-/** What is there though there are no tasks any more. */
+/** What is there though there are no tasks any more; nothing is asked of S3, which keeps a mark for each. */
 export const leftoversOn = (store: string, directory: string): Effect.Effect<ReadonlyArray<string>> => {
+  if (store.startsWith("s3:")) return Effect.succeed([])
   if (store === "files") {
     return Effect.sync(() => [
       ...["tasks", "takes", "mail", "trash"].flatMap((folder) =>
@@ -66,12 +56,17 @@ export const leftoversOn = (store: string, directory: string): Effect.Effect<Rea
       ...fs.readdirSync(`${directory}/locks`).filter((name) => !name.endsWith(".engine")).map((name) => `locks/${name}`)
     ])
   }
-  return Effect.map(
-    Effect.forEach(["tasks", "batches", "tags", "mail", "locks"], (table) =>
-      Effect.map(
-        counted(store, directory, (of) => `select cast(count(*) as text) as count from ${of(table)}`),
-        (count) => count === 0 ? Option.none() : Option.some(`${count} rows of ${table}`)
-      )),
-    (found) => found.flatMap(Option.toArray)
-  )
+  const { client, prefix } = databaseOf(store, directory)
+  return Effect.gen(function*() {
+    const sql = yield* SqlClient.SqlClient
+    const found = yield* Effect.forEach(
+      ["tasks", "batches", "tags", "mail", "locks"],
+      (table) =>
+        Effect.map(sql`select cast(count(*) as text) as count from ${sql(prefix + table)}`, (rows) => {
+          const [{ count }] = Count(rows)
+          return count === 0 ? Option.none() : Option.some(`${count} rows of ${table}`)
+        })
+    )
+    return found.flatMap(Option.toArray)
+  }).pipe(Effect.provide(client), Effect.orDie)
 }

@@ -1,0 +1,307 @@
+/**
+ * A lock in an S3 bucket that all engines share.
+ *
+ * ```text
+ * <prefix>engine/<nonce>    one object for each engine: its signs of life
+ * <prefix>lock/<task id>    which engine holds the task
+ * ```
+ *
+ * To hold a task is to have created its lock, or to have replaced that of a dead engine, over the ETag it was read with:
+ * the store itself lets one win. One sign of life, five in a lease, serves all tasks that an engine holds, and one listing
+ * of the locks tells it whether they are still its own.
+ *
+ * An engine is dead if its process is provably gone (same boot, same process-id namespace, no process of that id and
+ * start time), or if its object is gone or was silent for the lease, by the store's own clock, and it then gives no sign
+ * for two more signs' time by ours. No two machines' clocks are compared.
+ *
+ * A lock is released by removing it, which stores do whatever its ETag is. So an engine that is not sure to have been seen
+ * alive within the lease looks at the lock before.
+ */
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as Clock from "effect/Clock"
+import * as DateTime from "effect/DateTime"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Random from "effect/Random"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
+import type { Binding, Driver, Holder } from "../BindLock/Driver.ts"
+import { type BindLockError, TaskBoundError } from "../CheckMateError.ts"
+import { nonce } from "../internal/files.ts"
+import * as Identity from "../internal/processIdentity.ts"
+import type { Client, Condition, Found } from "./client.ts"
+import { S3Failure, toBindLockError } from "./failure.ts"
+
+/**
+ * How a lock in a bucket decides that a holder is gone.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export interface LeaseOptions {
+  /**
+   * How long a holder that cannot be proven dead may be silent before it is taken over. It gives a sign of life five
+   * times in that span, while it holds tasks. At least 2 seconds.
+   *
+   * @default "10 seconds"
+   */
+  readonly lease?: Duration.DurationInput
+}
+
+const Engine = Schema.Struct({
+  engine: Schema.String,
+  name: Schema.String,
+  since: Schema.DateTimeUtc,
+  process: Schema.NullOr(Identity.ProcessIdentity)
+})
+type Engine = typeof Engine.Type
+
+/** In a lock, `since` is when the task was bound; in an engine's own object, when that began. */
+const decode = Schema.decodeOption(Schema.parseJson(Engine))
+const encode = Schema.encodeSync(Schema.parseJson(Engine))
+
+const engineIn = ({ content }: Found): Option.Option<Engine> => decode(content)
+
+const signsPerLease = 5
+
+interface Held {
+  readonly etag: string
+  readonly lost: Deferred.Deferred<string>
+}
+
+const holderOf = (engine: Option.Option<Engine>): Holder =>
+  Option.match(engine, {
+    onNone: () => ({ name: "an engine whose lock cannot be read", since: DateTime.unsafeMake(0) }),
+    onSome: ({ name, since }) => ({ name, since })
+  })
+
+/** Engines' objects are removed that were silent for so long, by whoever begins. One that lives writes it anew. */
+const forgotten = Duration.hours(1)
+/** How many of them are looked at. */
+const lookedAt = 50
+
+/** The lock over a bucket. The engine's own object goes with the Scope. */
+export const make = (
+  client: Client,
+  options: LeaseOptions = {}
+): Effect.Effect<Driver, never, FileSystem.FileSystem | Scope.Scope> =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const lease = Duration.max(
+      Option.getOrElse(Duration.decodeUnknown(options.lease ?? "10 seconds"), () => Duration.zero),
+      // Stores tell times in seconds.
+      "2 seconds"
+    )
+    const beat = Duration.times(lease, 1 / signsPerLease)
+    const me = yield* Identity.self(fs)
+    const host = yield* Identity.hostName(fs)
+    const name = Option.match(me, { onNone: () => host, onSome: ({ pid }) => `process ${pid} on ${host}` })
+    const self: Engine = { engine: yield* nonce, name, since: yield* DateTime.now, process: Option.getOrNull(me) }
+    const locks = `${client.prefix}lock/`
+    const engines = `${client.prefix}engine/`
+    const lockOf = (taskId: string): string => `${locks}${taskId}`
+    const engineOf = (engine: string): string => `${engines}${engine}`
+
+    const held = new Map<string, Held>()
+    /** The tasks that are bound here, or are being bound or released. */
+    const busy = new Set<string>()
+    /** The tasks whose lock may be this engine's without its knowing, because the store failed. */
+    const doubtful = new Set<string>()
+    const seen = { alive: Number.NEGATIVE_INFINITY }
+
+    // --- looking -----------------------------------------------------------------
+
+    const isAlive = (engine: Option.Option<Engine>) =>
+      Identity.isAlive(fs, me, Option.match(engine, { onNone: () => null, onSome: ({ process }) => process }))
+
+    const isOlder = (found: Found, than: Duration.Duration): boolean =>
+      Option.exists(found.age, (age) => age > Duration.toMillis(than))
+
+    /** What tells of a holder's life; its lock itself where that does not say whose it is. */
+    const signOf = (lock: Found) =>
+      Option.match(engineIn(lock), {
+        onNone: () => Effect.succeedSome(lock),
+        onSome: ({ engine }) => client.get(engineOf(engine))
+      })
+
+    const isSilent = (sign: Option.Option<Found>): boolean =>
+      Option.match(sign, { onNone: () => true, onSome: (found) => isOlder(found, lease) })
+
+    const tagOf = (sign: Option.Option<Found>): string =>
+      Option.match(sign, { onNone: () => "", onSome: ({ etag }) => etag })
+
+    /** Whether a holder is dead. A silent one is watched for two signs' time before it is given up. */
+    const isDead = (lock: Found) =>
+      Effect.gen(function*() {
+        if (Option.contains(yield* isAlive(engineIn(lock)), false)) return true
+        const sign = yield* signOf(lock)
+        if (!isSilent(sign)) return false
+        yield* Effect.sleep(Duration.times(beat, 2))
+        return tagOf(yield* signOf(lock)) === tagOf(sign)
+      })
+
+    const isMine = (lock: Found): boolean => Option.exists(engineIn(lock), ({ engine }) => engine === self.engine)
+
+    // --- signs of life -----------------------------------------------------------
+
+    const giveSign = Effect.gen(function*() {
+      const time = yield* Clock.currentTimeMillis
+      yield* client.put(engineOf(self.engine), encode(self), "any")
+      // From before it was sent: it is no younger than that.
+      seen.alive = time
+    })
+
+    const silence = Effect.map(Clock.currentTimeMillis, (time) => time - seen.alive)
+    const isSeenAlive = Effect.map(silence, (millis) => millis < Duration.toMillis(beat) * 2)
+
+    const lose = (taskId: string, reason: string) => {
+      const mine = held.get(taskId)
+      return mine === undefined ? Effect.void : Effect.asVoid(Deferred.succeed(mine.lost, reason))
+    }
+
+    /** One look at all locks: those that this engine holds have the ETag they were written with. */
+    const checkHeld = Effect.gen(function*() {
+      const asked = [...held]
+      const { entries } = yield* client.list(locks)
+      const there = new Map(entries.map(({ etag, key }) => [key, etag]))
+      for (const [taskId, mine] of asked) {
+        if (there.get(lockOf(taskId)) === mine.etag || held.get(taskId) !== mine) continue
+        yield* lose(taskId, "another engine took it over, because this one gave no sign of life in time")
+      }
+    })
+
+    /** Removes a lock of this engine's. */
+    const removeLock = (taskId: string, etag: string) =>
+      Effect.gen(function*() {
+        if (!(yield* isSeenAlive)) {
+          const found = yield* client.get(lockOf(taskId))
+          if (!Option.exists(found, (lock) => lock.etag === etag)) return
+        }
+        yield* client.remove(lockOf(taskId), etag)
+      })
+
+    const settle = Effect.gen(function*() {
+      for (const taskId of [...doubtful].filter((taskId) => !busy.has(taskId))) {
+        const found = yield* client.get(lockOf(taskId))
+        if (Option.isSome(found) && isMine(found.value)) yield* removeLock(taskId, found.value.etag)
+        doubtful.delete(taskId)
+      }
+    })
+
+    const live = Effect.suspend(() =>
+      held.size + doubtful.size === 0
+        ? Effect.void
+        : Effect.zipRight(giveSign, Effect.zipRight(Effect.when(checkHeld, () => held.size > 0), settle))
+    ).pipe(
+      Effect.timeoutFail({
+        duration: lease,
+        onTimeout: () =>
+          new S3Failure({ location: client.location(locks), problem: "the store does not answer", kind: "passing" })
+      }),
+      // What was out of reach for the lease another engine may have taken by now.
+      Effect.catchAll(({ problem }) =>
+        Effect.gen(function*() {
+          if ((yield* silence) <= Duration.toMillis(lease)) return
+          for (const taskId of held.keys()) yield* lose(taskId, `its lock cannot be reached: ${problem}`)
+        })
+      )
+    )
+
+    /** Removes the objects of engines that are gone. */
+    const removeDead = Effect.gen(function*() {
+      const { entries } = yield* client.page(engines, { limit: lookedAt })
+      for (const { key } of entries) {
+        const found = yield* client.get(key)
+        if (Option.isNone(found)) continue
+        const alive = yield* isAlive(engineIn(found.value))
+        const gone = Option.isSome(alive) ? !alive.value : isOlder(found.value, forgotten)
+        if (gone) yield* client.remove(key, found.value.etag)
+      }
+    })
+
+    yield* Effect.addFinalizer(() =>
+      Effect.ignore(Effect.zipRight(
+        settle,
+        Number.isFinite(seen.alive) ? client.remove(engineOf(self.engine)) : Effect.void
+      ))
+    )
+    yield* Effect.ignore(removeDead)
+    yield* Effect.forkScoped(Effect.repeat(Effect.delay(live, beat), Schedule.forever))
+
+    // --- binding -----------------------------------------------------------------
+
+    const bound = (taskId: string, { name, since }: Holder) => new TaskBoundError({ taskId, holder: name, since })
+
+    const writeLock = (taskId: string, condition: Condition) =>
+      Effect.gen(function*() {
+        doubtful.add(taskId)
+        const outcome = yield* client.put(lockOf(taskId), encode({ ...self, since: yield* DateTime.now }), condition)
+        doubtful.delete(taskId)
+        return outcome
+      })
+
+    /** One try to hold a task: the ETag of its lock; none where another was in the way and has not bound it. */
+    const tryToHold = (taskId: string): Effect.Effect<Option.Option<string>, S3Failure | TaskBoundError> =>
+      Effect.gen(function*() {
+        // An engine that was frozen, or held nothing, has to be seen alive before it holds anything.
+        if (!(yield* isSeenAlive)) yield* giveSign
+        const created = yield* writeLock(taskId, "absent")
+        if (created._tag === "Written") return Option.some(created.etag)
+        if (Option.isNone(created.found)) return Option.none()
+        const lock = created.found.value
+        // One of this engine's that is in nobody's use is left from when the store failed.
+        if (!isMine(lock) && !(yield* Effect.interruptible(isDead(lock)))) {
+          return yield* bound(taskId, holderOf(engineIn(lock)))
+        }
+        const taken = yield* writeLock(taskId, { etag: lock.etag })
+        return taken._tag === "Written" ? Option.some(taken.etag) : Option.none()
+      })
+
+    const release = (taskId: string, { etag }: Held) =>
+      Effect.suspend(() => {
+        held.delete(taskId)
+        return removeLock(taskId, etag)
+      }).pipe(
+        Effect.catchAll(() => Effect.sync(() => doubtful.add(taskId))),
+        Effect.ensuring(Effect.sync(() => busy.delete(taskId)))
+      )
+
+    const acquire = (taskId: string): Effect.Effect<Binding, TaskBoundError | BindLockError, Scope.Scope> =>
+      Effect.uninterruptibleMask((restore) =>
+        Effect.gen(function*() {
+          if (busy.has(taskId)) return yield* bound(taskId, { name, since: self.since })
+          busy.add(taskId)
+          const mine = yield* Effect.gen(function*() {
+            let etag = yield* tryToHold(taskId)
+            while (Option.isNone(etag)) {
+              // Whoever was in the way has either bound the task by now, or let go of it.
+              yield* restore(Effect.sleep(Duration.millis(yield* Random.nextIntBetween(5, 50))))
+              etag = yield* tryToHold(taskId)
+            }
+            return { etag: etag.value, lost: yield* Deferred.make<string>() } satisfies Held
+          }).pipe(
+            Effect.mapError((error) => error._tag === "S3Failure" ? toBindLockError("bind", taskId)(error) : error),
+            Effect.onError(() => Effect.sync(() => busy.delete(taskId)))
+          )
+          held.set(taskId, mine)
+          yield* Scope.addFinalizer(yield* Effect.scope, release(taskId, mine))
+          return { holder: { name, since: yield* DateTime.now }, lost: Deferred.await(mine.lost) }
+        })
+      )
+
+    return {
+      acquire,
+      holder: (taskId) =>
+        Effect.gen(function*() {
+          const lock = yield* client.get(lockOf(taskId))
+          if (Option.isNone(lock)) return Option.none()
+          const engine = engineIn(lock.value)
+          const alive = yield* isAlive(engine)
+          const gone = Option.isSome(alive) ? !alive.value : isSilent(yield* signOf(lock.value))
+          return gone ? Option.none() : Option.some(holderOf(engine))
+        }).pipe(Effect.mapError(toBindLockError("look for who holds", taskId)))
+    }
+  })

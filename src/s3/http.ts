@@ -1,0 +1,192 @@
+/**
+ * One signed request, tried once, but for two answers that are dealt with here: a store that finds our clock wrong has
+ * its time adopted, and one that finds the credentials expired is asked again with fresh ones.
+ */
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import * as Clock from "effect/Clock"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Equal from "effect/Equal"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import { type Answer, failureOf, timeOf } from "./answer.ts"
+import { S3Failure } from "./failure.ts"
+import { type Credentials, credentialsFromEnvironment, type S3Options } from "./Options.ts"
+import { makeSigner, type Unsigned } from "./sign.ts"
+
+/** What is asked of the store. */
+interface Request {
+  readonly method: Unsigned["method"]
+  /** A key, or nothing for the bucket itself. */
+  readonly key?: string
+  readonly query?: Readonly<Record<string, string>>
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: Uint8Array
+  /** The statuses that are answers, not failures. */
+  readonly fine: ReadonlyArray<number>
+}
+
+export interface Http {
+  /** For people: where a key is. */
+  readonly location: (key: string) => string
+  readonly request: (request: Request) => Effect.Effect<Answer, S3Failure>
+}
+
+const encode = (text: string): string =>
+  encodeURIComponent(text).replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`)
+
+const urlsOf = (options: S3Options, region: string): Option.Option<string> => {
+  const endpoint = options.endpoint ?? `https://s3.${region}.amazonaws.com`
+  if (!URL.canParse(endpoint)) return Option.none()
+  const url = new URL(endpoint)
+  const path = url.pathname.replace(/\/+$/, "")
+  return Option.some(
+    options.pathStyle ?? options.endpoint !== undefined
+      ? `${url.protocol}//${url.host}${path}/${encode(options.bucket)}`
+      : `${url.protocol}//${options.bucket}.${url.host}${path}`
+  )
+}
+
+const same = (left: Credentials, right: Credentials): boolean =>
+  Equal.equals(left.accessKeyId, right.accessKeyId)
+  && Equal.equals(left.secretAccessKey, right.secretAccessKey)
+  && Equal.equals(left.sessionToken, right.sessionToken)
+
+const describe = (error: unknown): string => error instanceof Error ? error.message : String(error)
+
+/**
+ * In a fiber of its own, in which a time-out can end what it waits for, also where the caller is not to be interrupted;
+ * where it is, so is this.
+ */
+const apart = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(
+      Effect.forkDaemon(Effect.interruptible(self)),
+      (fiber) => Effect.onInterrupt(restore(Fiber.join(fiber)), () => Fiber.interrupt(fiber))
+    )
+  )
+
+export const make = (
+  options: S3Options,
+  timeout: Duration.Duration
+): Effect.Effect<Http, S3Failure, HttpClient.HttpClient> =>
+  Effect.gen(function*() {
+    const region = options.region ?? "us-east-1"
+    const where = `bucket "${options.bucket}" of ${options.endpoint ?? `AWS in ${region}`}`
+    const location = (key: string): string => key === "" ? where : `"${key}" in ${where}`
+    const base = yield* Effect.mapError(urlsOf(options, region), () =>
+      new S3Failure({
+        location: where,
+        problem: "its endpoint is no URL. Give it as https://host:port",
+        kind: "lasting"
+      }))
+    // What a store is asked is no part of the caller's trace on the other side.
+    const client = HttpClient.withTracerPropagation(yield* HttpClient.HttpClient, false)
+    const sign = makeSigner(region)
+    const given = options.credentials ?? credentialsFromEnvironment
+
+    const ask: Effect.Effect<Credentials, S3Failure> = Effect.isEffect(given)
+      ? Effect.mapError(given, (cause) =>
+        new S3Failure({
+          location: where,
+          problem: `there are no credentials for it: ${describe(cause)}`,
+          kind: "lasting",
+          cause
+        }))
+      : Effect.succeed(given)
+    const state = { credentials: yield* ask, offset: 0 }
+
+    const send = (request: Request) =>
+      Effect.gen(function*() {
+        const here = location(request.key ?? "")
+        const query = Object.entries(request.query ?? {}).map(([name, value]) => `${encode(name)}=${encode(value)}`)
+        const path = request.key === undefined ? "" : request.key.split("/").map(encode).join("/")
+        const unsigned: Unsigned = {
+          method: request.method,
+          url: `${base}/${path}${query.length === 0 ? "" : `?${query.join("&")}`}`,
+          headers: request.headers ?? {},
+          body: request.body ?? new Uint8Array()
+        }
+        const now = yield* Clock.currentTimeMillis
+        const headers = yield* Effect.mapError(sign(unsigned, state.credentials, now + state.offset), (cause) =>
+          new S3Failure({
+            location: here,
+            problem: `the request could not be signed: ${describe(cause)}`,
+            kind: "lasting",
+            cause
+          }))
+        const signed = HttpClientRequest.make(request.method)(unsigned.url).pipe(
+          request.body === undefined
+            ? (self) => self
+            : HttpClientRequest.bodyUint8Array(request.body, "application/octet-stream"),
+          HttpClientRequest.setHeaders(headers)
+        )
+        const answer: Answer = yield* client.execute(signed).pipe(
+          Effect.flatMap((response) =>
+            Effect.map(response.arrayBuffer, (body): Answer => ({
+              status: response.status,
+              headers: response.headers,
+              body: new Uint8Array(body)
+            }))
+          ),
+          Effect.mapError((error) =>
+            new S3Failure({
+              location: here,
+              problem: `it cannot be reached: ${describe(error.cause ?? error)}`,
+              kind: "passing",
+              cause: error.cause
+            })
+          ),
+          Effect.timeoutFail({
+            duration: timeout,
+            onTimeout: () =>
+              new S3Failure({ location: here, problem: "it did not answer in time", kind: "passing" })
+          }),
+          apart
+        )
+        const failure = failureOf(here, answer, request.fine)
+        if (Option.isNone(failure)) return answer
+        if (failure.value.kind === "clock") {
+          const date = timeOf(answer, "date")
+          if (Option.isSome(date)) state.offset = date.value - (yield* Clock.currentTimeMillis)
+        }
+        return yield* failure.value
+      })
+
+    return {
+      location,
+      request: (request) =>
+        Effect.catchAll(send(request), (failure) => {
+          switch (failure.kind) {
+            case "clock":
+              return Effect.mapError(send(request), (again) =>
+                again.kind !== "clock" ? again : new S3Failure({
+                  location: again.location,
+                  problem: `${again.problem}. Its own time was tried, too; set the clocks`,
+                  kind: "clock"
+                }))
+            case "credentials": {
+              const used = state.credentials
+              return Effect.flatMap(ask, (fresh) => {
+                state.credentials = fresh
+                return same(used, fresh)
+                  ? Effect.fail(
+                    new S3Failure({
+                      location: failure.location,
+                      problem: `${failure.problem}. There were no other credentials to be had; renew them`,
+                      kind: "credentials"
+                    })
+                  )
+                  : send(request)
+              })
+            }
+            case "passing":
+            case "conflict":
+            case "damaged":
+            case "lasting":
+              return Effect.fail(failure)
+          }
+        })
+    }
+  })
