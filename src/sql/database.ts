@@ -110,7 +110,7 @@ const passing =
 const backoff = Schedule.jittered(Schedule.union(Schedule.exponential("5 millis"), Schedule.spaced("500 millis")))
 
 /** Whether the same statement may go through later. */
-export const isPassing = (error: SqlError): boolean => {
+const isPassing = (error: SqlError): boolean => {
   const { code, message } = causeOf(error)
   return code === undefined ? /connect|terminated/i.test(message ?? error.message) : passing.test(code)
 }

@@ -20,12 +20,12 @@ export const namesOf = (prefix: string, schema: string | undefined): Names => {
 }
 
 /** A step of the tables' history. Steps are only ever added. */
-export interface Migration {
+interface Migration {
   readonly name: string
   readonly statements: ReadonlyArray<string>
 }
 
-export type Statement = readonly [text: string, parameters: ReadonlyArray<unknown>]
+type Statement = readonly [text: string, parameters: ReadonlyArray<unknown>]
 
 /** An append as procedures take it: texts, but for the two numbers; tags as a JSON array, or null if as before. */
 export type Append = readonly [

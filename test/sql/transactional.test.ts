@@ -188,8 +188,7 @@ const suite = (
         Effect.gen(function*() {
           const run = CheckMateEngine.run(transfer(Effect.die("not to be run")), { taskId: "t", input })
           const error = yield* Effect.flip(run).pipe(
-            Effect.provide(CheckMateEngine.layerMemory),
-            Effect.provide(Sql.layerTaskIO({ prefix }))
+            Effect.provide(Layer.merge(CheckMateEngine.layerMemory, Sql.layerTaskIO({ prefix })))
           )
           expect(error).toMatchObject({ _tag: "TransactionUnsupportedError", stage: "move", taskId: "t" })
           expect(String(error)).toContain("effect-checkmate/sql")
