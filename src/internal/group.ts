@@ -48,10 +48,11 @@ export const make = <A, B, E>(options: {
       )
     })
 
-    // Whatever is ready to run gets to ask for its own before the group is closed.
-    yield* Effect.forkScoped(
-      Effect.forever(some.await.pipe(Effect.zipRight(Effect.yieldNow()), Effect.zipRight(doGroup)))
-    )
+    // Whatever is ready to run gets to ask for its own before the group is closed. What is begun is finished.
+    yield* Effect.forkScoped(Effect.forever(some.await.pipe(
+      Effect.zipRight(Effect.yieldNow()),
+      Effect.zipRight(Effect.uninterruptible(doGroup))
+    )))
 
     return (item) =>
       Effect.async<B, E>((resume) => {

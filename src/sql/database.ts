@@ -252,14 +252,17 @@ export const make = (options: Options = {}): Effect.Effect<Database, TaskIOError
      * called off. Not for SQLite, which answers before anything else can happen.
      */
     const inTime = <A>(self: Effect.Effect<A, SqlError>) =>
-      dialect.name === "sqlite" ? self : Effect.timeoutFail(Effect.disconnect(Effect.interruptible(self)), {
+      dialect.name === "sqlite" ? self : Effect.timeoutFail(Effect.interruptible(Effect.disconnect(self)), {
         duration: patience,
         onTimeout: () => new SqlError({ message: `it did not answer within ${Duration.format(patience)}` })
       })
     const say = (connection: Connection, text: string, parameters: ReadonlyArray<unknown>) =>
       connection.execute(dialect.parameters(text), parameters, undefined)
     const onConnection = <A>(use: (connection: Connection) => Effect.Effect<A, SqlError>) =>
-      inTime(Effect.scoped(Effect.flatMap(client.reserve, use)))
+      // Not interrupted while it waits for a connection, which clients would lend out for ever then.
+      inTime(Effect.uninterruptibleMask((restore) =>
+        Effect.scoped(Effect.flatMap(client.reserve, (connection) => restore(use(connection))))
+      ))
 
     const around = options.durability === "relaxed" ? undefined : dialect.aroundLight
     const begin = dialect.name === "sqlite" ? "begin immediate" : "begin"

@@ -176,7 +176,7 @@ describe("Postgres that is frozen", () => {
         const ledger: Array<string> = []
         const frozen = yield* Effect.makeSemaphore(1)
         const signal = (name: "SIGSTOP" | "SIGCONT") =>
-          Effect.flatMap(server.backends, (pids) =>
+          Effect.flatMap(server.processes, (pids) =>
             Effect.sync(() => {
               for (const pid of pids) process.kill(pid, name)
             }))

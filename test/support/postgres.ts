@@ -14,8 +14,8 @@ export interface Postgres {
   readonly kill: Effect.Effect<void>
   /** Starts it again, after it was killed or stopped. */
   readonly start: Effect.Effect<void>
-  /** The process ids of those that serve its connections: for signals. */
-  readonly backends: Effect.Effect<ReadonlyArray<number>>
+  /** The server's process, and those that serve its connections: for signals. */
+  readonly processes: Effect.Effect<ReadonlyArray<number>>
 }
 
 export const freePort = Effect.async<number>((resume) => {
@@ -58,13 +58,12 @@ const begin = (settings: Readonly<Record<string, string>>) =>
     const postgres: Postgres = {
       port,
       directory,
-      backends: Effect.map(
-        pid,
-        (id) =>
-          fs.readFileSync(`/proc/${id}/task/${id}/children`, "utf8").trim().split(" ").map(Number).filter((child) =>
-            fs.readFileSync(`/proc/${child}/cmdline`, "utf8").includes("127.0.0.1")
-          )
-      ),
+      processes: Effect.map(pid, (id) => [
+        id,
+        ...fs.readFileSync(`/proc/${id}/task/${id}/children`, "utf8").trim().split(" ").map(Number).filter((child) =>
+          fs.readFileSync(`/proc/${child}/cmdline`, "utf8").includes("127.0.0.1")
+        )
+      ]),
       kill: Effect.flatMap(pid, (id) =>
         Effect.async<void>((resume) => {
           process.kill(id, "SIGKILL")
