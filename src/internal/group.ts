@@ -1,5 +1,6 @@
 /** Does things together that are asked for at the same time, because together they cost little more than one. */
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 
 interface Waiting<A, B, E> {
@@ -20,6 +21,7 @@ export const make = <A, B, E>(options: {
 }): Effect.Effect<(item: A) => Effect.Effect<B, E>, never, Scope.Scope> =>
   Effect.gen(function*() {
     let waiting: Array<Waiting<A, B, E>> = []
+    let closed = false
     const some = yield* Effect.makeLatch()
 
     const takeGroup = (): ReadonlyArray<Waiting<A, B, E>> => {
@@ -48,11 +50,17 @@ export const make = <A, B, E>(options: {
       )
     })
 
-    // Whatever is ready to run gets to ask for its own before the group is closed. What is begun is finished.
-    yield* Effect.forkScoped(Effect.forever(some.await.pipe(
-      Effect.zipRight(Effect.yieldNow()),
-      Effect.zipRight(Effect.uninterruptible(doGroup))
-    )))
+    // Whatever is ready to run gets to ask for its own before the group is closed. What is begun is finished: the fiber
+    // is not interrupted, but told.
+    const next = some.await.pipe(Effect.zipRight(Effect.yieldNow()), Effect.zipRight(doGroup))
+    const fiber = yield* Effect.forkDaemon(Effect.repeat(next, { until: () => closed && waiting.length === 0 }))
+    yield* Effect.addFinalizer(() =>
+      Effect.suspend(() => {
+        closed = true
+        some.unsafeOpen()
+        return Fiber.await(fiber)
+      })
+    )
 
     return (item) =>
       Effect.async<B, E>((resume) => {
