@@ -60,6 +60,9 @@ const wasTakenOver = (entries: ReadonlyArray<Ledger.Entry>, from: number, pid: n
   return entries.slice(from).some((entry) => entry.pid !== pid && mine.has(entry.task))
 }
 
+/** After how many looks at a ledger that does not grow whoever is frozen is let go on. */
+const stillFor = 300
+
 /** Starts, kills, freezes and lets go on, until all tasks have succeeded and every process has ended by itself. */
 const disturb = (directory: string, options: Options) =>
   Effect.gen(function*() {
@@ -95,12 +98,17 @@ const disturb = (directory: string, options: Options) =>
     )
     for (let index = 0; index < options.processes; index++) begin()
     let next = options.every
+    let seen = 0
+    let still = 0
     while (running.size > 0 && outcome.failed === undefined) {
       yield* Effect.sleep("10 millis")
       const entries = Ledger.read(ledger)
       const awake = [...running].filter((child) => !frozen.has(child))
+      still = entries.length === seen ? still + 1 : 0
+      seen = entries.length
       for (const [child, since] of frozen) {
-        if (awake.length === 0 || wasTakenOver(entries, since, child.pid ?? 0)) letGoOn(child)
+        // One that was frozen in the middle of a write to SQLite holds all others up.
+        if (awake.length === 0 || still > stillFor || wasTakenOver(entries, since, child.pid ?? 0)) letGoOn(child)
       }
       if (entries.length < next) continue
       next = entries.length + options.every
