@@ -16,7 +16,7 @@ import type * as Schedule from "effect/Schedule"
 import type * as ScheduleDecision from "effect/ScheduleDecision"
 import type * as Scope from "effect/Scope"
 import type * as Types from "effect/Types"
-import type { StageDefectError, StageTimeoutError, TaskIOError } from "./CheckMateError.ts"
+import type { StageDefectError, StageTimeoutError } from "./CheckMateError.ts"
 import type * as State from "./State.ts"
 
 /**
@@ -76,15 +76,13 @@ export class Context extends Ctx.Tag("checkmate/Stage/Context")<Context, {
 }>() {}
 
 /**
- * What a store must have for {@link transactional} stages. Layers of stores that commit a stage's own writes together
+ * Says that the store is one for {@link transactional} stages. Layers of stores that commit a stage's own writes together
  * with its checkpoint provide it, so that a program with any other store does not compile.
  *
  * @since 0.1.0
  * @category context
  */
-export class Transactions extends Ctx.Tag("checkmate/Stage/Transactions")<Transactions, {
-  readonly transaction: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | TaskIOError, R>
-}>() {}
+export class Transactions extends Ctx.Tag("checkmate/Stage/Transactions")<Transactions, true>() {}
 
 /** What the engine provides to every stage. */
 type Provided = Context | Scope.Scope

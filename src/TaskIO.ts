@@ -128,7 +128,7 @@ export interface Journal {
  * @since 0.1.0
  * @category models
  */
-export type Transaction = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | TaskIOError, R>
+export type Transaction = Driver.Transaction
 
 /**
  * What opening a journal can fail with.
@@ -166,8 +166,6 @@ export class TaskIO extends Context.Tag("checkmate/TaskIO")<TaskIO, {
   readonly waiting: Effect.Effect<ReadonlyArray<string>, TaskIOError>
   /** The ids of tasks as they get messages, where the store can tell. */
   readonly arrivals: Option.Option<Stream.Stream<string, TaskIOError>>
-  /** Makes writes to the store's database and appends durable together, where the store can. */
-  readonly transaction: Option.Option<Transaction>
   /** What it is made of: for what works on records as they are, as {@link encrypted} does. */
   readonly driver: Encoded
 }>() {}
@@ -246,7 +244,6 @@ export const make = (driver: Driver.Encoded): TaskIO["Type"] => {
           )),
     waiting: driver.waiting,
     arrivals: Option.fromNullable(driver.arrivals),
-    transaction: Option.fromNullable(driver.transaction),
     driver
   }
 }

@@ -12,9 +12,7 @@
  * @since 0.1.0
  */
 import type * as SqlClient from "@effect/sql/SqlClient"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as BindLock from "./BindLock.ts"
 import * as CheckMateEngine from "./CheckMateEngine.ts"
@@ -58,11 +56,7 @@ export const makeTaskIO = (options?: Options) => Effect.flatMap(database.make(op
 export const makeBindLock = (options?: LockOptions) =>
   Effect.flatMap(database.make(options), (opened) => lock.make(opened, options))
 
-const storeOf = (opened: database.Database) =>
-  Effect.map(store.make(opened), (driver) =>
-    Context.make(TaskIO.TaskIO, TaskIO.make(driver)).pipe(
-      Context.add(Stage.Transactions, { transaction: opened.transaction })
-    ))
+const transactions = Layer.succeed(Stage.Transactions, true)
 
 /**
  * Journals in the database of the SqlClient, with transactions for `Stage.transactional`. The tables are made where they
@@ -74,7 +68,7 @@ const storeOf = (opened: database.Database) =>
 export const layerTaskIO = (
   options?: Options
 ): Layer.Layer<TaskIO.TaskIO | Stage.Transactions, TaskIOError, SqlClient.SqlClient> =>
-  Layer.scopedContext(Effect.flatMap(database.make(options), storeOf))
+  Layer.merge(Layer.scoped(TaskIO.TaskIO, Effect.map(makeTaskIO(options), TaskIO.make)), transactions)
 
 /**
  * A lock in the database of the SqlClient. Where a FileSystem is provided too, a holder that was killed on this machine
@@ -100,13 +94,15 @@ export const layer = (
   CheckMateEngine.CheckMateEngine | Stage.Transactions,
   TaskIOError | BindLockError,
   SqlClient.SqlClient
-> => {
-  const both = Layer.scopedContext(Effect.gen(function*() {
-    const opened = yield* database.make(options)
-    return Context.add(yield* storeOf(opened), BindLock.BindLock, yield* lock.make(opened, options))
-  }))
-  return Layer.merge(
-    Layer.provide(CheckMateEngine.layerWith(options), both),
-    Layer.project(both, Stage.Transactions, Stage.Transactions, identity)
-  )
-}
+> =>
+  Layer.unwrapEffect(Effect.map(database.make(options), (opened) =>
+    Layer.merge(
+      Layer.provide(
+        CheckMateEngine.layerWith(options),
+        Layer.merge(
+          Layer.scoped(TaskIO.TaskIO, Effect.map(store.make(opened), TaskIO.make)),
+          Layer.scoped(BindLock.BindLock, lock.make(opened, options))
+        )
+      ),
+      transactions
+    )))

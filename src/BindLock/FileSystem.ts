@@ -27,12 +27,12 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Random from "effect/Random"
-import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import { BindLockError, TaskBoundError } from "../CheckMateError.ts"
-import { alreadyExists, entries, isNotFound, nonce, problemOf } from "../internal/files.ts"
+import { alreadyExists, entries, isNotFound, problemOf } from "../internal/files.ts"
+import * as Lease from "../internal/lease.ts"
+import { nonce } from "../internal/nonce.ts"
 import * as Identity from "../internal/processIdentity.ts"
 import type { Binding, Driver, FileSystemOptions, Holder } from "./Driver.ts"
 
@@ -60,7 +60,6 @@ const sameState = (left: Found, right: Found): boolean =>
   && Option.getOrUndefined(Option.map(left.engine, ({ nonce }) => nonce))
     === Option.getOrUndefined(Option.map(right.engine, ({ nonce }) => nonce))
 
-const signsPerLease = 5
 const sign = new TextEncoder().encode("\n")
 
 const holderOf = ({ engine }: Found): Holder =>
@@ -85,11 +84,8 @@ export const make = (
     const locks = path.join(path.resolve(directory), "locks")
     // A folder of their own, which is almost always empty: it is listed for each takeover.
     const takes = path.join(path.resolve(directory), "takes")
-    const lease = Duration.max(
-      Option.getOrElse(Duration.decodeUnknown(options.lease ?? "10 seconds"), () => Duration.zero),
-      "1 second"
-    )
-    const beat = Duration.times(lease, 1 / signsPerLease)
+    const leased = Lease.make<void>(options.lease, "10 seconds", "1 second")
+    const { held, lease } = leased
     const me = yield* Identity.self(fs)
     const host = yield* Identity.hostName(fs)
     const name = Option.match(me, { onNone: () => host, onSome: ({ pid }) => `process ${pid} on ${host}` })
@@ -135,8 +131,7 @@ export const make = (
         const alive = yield* isAlive(found)
         if (Option.contains(alive, false)) return true
         if (!(yield* looksSilent(found))) return false
-        yield* Effect.sleep(Duration.times(beat, 2))
-        const again = yield* look(found.file)
+        const again = yield* leased.isStill(look(found.file))
         return Option.isNone(again) || sameState(again.value, found)
       })
 
@@ -169,14 +164,11 @@ export const make = (
       Effect.mapError(failure("prepare to bind", "*", locks))
     )
     yield* Effect.ignore(removeDead)
-    const held = new Map<string, Deferred.Deferred<string>>()
-    const seen = { alive: yield* Clock.currentTimeMillis }
+    leased.wasAliveAt(yield* Clock.currentTimeMillis)
 
     const giveSign = Effect.zipRight(
       created.handle.writeAll(sign),
-      Effect.map(Clock.currentTimeMillis, (time) => {
-        seen.alive = time
-      })
+      Effect.map(Clock.currentTimeMillis, leased.wasAliveAt)
     )
 
     /** Whether a task's lock is still a link to this engine's file. */
@@ -187,31 +179,19 @@ export const make = (
             Effect.succeed(false))
         )
 
-    const lose = (taskId: string, reason: string) => {
-      const lost = held.get(taskId)
-      return lost === undefined ? Effect.void : Effect.asVoid(Deferred.succeed(lost, reason))
-    }
-
     /** One look at all that is held: the file has one name for itself and one for each task, or some are lost. */
     const checkHeld = Effect.gen(function*() {
       const { nlink } = yield* created.handle.stat
       if (Option.contains(nlink, held.size + 1)) return
       for (const taskId of held.keys()) {
         if (yield* isMine(taskId)) continue
-        yield* lose(taskId, "another engine took it over, because this one gave no sign of life in time")
+        yield* leased.takenOver(taskId)
       }
     })
 
-    /** Gives everything up that has been out of reach for the lease, since another engine may have taken it by now. */
-    const outOfReach = (error: Parameters<typeof problemOf>[0]) =>
-      Effect.gen(function*() {
-        const time = yield* Clock.currentTimeMillis
-        if (time - seen.alive <= Duration.toMillis(lease)) return
-        for (const taskId of held.keys()) yield* lose(taskId, `its lock cannot be reached: ${problemOf(error)}`)
-      })
-
-    const live = Effect.catchAll(Effect.zipRight(checkHeld, giveSign), outOfReach)
-    yield* Effect.forkScoped(Effect.repeat(Effect.delay(live, beat), Schedule.forever))
+    yield* leased.keepAlive(
+      Effect.catchAll(Effect.zipRight(checkHeld, giveSign), (error) => leased.outOfReach(problemOf(error)))
+    )
 
     // --- binding -----------------------------------------------------------------
 
@@ -248,16 +228,16 @@ export const make = (
         return alone
       })
 
-    /** One try to hold a task; false where another engine was in the way and has not bound it. */
-    const tryToHold = (taskId: string): Effect.Effect<boolean, BindLockError | TaskBoundError> =>
+    /** One try to hold a task; none where another engine was in the way and has not bound it. */
+    const tryToHold = (taskId: string): Effect.Effect<Option.Option<void>, BindLockError | TaskBoundError> =>
       Effect.gen(function*() {
-        // An engine that was frozen has to be seen alive again before it holds anything new.
-        const time = yield* Clock.currentTimeMillis
-        if (time - seen.alive > Duration.toMillis(beat) * 2) yield* giveSign
-        if (yield* link(lockOf(taskId))) return true
+        if (!(yield* leased.isSeenAlive)) yield* giveSign
+        if (yield* link(lockOf(taskId))) return Option.some(undefined)
         const found = yield* look(lockOf(taskId))
-        if (Option.isNone(found)) return false
-        if (yield* Effect.interruptible(isDead(found.value))) return yield* takeOver(taskId, found.value)
+        if (Option.isNone(found)) return Option.none()
+        if (yield* Effect.interruptible(isDead(found.value))) {
+          return (yield* takeOver(taskId, found.value)) ? Option.some(undefined) : Option.none()
+        }
         const holder = holderOf(found.value)
         return yield* new TaskBoundError({ taskId, holder: holder.name, since: holder.since })
       }).pipe(
@@ -275,12 +255,7 @@ export const make = (
     const acquire = (taskId: string): Effect.Effect<Binding, TaskBoundError | BindLockError, Scope.Scope> =>
       Effect.uninterruptibleMask((restore) =>
         Effect.gen(function*() {
-          while (!(yield* tryToHold(taskId))) {
-            // Whoever was in the way has either bound the task by now, or backed off as this engine did.
-            yield* restore(Effect.sleep(Duration.millis(yield* Random.nextIntBetween(5, 50))))
-          }
-          const lost = yield* Deferred.make<string>()
-          held.set(taskId, lost)
+          const { lost } = yield* leased.hold(taskId, tryToHold(taskId), restore)
           yield* Scope.addFinalizer(yield* Effect.scope, release(taskId))
           return { holder: { name, since: yield* DateTime.now }, lost: Deferred.await(lost) }
         })

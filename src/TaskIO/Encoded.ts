@@ -78,6 +78,14 @@ export interface EncodedJournal {
 }
 
 /**
+ * Runs an effect so that all it writes to the store's database becomes durable together, or nothing does.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Transaction = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | TaskIOError, R>
+
+/**
  * What a backend does.
  *
  * @since 0.1.0
@@ -118,5 +126,5 @@ export interface Encoded {
    * Runs an effect so that what it writes to this store's database, appends included, becomes durable together, or not at
    * all where it fails or is interrupted. Only where the store can.
    */
-  readonly transaction?: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | TaskIOError, R>
+  readonly transaction?: Transaction
 }

@@ -25,9 +25,10 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { StaleWriterError, type TaskIOError } from "../CheckMateError.ts"
-import { alreadyExists, entries, isNotFound, nonce, storeError, syncDirectory } from "../internal/files.ts"
+import { alreadyExists, entries, isNotFound, storeError, syncDirectory } from "../internal/files.ts"
 import * as Chain from "../internal/journalChain.ts"
 import * as JournalFile from "../internal/journalFile.ts"
+import { nonce } from "../internal/nonce.ts"
 import type { Encoded, EncodedJournal, EncodedSummary, Letter } from "./Encoded.ts"
 
 const journalName = /^(.+)\.(\d+)\.ndjson$/

@@ -23,10 +23,10 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { JournalDamagedError, StaleWriterError, TaskIOError } from "../CheckMateError.ts"
 import { crc32 } from "../internal/crc32.ts"
-import { nonce, storeError } from "../internal/files.ts"
+import { storeError } from "../internal/files.ts"
+import { SummarySchema } from "../internal/journalCodec.ts"
+import { nonce } from "../internal/nonce.ts"
 import type { Encoded, EncodedSummary } from "./Encoded.ts"
-
-const Summary = Schema.declare((u): u is EncodedSummary => typeof u === "object" && u !== null)
 
 const Head = Schema.parseJson(Schema.Struct({
   epoch: Schema.Int,
@@ -34,7 +34,7 @@ const Head = Schema.parseJson(Schema.Struct({
   owner: Schema.String,
   records: Schema.Int,
   batches: Schema.Int,
-  summary: Schema.NullOr(Summary)
+  summary: Schema.NullOr(SummarySchema)
 }))
 type Head = typeof Head.Type
 

@@ -2,7 +2,6 @@
 import type { PlatformError } from "@effect/platform/Error"
 import type * as FileSystem from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
-import * as Random from "effect/Random"
 import { TaskIOError } from "../CheckMateError.ts"
 
 export const isNotFound = (error: PlatformError): boolean => error._tag === "SystemError" && error.reason === "NotFound"
@@ -18,10 +17,10 @@ export const storeError =
   (operation: string, location: string, taskId?: string) => (error: PlatformError): TaskIOError =>
     new TaskIOError({
       operation,
+      taskId,
       location,
       problem: problemOf(error),
-      cause: error,
-      ...(taskId === undefined ? {} : { taskId })
+      cause: error
     })
 
 /** Makes a directory's entries durable. */
@@ -34,9 +33,3 @@ export const entries = (
   directory: string
 ): Effect.Effect<ReadonlyArray<string>, PlatformError> =>
   Effect.catchIf(fs.readDirectory(directory), isNotFound, () => Effect.succeed([]))
-
-/** Sixteen random hexadecimal digits. */
-export const nonce: Effect.Effect<string> = Effect.map(
-  Effect.all([Random.nextIntBetween(0, 0x1_0000_0000), Random.nextIntBetween(0, 0x1_0000_0000)]),
-  (halves) => halves.map((half) => half.toString(16).padStart(8, "0")).join("")
-)

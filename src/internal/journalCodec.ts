@@ -1,10 +1,14 @@
 /** Journals and summaries between what drivers store and what is typed. */
 import * as Either from "effect/Either"
+import * as Schema from "effect/Schema"
 import type { JournalDamagedError, JournalVersionError } from "../CheckMateError.ts"
 import type * as Task from "../Task.ts"
 import * as TaskEvent from "../TaskEvent.ts"
 import type { EncodedQuery, EncodedSummary } from "../TaskIO/Encoded.ts"
 import { isoTime } from "./isoTime.ts"
+
+/** A summary as a store keeps it. Looked at closely above the drivers, where it is decoded. */
+export const SummarySchema = Schema.declare((u): u is EncodedSummary => typeof u === "object" && u !== null)
 
 export const encodeSummary = (summary: Task.Summary): EncodedSummary => ({
   ...summary,

@@ -17,6 +17,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { EncodedSummary } from "../TaskIO/Encoded.ts"
 import { crc32 } from "./crc32.ts"
+import { SummarySchema } from "./journalCodec.ts"
 
 /** The newest file format this version reads, and the one it writes. */
 export const format = 1
@@ -65,7 +66,7 @@ const HeaderLine = Schema.parseJson(Schema.Struct({ header: Header }))
 const EndLine = Schema.parseJson(
   Schema.Struct({
     end: Schema.Int,
-    task: Schema.declare((u): u is EncodedSummary => typeof u === "object" && u !== null)
+    task: SummarySchema
   })
 )
 const decodeHeader = Schema.decodeUnknownOption(HeaderLine)

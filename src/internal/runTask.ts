@@ -66,7 +66,7 @@ const checkStore = (
   taskId: string
 ): Effect.Effect<void, TransactionUnsupportedError> => {
   const stage = checkMate.stages.find(({ transactional }) => transactional)
-  return stage === undefined || Option.isSome(parts.taskIO.transaction)
+  return stage === undefined || parts.taskIO.driver.transaction !== undefined
     ? Effect.void
     : Effect.fail(new TransactionUnsupportedError({ taskId, stage: stage.name }))
 }

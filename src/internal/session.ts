@@ -3,7 +3,6 @@ import * as DateTime from "effect/DateTime"
 import type * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import type * as Option from "effect/Option"
 import type { InvalidTransitionError, StaleWriterError, TaskIOError } from "../CheckMateError.ts"
 import type * as Stage from "../Stage.ts"
 import * as Task from "../Task.ts"
@@ -21,7 +20,7 @@ export type Stop =
 export interface Session {
   readonly taskId: string
   readonly journal: TaskIO.Journal
-  readonly transaction: Option.Option<TaskIO.Transaction>
+  readonly transaction: TaskIO.Transaction | undefined
   /** Tells whoever watches that the task has changed. */
   readonly changed: Effect.Effect<unknown>
   /** Completed once the task is asked to stop at the next boundary; `pausing` says the same without asking. */

@@ -124,7 +124,7 @@ export const hold = <A, E, R, E2, R2>(
     const held: Session = {
       taskId,
       journal,
-      transaction: parts.taskIO.transaction,
+      transaction: parts.taskIO.driver.transaction,
       changed: PubSub.publish(parts.registry.changes, taskId),
       pause: Deferred.unsafeMake<void>(FiberId.none),
       pausing: false,

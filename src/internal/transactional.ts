@@ -30,13 +30,13 @@ const together = <A, E, R>(
   Effect.suspend(() => {
     const { taskId, transaction } = session
     // Looked at before the task was taken up.
-    if (Option.isNone(transaction)) return Effect.die(new TransactionUnsupportedError({ taskId, stage: stage.name }))
+    if (transaction === undefined) return Effect.die(new TransactionUnsupportedError({ taskId, stage: stage.name }))
     let done: Exit.Exit<A, E> | undefined
     const inside = Effect.flatMap(Effect.exit(work), (exit): Effect.Effect<Exit.Exit<A, E>, AppendError | Undo> => {
       done = exit
       return Exit.isSuccess(exit) ? Effect.as(commit(session, eventsOf(exit.value)), exit) : Effect.fail(new Undo())
     })
-    return transaction.value(Effect.uninterruptible(inside)).pipe(
+    return transaction(Effect.uninterruptible(inside)).pipe(
       Effect.catchAllCause((cause): Effect.Effect<Exit.Exit<A, E>, AppendError> => {
         if (done !== undefined && Exit.isFailure(done)) return Effect.succeed(done)
         const own = Cause.flatMap(cause, (error) => error instanceof Undo ? Cause.empty : Cause.fail(error))

@@ -24,13 +24,12 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Random from "effect/Random"
-import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import type { Binding, Driver, Holder } from "../BindLock/Driver.ts"
 import { type BindLockError, TaskBoundError } from "../CheckMateError.ts"
-import { nonce } from "../internal/files.ts"
+import * as Lease from "../internal/lease.ts"
+import { nonce } from "../internal/nonce.ts"
 import * as Identity from "../internal/processIdentity.ts"
 import type { Client, Condition, Found } from "./client.ts"
 import { S3Failure, toBindLockError } from "./failure.ts"
@@ -65,13 +64,6 @@ const encode = Schema.encodeSync(Schema.parseJson(Engine))
 
 const engineIn = ({ content }: Found): Option.Option<Engine> => decode(content)
 
-const signsPerLease = 5
-
-interface Held {
-  readonly etag: string
-  readonly lost: Deferred.Deferred<string>
-}
-
 const holderOf = (engine: Option.Option<Engine>): Holder =>
   Option.match(engine, {
     onNone: () => ({ name: "an engine whose lock cannot be read", since: DateTime.unsafeMake(0) }),
@@ -90,12 +82,9 @@ export const make = (
 ): Effect.Effect<Driver, never, FileSystem.FileSystem | Scope.Scope> =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
-    const lease = Duration.max(
-      Option.getOrElse(Duration.decodeUnknown(options.lease ?? "10 seconds"), () => Duration.zero),
-      // Stores tell times in seconds.
-      "2 seconds"
-    )
-    const beat = Duration.times(lease, 1 / signsPerLease)
+    // Stores tell times in seconds. A task's mark is the ETag of its lock.
+    const leased = Lease.make<string>(options.lease, "10 seconds", "2 seconds")
+    const { held, lease } = leased
     const me = yield* Identity.self(fs)
     const host = yield* Identity.hostName(fs)
     const name = Option.match(me, { onNone: () => host, onSome: ({ pid }) => `process ${pid} on ${host}` })
@@ -105,12 +94,10 @@ export const make = (
     const lockOf = (taskId: string): string => `${locks}${taskId}`
     const engineOf = (engine: string): string => `${engines}${engine}`
 
-    const held = new Map<string, Held>()
     /** The tasks that are bound here, or are being bound or released. */
     const busy = new Set<string>()
     /** The tasks whose lock may be this engine's without its knowing, because the store failed. */
     const doubtful = new Set<string>()
-    const seen = { alive: Number.NEGATIVE_INFINITY }
 
     // --- looking -----------------------------------------------------------------
 
@@ -139,8 +126,7 @@ export const make = (
         if (Option.contains(yield* isAlive(engineIn(lock)), false)) return true
         const sign = yield* signOf(lock)
         if (!isSilent(sign)) return false
-        yield* Effect.sleep(Duration.times(beat, 2))
-        return tagOf(yield* signOf(lock)) === tagOf(sign)
+        return tagOf(yield* leased.isStill(signOf(lock))) === tagOf(sign)
       })
 
     const isMine = (lock: Found): boolean => Option.exists(engineIn(lock), ({ engine }) => engine === self.engine)
@@ -151,16 +137,8 @@ export const make = (
       const time = yield* Clock.currentTimeMillis
       yield* client.put(engineOf(self.engine), encode(self), "any")
       // From before it was sent: it is no younger than that.
-      seen.alive = time
+      leased.wasAliveAt(time)
     })
-
-    const silence = Effect.map(Clock.currentTimeMillis, (time) => time - seen.alive)
-    const isSeenAlive = Effect.map(silence, (millis) => millis < Duration.toMillis(beat) * 2)
-
-    const lose = (taskId: string, reason: string) => {
-      const mine = held.get(taskId)
-      return mine === undefined ? Effect.void : Effect.asVoid(Deferred.succeed(mine.lost, reason))
-    }
 
     /** One look at all locks: those that this engine holds have the ETag they were written with. */
     const checkHeld = Effect.gen(function*() {
@@ -168,15 +146,15 @@ export const make = (
       const { entries } = yield* client.list(locks)
       const there = new Map(entries.map(({ etag, key }) => [key, etag]))
       for (const [taskId, mine] of asked) {
-        if (there.get(lockOf(taskId)) === mine.etag || held.get(taskId) !== mine) continue
-        yield* lose(taskId, "another engine took it over, because this one gave no sign of life in time")
+        if (there.get(lockOf(taskId)) === mine.mark || held.get(taskId) !== mine) continue
+        yield* leased.takenOver(taskId)
       }
     })
 
     /** Removes a lock of this engine's. */
     const removeLock = (taskId: string, etag: string) =>
       Effect.gen(function*() {
-        if (!(yield* isSeenAlive)) {
+        if (!(yield* leased.isSeenAlive)) {
           const found = yield* client.get(lockOf(taskId))
           if (!Option.exists(found, (lock) => lock.etag === etag)) return
         }
@@ -201,13 +179,7 @@ export const make = (
         onTimeout: () =>
           new S3Failure({ location: client.location(locks), problem: "the store does not answer", kind: "passing" })
       }),
-      // What was out of reach for the lease another engine may have taken by now.
-      Effect.catchAll(({ problem }) =>
-        Effect.gen(function*() {
-          if ((yield* silence) <= Duration.toMillis(lease)) return
-          for (const taskId of held.keys()) yield* lose(taskId, `its lock cannot be reached: ${problem}`)
-        })
-      )
+      Effect.catchAll(({ problem }) => leased.outOfReach(problem))
     )
 
     /** Removes the objects of engines that are gone. */
@@ -225,11 +197,11 @@ export const make = (
     yield* Effect.addFinalizer(() =>
       Effect.ignore(Effect.zipRight(
         settle,
-        Number.isFinite(seen.alive) ? client.remove(engineOf(self.engine)) : Effect.void
+        leased.wasEverAlive() ? client.remove(engineOf(self.engine)) : Effect.void
       ))
     )
     yield* Effect.ignore(removeDead)
-    yield* Effect.forkScoped(Effect.repeat(Effect.delay(live, beat), Schedule.forever))
+    yield* leased.keepAlive(live)
 
     // --- binding -----------------------------------------------------------------
 
@@ -247,7 +219,7 @@ export const make = (
     const tryToHold = (taskId: string): Effect.Effect<Option.Option<string>, S3Failure | TaskBoundError> =>
       Effect.gen(function*() {
         // An engine that was frozen, or held nothing, has to be seen alive before it holds anything.
-        if (!(yield* isSeenAlive)) yield* giveSign
+        if (!(yield* leased.isSeenAlive)) yield* giveSign
         const created = yield* writeLock(taskId, "absent")
         if (created._tag === "Written") return Option.some(created.etag)
         if (Option.isNone(created.found)) return Option.none()
@@ -260,7 +232,7 @@ export const make = (
         return taken._tag === "Written" ? Option.some(taken.etag) : Option.none()
       })
 
-    const release = (taskId: string, { etag }: Held) =>
+    const release = (taskId: string, etag: string) =>
       Effect.suspend(() => {
         held.delete(taskId)
         return removeLock(taskId, etag)
@@ -274,21 +246,12 @@ export const make = (
         Effect.gen(function*() {
           if (busy.has(taskId)) return yield* bound(taskId, { name, since: self.since })
           busy.add(taskId)
-          const mine = yield* Effect.gen(function*() {
-            let etag = yield* tryToHold(taskId)
-            while (Option.isNone(etag)) {
-              // Whoever was in the way has either bound the task by now, or let go of it.
-              yield* restore(Effect.sleep(Duration.millis(yield* Random.nextIntBetween(5, 50))))
-              etag = yield* tryToHold(taskId)
-            }
-            return { etag: etag.value, lost: yield* Deferred.make<string>() } satisfies Held
-          }).pipe(
+          const { lost, mark } = yield* leased.hold(taskId, tryToHold(taskId), restore).pipe(
             Effect.mapError((error) => error._tag === "S3Failure" ? toBindLockError("bind", taskId)(error) : error),
             Effect.onError(() => Effect.sync(() => busy.delete(taskId)))
           )
-          held.set(taskId, mine)
-          yield* Scope.addFinalizer(yield* Effect.scope, release(taskId, mine))
-          return { holder: { name, since: yield* DateTime.now }, lost: Deferred.await(mine.lost) }
+          yield* Scope.addFinalizer(yield* Effect.scope, release(taskId, mark))
+          return { holder: { name, since: yield* DateTime.now }, lost: Deferred.await(lost) }
         })
       )
 

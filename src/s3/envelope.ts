@@ -7,7 +7,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { crc32 } from "../internal/crc32.ts"
-import { nonce } from "../internal/files.ts"
+import { nonce } from "../internal/nonce.ts"
 
 const encoder = new TextEncoder()
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true })

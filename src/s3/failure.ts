@@ -21,10 +21,10 @@ export class S3Failure extends Data.TaggedError("S3Failure")<{
 export const toTaskIOError = (operation: string, taskId?: string) => (failure: S3Failure): TaskIOError =>
   new TaskIOError({
     operation,
+    taskId,
     location: failure.location,
     problem: failure.problem,
-    ...(taskId === undefined ? {} : { taskId }),
-    ...(failure.cause === undefined ? {} : { cause: failure.cause })
+    cause: failure.cause
   })
 
 export const toBindLockError = (operation: string, taskId: string) => (failure: S3Failure): BindLockError =>
@@ -33,5 +33,5 @@ export const toBindLockError = (operation: string, taskId: string) => (failure: 
     taskId,
     location: failure.location,
     problem: failure.problem,
-    ...(failure.cause === undefined ? {} : { cause: failure.cause })
+    cause: failure.cause
   })

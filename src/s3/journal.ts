@@ -21,13 +21,12 @@ import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { JournalDamagedError, JournalVersionError, type TaskIOError } from "../CheckMateError.ts"
+import { SummarySchema } from "../internal/journalCodec.ts"
 import type { EncodedSummary } from "../TaskIO/Encoded.ts"
 import type { Client, Found } from "./client.ts"
 import { type S3Failure, toTaskIOError } from "./failure.ts"
 
 const version = 1
-
-const Summary = Schema.declare((u): u is EncodedSummary => typeof u === "object" && u !== null)
 
 const Head = Schema.Struct({
   v: Schema.Literal(version),
@@ -42,7 +41,7 @@ const Head = Schema.Struct({
   /** How many records the journal has with this one. */
   records: Schema.Int,
   /** That of the latest append. */
-  summary: Schema.NullOr(Summary)
+  summary: Schema.NullOr(SummarySchema)
 })
 type Head = typeof Head.Type
 

@@ -5,7 +5,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { type TaskIOError, UnfitStoreError } from "../CheckMateError.ts"
-import { nonce } from "../internal/files.ts"
+import { nonce } from "../internal/nonce.ts"
 import type { Client } from "./client.ts"
 import { type S3Failure, toTaskIOError } from "./failure.ts"
 

@@ -13,14 +13,12 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import type { EncodedSummary } from "../TaskIO/Encoded.ts"
+import { SummarySchema } from "../internal/journalCodec.ts"
 import type { Client, Condition, Found, Outcome } from "./client.ts"
 import { S3Failure } from "./failure.ts"
 import { padded } from "./journal.ts"
 
-const Summary = Schema.declare((u): u is EncodedSummary => typeof u === "object" && u !== null)
-
-const Entry = Schema.parseJson(Schema.Struct({ slot: Schema.Int, summary: Schema.NullOr(Summary) }))
+const Entry = Schema.parseJson(Schema.Struct({ slot: Schema.Int, summary: Schema.NullOr(SummarySchema) }))
 export type Entry = typeof Entry.Type
 
 const encode = Schema.encodeSync(Entry)

@@ -23,15 +23,15 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Random from "effect/Random"
-import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import type { Binding, Driver, Holder } from "../BindLock/Driver.ts"
 import { BindLockError, TaskBoundError } from "../CheckMateError.ts"
-import { nonce } from "../internal/files.ts"
+import * as Lease from "../internal/lease.ts"
+import { nonce } from "../internal/nonce.ts"
 import * as Identity from "../internal/processIdentity.ts"
-import { type Database, problemOf, type Rows } from "./database.ts"
+import type { Database, Rows } from "./database.ts"
+import { problemOf } from "./failure.ts"
 
 /**
  * How a lock in a database decides that a holder is gone.
@@ -64,8 +64,6 @@ const TaskIds = Schema.Array(Schema.Struct({ task_id: Schema.String }))
 const decodeProcess = Schema.decodeUnknownOption(Process)
 const encodeProcess = Schema.encodeSync(Schema.parseJson(Identity.ProcessIdentity))
 
-const signsPerLease = 5
-
 const holderOf = ({ name, since }: Found): Holder => ({
   name: name ?? "an engine that is gone",
   since: DateTime.unsafeMake(since)
@@ -82,9 +80,9 @@ export const make = (database: Database, options: Options = {}) =>
     const { dialect, location, names } = database
     const fs = yield* Effect.serviceOption(FileSystem.FileSystem)
     const [engines, locks] = [names.of("engines"), names.of("locks")]
-    const lease = Duration.max(options.lease ?? "30 seconds", "1 second")
-    const leaseMillis = Math.round(Duration.toMillis(lease))
-    const beat = Duration.times(lease, 1 / signsPerLease)
+    const leased = Lease.make<void>(options.lease, "30 seconds", "1 second")
+    const { held } = leased
+    const leaseMillis = Math.round(Duration.toMillis(leased.lease))
     const me = yield* Option.match(fs, {
       onNone: () => Effect.succeedNone,
       onSome: Identity.self
@@ -154,31 +152,21 @@ export const make = (database: Database, options: Options = {}) =>
       Effect.gen(function*() {
         if (found.beat === null || Option.contains(yield* isAlive(found), false)) return true
         if (found.expired === 0) return false
-        yield* Effect.sleep(Duration.times(beat, 2))
-        const again = yield* look(taskId)
+        const again = yield* leased.isStill(look(taskId))
         return Option.isNone(again) || (again.value.engine === found.engine && again.value.beat === found.beat)
       })
 
     // --- signs of life -----------------------------------------------------------------
 
-    const held = new Map<string, Deferred.Deferred<string>>()
     /** What is being bound just now. */
     const trying = new Set<string>()
-    const seen = { alive: yield* Clock.currentTimeMillis }
 
     const giveSign = Effect.zipRight(
       wrote(signText, [id, name, Option.match(me, { onNone: () => null, onSome: (own) => encodeProcess(own) })]),
-      Effect.map(Clock.currentTimeMillis, (time) => {
-        seen.alive = time
-      })
+      Effect.map(Clock.currentTimeMillis, leased.wasAliveAt)
     )
 
     const letGo = (taskId: string) => database.lightly(dialect.lightly(releaseText), [taskId, id])
-
-    const lose = (taskId: string, reason: string) => {
-      const lost = held.get(taskId)
-      return lost === undefined ? Effect.void : Effect.asVoid(Deferred.succeed(lost, reason))
-    }
 
     /** Whether a task is this engine's after all: its row may have gone with a server that crashed. */
     const holdAgain = (taskId: string) =>
@@ -186,7 +174,7 @@ export const make = (database: Database, options: Options = {}) =>
         if (yield* wrote(bindText, [taskId, id])) return
         const found = yield* look(taskId)
         if (Option.isSome(found) && found.value.engine === id) return
-        yield* lose(taskId, "another engine took it over, because this one gave no sign of life in time")
+        yield* leased.takenOver(taskId)
       })
 
     const checkHeld = Effect.gen(function*() {
@@ -199,41 +187,34 @@ export const make = (database: Database, options: Options = {}) =>
       for (const taskId of mine) if (!held.has(taskId) && !trying.has(taskId)) yield* letGo(taskId)
     })
 
-    /** Gives everything up that has been out of reach for the lease, since another engine may have taken it by now. */
-    const outOfReach = (error: { readonly message: string }) =>
-      Effect.gen(function*() {
-        const time = yield* Clock.currentTimeMillis
-        if (time - seen.alive <= leaseMillis) return
-        for (const taskId of held.keys()) yield* lose(taskId, `its lock cannot be reached: ${error.message}`)
-      })
-
-    // A statement without an answer must not keep the next sign from being given.
-    const live = Effect.zipRight(giveSign, checkHeld).pipe(Effect.timeout(beat), Effect.catchAll(outOfReach))
-
     yield* Effect.mapError(database.patiently(giveSign), failure("prepare to bind", "*"))
     yield* Effect.addFinalizer(() => Effect.ignore(database.lightly(dialect.lightly(leaveText), [id])))
     yield* Effect.ignore(database.lightly(dialect.lightly(sweepText), []))
-    yield* Effect.forkScoped(Effect.repeat(Effect.delay(live, beat), Schedule.forever))
+    yield* leased.keepAlive(
+      Effect.zipRight(giveSign, checkHeld).pipe(
+        // A statement without an answer must not keep the next sign from being given.
+        Effect.timeout(leased.beat),
+        Effect.catchAll(({ message }) => leased.outOfReach(message))
+      )
+    )
 
     // --- binding -----------------------------------------------------------------------
 
-    const tryToHold = (taskId: string): Effect.Effect<boolean, BindLockError | TaskBoundError> =>
+    /** Whether it is written that this engine holds a task; none where another was in the way and has not bound it. */
+    const tryToHold = (taskId: string): Effect.Effect<Option.Option<void>, BindLockError | TaskBoundError> =>
       Effect.gen(function*() {
-        const fail = failure("bind", taskId)
-        // An engine that was frozen has to be seen alive again before it holds anything new.
-        const time = yield* Clock.currentTimeMillis
-        if (time - seen.alive > Duration.toMillis(beat) * 2) {
-          yield* Effect.mapError(database.patiently(giveSign), fail)
-        }
-        if (yield* Effect.mapError(database.patiently(wrote(bindText, [taskId, id])), fail)) return true
+        const patiently = <A>(self: Effect.Effect<A, SqlError>) =>
+          Effect.mapError(database.patiently(self), failure("bind", taskId))
+        const mine = (written: boolean): Option.Option<void> => written ? Option.some(undefined) : Option.none()
+        if (!(yield* leased.isSeenAlive)) yield* patiently(giveSign)
+        if (yield* patiently(wrote(bindText, [taskId, id]))) return mine(true)
         const found = yield* look(taskId)
-        if (Option.isNone(found)) return false
-        const { beat: seenBeat, engine } = found.value
+        if (Option.isNone(found)) return mine(false)
+        const { beat, engine } = found.value
         // Its own row, and not held: the answer to an earlier statement was lost.
-        if (engine === id && !held.has(taskId)) return true
+        if (engine === id && !held.has(taskId)) return mine(true)
         if (yield* Effect.interruptible(isDead(taskId, found.value))) {
-          const takeOver = wrote(takeOverText, [id, taskId, engine, engine, seenBeat ?? 0])
-          return yield* Effect.mapError(database.patiently(takeOver), fail)
+          return mine(yield* patiently(wrote(takeOverText, [id, taskId, engine, engine, beat ?? 0])))
         }
         const holder = holderOf(found.value)
         return yield* new TaskBoundError({ taskId, holder: holder.name, since: holder.since })
@@ -250,15 +231,10 @@ export const make = (database: Database, options: Options = {}) =>
       Effect.uninterruptibleMask((restore) =>
         Effect.gen(function*() {
           trying.add(taskId)
-          const binding = Effect.gen(function*() {
-            while (!(yield* tryToHold(taskId))) {
-              // Whoever was in the way has either bound the task by now, or let it go.
-              yield* restore(Effect.sleep(Duration.millis(yield* Random.nextIntBetween(5, 50))))
-            }
-          })
-          yield* Effect.ensuring(binding, Effect.sync(() => trying.delete(taskId)))
-          const lost = yield* Deferred.make<string>()
-          held.set(taskId, lost)
+          const { lost } = yield* Effect.ensuring(
+            leased.hold(taskId, tryToHold(taskId), restore),
+            Effect.sync(() => trying.delete(taskId))
+          )
           yield* Scope.addFinalizer(yield* Effect.scope, release(taskId))
           return { holder: { name, since: yield* DateTime.now }, lost: Deferred.await(lost) }
         })

@@ -22,14 +22,16 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { JournalDamagedError, StaleWriterError, TaskIOError } from "../CheckMateError.ts"
-import { nonce } from "../internal/files.ts"
 import * as group from "../internal/group.ts"
+import { SummarySchema } from "../internal/journalCodec.ts"
+import { nonce } from "../internal/nonce.ts"
 import type { Encoded, EncodedQuery, EncodedSummary } from "../TaskIO/Encoded.ts"
 import * as TaskStatus from "../TaskStatus.ts"
 import { arrivalsOf } from "./arrivals.ts"
-import { type Database, isSaid, type Rows, storeError } from "./database.ts"
+import type { Database, Rows } from "./database.ts"
 import type * as Dialect from "./dialect.ts"
 import { staleWriter } from "./dialect.ts"
+import { isSaid, storeError } from "./failure.ts"
 
 /** How many appends go into one statement at most. */
 const groupLimit = 128
@@ -80,9 +82,8 @@ const Owner = Schema.Array(Schema.Struct({ owner: Schema.String, records: Schema
 const Ids = Schema.Array(Schema.Struct({ task_id: Schema.String }))
 const Letters = Schema.Array(Schema.Struct({ id: Schema.String, message: Schema.String }))
 const Summaries = Schema.Array(Schema.Struct({ task_id: Schema.String, summary: Schema.String }))
-const Summary = Schema.parseJson(Schema.declare((u): u is EncodedSummary => typeof u === "object" && u !== null))
 
-const decodeSummary = Schema.decodeEither(Summary)
+const decodeSummary = Schema.decodeEither(Schema.parseJson(SummarySchema))
 
 /**
  * The driver over a database.
@@ -102,9 +103,9 @@ export const make = (database: Database) =>
         Either.mapLeft(decodeRows(rows), (issue) =>
           new TaskIOError({
             operation,
+            taskId,
             location,
-            problem: `the rows are not what was written: ${issue.message}`,
-            ...(taskId === undefined ? {} : { taskId })
+            problem: `the rows are not what was written: ${issue.message}`
           }))
     }
 

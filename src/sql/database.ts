@@ -2,7 +2,6 @@
  * A database that holds a store: its tables, made and brought up to date; statements on a connection of their own; and
  * what to do when it is busy, restarting or out of reach.
  */
-import * as Migrator from "@effect/sql/Migrator"
 import * as SqlClient from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
@@ -12,13 +11,14 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
-import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
-import { TaskIOError } from "../CheckMateError.ts"
+import type { TaskIOError } from "../CheckMateError.ts"
 import type * as TaskIO from "../TaskIO.ts"
 import { type Dialect, type Names, namesOf } from "./dialect.ts"
+import { isPassing, storeError, unusable } from "./failure.ts"
 import { postgres } from "./postgres.ts"
 import { sqlite } from "./sqlite.ts"
+import { migrate, settle } from "./tables.ts"
 
 /**
  * Where in a database a store is, and how patient it is.
@@ -84,53 +84,10 @@ export interface Database {
 /** The connection of the store's own transaction, told from those that callers of the engine may have begun. */
 class OwnTransaction extends Context.Tag("checkmate/sql/OwnTransaction")<OwnTransaction, Connection>() {}
 
-// --- what went wrong ------------------------------------------------------------
-
-const Caused = Schema.Struct({ code: Schema.optional(Schema.String), message: Schema.optional(Schema.String) })
-const causeOf = (error: SqlError): typeof Caused.Type =>
-  Option.getOrElse(Schema.decodeUnknownOption(Caused)(error.cause), () => ({}))
-
-/** What the database said, for people. */
-export const problemOf = (error: SqlError): string => {
-  const { code, message } = causeOf(error)
-  const said = message === undefined || message === "" ? error.message : message
-  return code === undefined ? said : `${said} (${code})`
-}
-
-export const isSaid = (error: SqlError, text: string): boolean => causeOf(error).message?.includes(text) === true
-
-/**
- * SQLite's busy and locked; Postgres's lost connections (08), serialization failures and deadlocks (40), lack of
- * resources (53), shut-downs (57P), and servers that may only be read (25006); and what the network says.
- */
-const passing =
-  /^(SQLITE_BUSY|SQLITE_LOCKED|SQLITE_PROTOCOL|08|40|53|57P|25006|ECONN|EPIPE|ETIMEDOUT|EHOST|ENET|EAI_AGAIN|ENOENT$)/
-
 /** Soon at first, and twice a second in the end. */
 const backoff = Schedule.jittered(Schedule.union(Schedule.exponential("5 millis"), Schedule.spaced("500 millis")))
 
-/** Whether the same statement may go through later. */
-const isPassing = (error: SqlError): boolean => {
-  const { code, message } = causeOf(error)
-  return code === undefined ? /connect|terminated/i.test(message ?? error.message) : passing.test(code)
-}
-
-/** Turns what a statement failed with into a store's failure. */
-export const storeError = (operation: string, location: string, taskId?: string) => (error: SqlError): TaskIOError =>
-  new TaskIOError({
-    operation,
-    location,
-    problem: problemOf(error),
-    cause: error,
-    ...(taskId === undefined ? {} : { taskId })
-  })
-
-// --- the database -----------------------------------------------------------------
-
 const nameRule = /^[a-z_][a-z0-9_]{0,39}$/
-
-const unusable = (location: string, problem: string) =>
-  new TaskIOError({ operation: "prepare the database", location, problem })
 
 const dialectOf = (client: SqlClient.SqlClient): Effect.Effect<Dialect, TaskIOError> =>
   client.onDialectOrElse({
@@ -140,87 +97,6 @@ const dialectOf = (client: SqlClient.SqlClient): Effect.Effect<Dialect, TaskIOEr
       Effect.fail(
         unusable("the SQL client", "only the dialects of SQLite and Postgres are known; use a client of those")
       )
-  })
-
-const Version = Schema.decodeUnknownOption(Schema.Tuple(Schema.Struct({ version: Schema.NumberFromString })))
-
-/** Brings the tables up to date. Many processes may do this at once: one does it, the others find it done. */
-const migrate = (database: Database): Effect.Effect<void, SqlError | TaskIOError> =>
-  Effect.gen(function*() {
-    const { client, dialect, location, names } = database
-    const migrations = dialect.migrations(names)
-    const table = `${names.schema === undefined ? "" : `${names.schema}.`}${names.prefix}migrations`
-    // Asked for first: a client may remember a statement that failed for want of its table.
-    const version = Effect.flatMap(database.once(dialect.hasTable, [table]), (tables) =>
-      tables.length === 0
-        ? Effect.succeed(0)
-        : Effect.map(
-          database.once(`select cast(max(migration_id) as text) as version from ${names.of("migrations")}`, []),
-          (rows) => Option.match(Version(rows), { onNone: () => 0, onSome: ([row]) => row.version })
-        ))
-    const found = yield* version
-    if (found > migrations.length) {
-      return yield* unusable(
-        location,
-        `its tables are of version ${found}, and this library knows ${migrations.length}: use a newer one`
-      )
-    }
-    if (found === migrations.length) return
-    const tell = (statements: ReadonlyArray<string>) =>
-      Effect.forEach(statements, (text) => client.unsafe(text).unprepared, { discard: true })
-    const steps = migrations.map(({ name, statements }, index): Migrator.ResolvedMigration => [
-      index + 1,
-      name,
-      Effect.succeed(tell(statements))
-    ])
-    const run = Migrator.make({})({ loader: Effect.succeed(steps), table }).pipe(
-      Effect.provideService(SqlClient.SqlClient, client),
-      Effect.catchAllDefect((defect) =>
-        Effect.fail(defect instanceof Migrator.MigrationError ? defect : new SqlError({ cause: defect }))
-      ),
-      Effect.catchTag("MigrationError", ({ cause, message }) =>
-        Effect.fail(cause instanceof SqlError ? cause : new SqlError({ message, cause: new Error(message) })))
-    )
-    // One process at a time: the others find it done.
-    yield* database.transaction(Effect.zipRight(
-      tell(dialect.beforeMigrating(names)),
-      run
-    ))
-  })
-
-const Setting = Schema.decodeUnknownOption(
-  Schema.Tuple(Schema.Record({ key: Schema.String, value: Schema.Union(Schema.String, Schema.Number) }))
-)
-const settingOf = (rows: Rows): string =>
-  Option.match(Setting(rows), { onNone: () => "unknown", onSome: ([row]) => String(Object.values(row)[0]) })
-
-/** Sets how durable a commit is, and looks whether it is so. */
-const settle = (database: Database, options: Options): Effect.Effect<void, SqlError | TaskIOError> =>
-  Effect.gen(function*() {
-    const { dialect, location } = database
-    const full = options.durability !== "relaxed"
-    if (dialect.name === "pg") {
-      const fsync = settingOf(yield* database.once("show fsync", []))
-      if (full && fsync !== "on") {
-        return yield* unusable(
-          location,
-          `the server runs with fsync = ${fsync}, so a commit may be lost; switch it on, or say durability: "relaxed"`
-        )
-      }
-      return
-    }
-    const busy = Math.round(Duration.toMillis(options.busyTimeout ?? "100 millis"))
-    yield* database.once(`pragma busy_timeout = ${busy}`, [])
-    if (!full) return
-    yield* database.once("pragma synchronous = full", [])
-    const synchronous = settingOf(yield* database.once("pragma synchronous", []))
-    if (synchronous !== "2" && synchronous !== "3") {
-      return yield* unusable(
-        location,
-        `"pragma synchronous" is ${synchronous} after it was set to full, so a commit may be lost; use a client that `
-          + "keeps it, or say durability: \"relaxed\""
-      )
-    }
   })
 
 /**

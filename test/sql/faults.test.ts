@@ -161,7 +161,8 @@ describe("Postgres", () => {
           impatient
         )
         expect(output.at).toBe(stages)
-        expect(ledger.filter((entry) => entry === "left step-0").length).toBe(2)
+        // The stage whose checkpoint was refused, whichever that was.
+        expect([ledger.length, new Set(ledger).size]).toEqual([stages + 1, stages])
       }).pipe(Effect.scoped),
     limit
   )

@@ -1,62 +1,27 @@
 /** Behind a transaction pooler, where a session is lent from statement to statement and means nothing. */
 import { NodeContext } from "@effect/platform-node"
-import { SqlClient } from "@effect/sql"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Exit, Layer, Option, Scope } from "effect"
+import { Effect, Exit, Layer, Option } from "effect"
 import { CheckMateEngine } from "effect-checkmate"
 import * as Sql from "effect-checkmate/sql"
-import { BindLockContract, TaskIOContract } from "effect-checkmate/testing"
-import { describeContract } from "effect-checkmate/testing/vitest"
-import { afterAll, beforeAll } from "vitest"
 import { pgbouncer, pooler } from "../support/pgbouncer.ts"
 import { abc, Ledger } from "../support/pipelines.ts"
-import { clientOf, postgres } from "../support/postgres.ts"
+import { postgres } from "../support/postgres.ts"
+import { describeSqlContracts, sharedServer } from "../support/sqlContracts.ts"
 
 if (typeof pgbouncer === "string") {
   console.log(`Not tested behind a pooler: ${pgbouncer}. Put pgbouncer on the PATH, for example with apt-get install`)
 }
 
 describe.skipIf(typeof pgbouncer === "string")("behind PgBouncer, with two connections to the server", () => {
-  const scope = Effect.runSync(Scope.make())
-  let port = 0
-  let number = 0
-  beforeAll(async () => {
-    const program = pgbouncer
-    if (typeof program === "string") return
-    const started = Effect.flatMap(postgres(), (server) => pooler(program, server))
-    port = (await Effect.runPromise(Scope.extend(started, scope))).port
-  }, 60_000)
-  afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)), 60_000)
-
-  const client = Layer.suspend(() => clientOf({ port }))
-  const withPrefix = <A, E>(use: (prefix: string) => Effect.Effect<A, E, SqlClient.SqlClient | Scope.Scope>) =>
-    Effect.suspend(() => use(`pooled${++number}_`).pipe(Effect.scoped, Effect.provide(client)))
-
-  describeContract(
-    "TaskIO contract: Postgres behind a pooler",
-    TaskIOContract.rules,
-    (use) => withPrefix((prefix) => Effect.flatMap(Sql.makeTaskIO({ prefix }), use)),
-    // It passes no notification on; mail is found by looking.
-    { lacks: ["arrivals"] }
+  const program = pgbouncer
+  const client = sharedServer(
+    typeof program === "string"
+      ? Effect.dieMessage(program)
+      : Effect.flatMap(postgres(), (server) => pooler(program, server))
   )
-
-  describeContract(
-    "BindLock contract: Postgres behind a pooler",
-    BindLockContract.rules,
-    (use) =>
-      withPrefix((prefix) =>
-        Effect.gen(function*() {
-          const one = yield* Sql.makeBindLock({ prefix })
-          const other = yield* Sql.makeBindLock({ prefix })
-          const sql = yield* SqlClient.SqlClient
-          const leftovers = Effect.orDie(Effect.map(
-            sql<{ task_id: string }>`select task_id from ${sql(`${prefix}locks`)}`,
-            (rows) => rows.map((row) => row.task_id)
-          ))
-          return yield* use({ one, other, leftovers })
-        })
-      )
-  )
+  // It passes no notification on; mail is found by looking.
+  describeSqlContracts("Postgres behind a pooler", client, ["arrivals"])
 
   it.live(
     "engines of many clients run each task once, and a message reaches the one that runs it",

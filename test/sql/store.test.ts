@@ -3,7 +3,7 @@ import { NodeContext } from "@effect/platform-node"
 import { SqlClient } from "@effect/sql"
 import { SqliteClient } from "@effect/sql-sqlite-node"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Layer, Option, Random, Scope, Stream, TestClock } from "effect"
+import { Effect, Exit, Fiber, Layer, Option, Random, type Scope, Stream, TestClock } from "effect"
 import { CheckMateEngine, TaskIO } from "effect-checkmate"
 import * as Sql from "effect-checkmate/sql"
 import * as MemoryDriver from "effect-checkmate/TaskIO/Memory"
@@ -11,17 +11,11 @@ import { Crashes } from "effect-checkmate/testing"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
-import { afterAll, beforeAll } from "vitest"
 import { abc, Boom, Ledger } from "../support/pipelines.ts"
-import { clientOf, type Postgres, postgres } from "../support/postgres.ts"
+import { sharedServer } from "../support/sqlContracts.ts"
 
-const scope = Effect.runSync(Scope.make())
-let server: Postgres
+const server = sharedServer()
 let number = 0
-beforeAll(async () => {
-  server = await Effect.runPromise(Scope.extend(postgres(), scope))
-}, 60_000)
-afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)), 60_000)
 
 const withFile = <A, E>(use: (filename: string) => Effect.Effect<A, E>) =>
   Effect.acquireUseRelease(
@@ -31,7 +25,6 @@ const withFile = <A, E>(use: (filename: string) => Effect.Effect<A, E>) =>
   )
 
 const memory: Layer.Layer<SqlClient.SqlClient, unknown> = SqliteClient.layer({ filename: ":memory:" })
-const onServer: Layer.Layer<SqlClient.SqlClient, unknown> = Layer.suspend(() => clientOf(server))
 
 const summaryOf = (taskId: string, change: Partial<TaskIO.EncodedSummary> = {}): TaskIO.EncodedSummary => ({
   taskId,
@@ -60,7 +53,7 @@ describe("the tables", () => {
     withFile((filename) => atOnce(() => SqliteClient.layer({ filename }), {})))
 
   it.live("are made by many that come at once, by one of them: Postgres, in a schema", () =>
-    atOnce(() => clientOf(server), { schema: "made_at_once", prefix: "cm_" }))
+    atOnce(() => server, { schema: "made_at_once", prefix: "cm_" }))
 
   it.effect("of two schemas or two prefixes are two stores", () =>
     Effect.gen(function*() {
@@ -70,7 +63,7 @@ describe("the tables", () => {
         expect(yield* Effect.provide(CheckMateEngine.find(), Sql.layer(other))).toEqual([])
       }
       expect(yield* Effect.provide(CheckMateEngine.find(), Sql.layer({ schema: "tenant_a" }))).toHaveLength(1)
-    }).pipe((self) => Effect.suspend(() => Effect.provide(self, clientOf(server)))))
+    }).pipe((self) => Effect.suspend(() => Effect.provide(self, server))))
 
   it.effect("of a newer version are refused", () =>
     Effect.gen(function*() {
@@ -98,7 +91,7 @@ const onBoth = (
 ) => {
   it.effect(`${what}: SQLite`, () => test("checkmate_").pipe(Effect.scoped, Effect.provide(memory)))
   it.effect(`${what}: Postgres`, () =>
-    Effect.suspend(() => test(`store${++number}_`).pipe(Effect.scoped, Effect.provide(onServer))))
+    Effect.suspend(() => test(`store${++number}_`).pipe(Effect.scoped, Effect.provide(server))))
 }
 
 describe("a list", () => {
@@ -221,7 +214,7 @@ describe("a journal", () => {
         expect(explored.cuts).toBeGreaterThan(5)
       }).pipe(
         Effect.scoped,
-        Effect.provide(name === "SQLite" ? memory : onServer)
+        Effect.provide(name === "SQLite" ? memory : server)
       ), 60_000)
   }
 })

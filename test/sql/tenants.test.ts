@@ -1,19 +1,13 @@
 /** The same definitions under two prefixes, or in two schemas, of one database. */
 import { SqliteClient } from "@effect/sql-sqlite-node"
-import { Effect, Exit, Layer, Scope } from "effect"
+import { Effect } from "effect"
 import * as Sql from "effect-checkmate/sql"
 import { TenantContract } from "effect-checkmate/testing"
 import { describeContract } from "effect-checkmate/testing/vitest"
-import { afterAll, beforeAll } from "vitest"
-import { clientOf, type Postgres, postgres } from "../support/postgres.ts"
+import { sharedServer } from "../support/sqlContracts.ts"
 
-const scope = Effect.runSync(Scope.make())
-let server: Postgres
+const server = sharedServer()
 let number = 0
-beforeAll(async () => {
-  server = await Effect.runPromise(Scope.extend(postgres(), scope))
-}, 60_000)
-afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)), 60_000)
 
 describeContract(
   "Tenants in SQLite, by prefix",
@@ -36,5 +30,5 @@ for (const by of ["prefix", "schema"] as const) {
       const one = yield* Sql.makeTaskIO(options("a_"))
       const two = yield* Sql.makeTaskIO(options("a_b_"))
       return yield* use({ one, two })
-    }).pipe(Effect.scoped, Effect.provide(Layer.suspend(() => clientOf(server)))))
+    }).pipe(Effect.scoped, Effect.provide(server)))
 }

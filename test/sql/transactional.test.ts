@@ -2,12 +2,11 @@
 import { SqlClient } from "@effect/sql"
 import { SqliteClient } from "@effect/sql-sqlite-node"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Layer, Schedule, Schema, Scope } from "effect"
+import { Effect, Exit, Fiber, Layer, Schedule, Schema, type Scope } from "effect"
 import { BindLock, CheckMate, CheckMateEngine, Stage, State } from "effect-checkmate"
 import * as Sql from "effect-checkmate/sql"
 import { Faults } from "effect-checkmate/testing"
-import { afterAll, beforeAll } from "vitest"
-import { clientOf, type Postgres, postgres } from "../support/postgres.ts"
+import { sharedServer } from "../support/sqlContracts.ts"
 
 const Transfer = State.make({ cents: Schema.Int, moved: Schema.Int, noted: Schema.Boolean })
 
@@ -198,15 +197,10 @@ const suite = (
 
 suite("SQLite", () => SqliteClient.layer({ filename: ":memory:" }), () => "checkmate_")
 
-const scope = Effect.runSync(Scope.make())
-let server: Postgres
+const server = sharedServer()
 let number = 0
-beforeAll(async () => {
-  server = await Effect.runPromise(Scope.extend(postgres(), scope))
-}, 60_000)
-afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)), 60_000)
 
-suite("Postgres", () => clientOf(server), () => `transfer${++number}_`)
+suite("Postgres", () => server, () => `transfer${++number}_`)
 
 describe("a transaction of the caller's own", () => {
   it.effect("takes no part in what the engine writes, and cannot undo it", () =>
@@ -223,5 +217,5 @@ describe("a transaction of the caller's own", () => {
       const { task } = yield* Effect.provide(CheckMateEngine.get("t"), engine)
       expect(task.status._tag).toBe("Succeeded")
       expect(yield* balances).toEqual([700, 300])
-    }).pipe((self) => Effect.suspend(() => Effect.provide(self, clientOf(server)))))
+    }).pipe((self) => Effect.suspend(() => Effect.provide(self, server))))
 })

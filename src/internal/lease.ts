@@ -1,0 +1,91 @@
+/**
+ * What locks with a lease have in common: an engine's signs of life, what it holds by them, and that it gives up what
+ * another engine may have taken from it.
+ */
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Random from "effect/Random"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+
+/** A task that is held. `mark` is what the lock has to know of it. */
+export interface Held<Mark> {
+  readonly mark: Mark
+  readonly lost: Deferred.Deferred<string>
+}
+
+const signsPerLease = 5
+
+/** `given` is an option, `otherwise` its default, `atLeast` its lower bound. */
+export const make = <Mark>(
+  given: Duration.DurationInput | undefined,
+  otherwise: Duration.DurationInput,
+  atLeast: Duration.DurationInput
+) => {
+  const lease = Duration.max(
+    Option.getOrElse(Duration.decodeUnknown(given ?? otherwise), () => Duration.zero),
+    atLeast
+  )
+  const beat = Duration.times(lease, 1 / signsPerLease)
+  const held = new Map<string, Held<Mark>>()
+  let alive = Number.NEGATIVE_INFINITY
+
+  const silence = Effect.map(Clock.currentTimeMillis, (time) => time - alive)
+  const lose = (taskId: string, reason: string): Effect.Effect<void> => {
+    const found = held.get(taskId)
+    return found === undefined ? Effect.void : Effect.asVoid(Deferred.succeed(found.lost, reason))
+  }
+
+  return {
+    lease,
+    /** From one sign of life to the next. */
+    beat,
+    held,
+    /** A sign of life has been given: at the latest at that time, by the Clock. */
+    wasAliveAt: (time: number): void => {
+      alive = time
+    },
+    wasEverAlive: (): boolean => Number.isFinite(alive),
+    /** Whether the last sign is recent. An engine that was frozen has to give one before it holds anything new. */
+    isSeenAlive: Effect.map(silence, (millis) => millis <= Duration.toMillis(beat) * 2),
+    /** Tells whoever works on a task that it is another engine's. */
+    takenOver: (taskId: string): Effect.Effect<void> =>
+      lose(taskId, "another engine took it over, because this one gave no sign of life in time"),
+    /** Gives everything up that has been out of reach for the lease, since another engine may have taken it by now. */
+    outOfReach: (problem: string): Effect.Effect<void> =>
+      Effect.flatMap(silence, (millis) =>
+        millis <= Duration.toMillis(lease)
+          ? Effect.void
+          : Effect.forEach(held.keys(), (taskId) => lose(taskId, `its lock cannot be reached: ${problem}`), {
+            discard: true
+          })),
+    /** Gives signs of life at every beat, as long as the Scope. */
+    keepAlive: (sign: Effect.Effect<void>): Effect.Effect<void, never, Scope.Scope> =>
+      Effect.asVoid(Effect.forkScoped(Effect.repeat(Effect.delay(sign, beat), Schedule.forever))),
+    /** Whether what was silent is so still, two signs' time later. */
+    isStill: <A, E, R>(look: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+      Effect.delay(look, Duration.times(beat, 2)),
+    /**
+     * Tries until a task is held, and notes it. A try without an answer was in the way of another's, who has either bound
+     * the task by then, or let it go.
+     */
+    hold: <E>(
+      taskId: string,
+      tryToHold: Effect.Effect<Option.Option<Mark>, E>,
+      restore: (pause: Effect.Effect<void>) => Effect.Effect<void>
+    ): Effect.Effect<Held<Mark>, E> =>
+      Effect.gen(function*() {
+        let mark = yield* tryToHold
+        while (Option.isNone(mark)) {
+          yield* restore(Effect.sleep(Duration.millis(yield* Random.nextIntBetween(5, 50))))
+          mark = yield* tryToHold
+        }
+        const found: Held<Mark> = { mark: mark.value, lost: yield* Deferred.make<string>() }
+        held.set(taskId, found)
+        return found
+      })
+  }
+}
