@@ -6,9 +6,8 @@
 import type * as Cause from "effect/Cause"
 import * as Ctx from "effect/Context"
 import * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
-import { dual, identity } from "effect/Function"
-import type * as Layer from "effect/Layer"
+import type * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
@@ -85,7 +84,7 @@ export class Context extends Ctx.Tag("checkmate/Stage/Context")<Context, {
 export class Transactions extends Ctx.Tag("checkmate/Stage/Transactions")<Transactions, true>() {}
 
 /** What the engine provides to every stage. */
-type Provided = Context | Scope.Scope
+export type Provided = Context | Scope.Scope
 
 /**
  * A Schedule with its input erased. Its steps are driven by the engine, which journals its position.
@@ -138,13 +137,13 @@ interface Erased<out E, out R> {
 }
 
 /** What answers an attempt's failure in its place; asked behind the time-out, so that it can answer that too. */
-interface Fallback<out R> {
+export interface Fallback<out R> {
   matches(error: unknown): boolean
   answer(error: unknown, state: Attributes): Effect.Effect<unknown, never, R>
 }
 
 /** Attributes by name, values untyped. */
-type Attributes = Readonly<Record<string, unknown>>
+export type Attributes = Readonly<Record<string, unknown>>
 
 /**
  * A unit of work over the state model `F`: it needs the attributes `Requires`, returns the attributes `Provides`,
@@ -167,7 +166,7 @@ export interface Stage<
   readonly provides: ReadonlyArray<Extract<Provides, string>>
 }
 
-type Output<F extends State.Fields, Provides extends keyof F> = Types.Simplify<
+export type Output<F extends State.Fields, Provides extends keyof F> = Types.Simplify<
   { readonly [K in Provides]: State.Attributes<F>[K] }
 >
 
@@ -365,185 +364,6 @@ export function make(state: State.Any, name: string, options: ErasedOptions): An
 export const isStage = (u: unknown): u is Any => Predicate.hasProperty(u, TypeId)
 
 /**
- * Builds a layer afresh for every attempt, and for every rollback: a fresh session, connection or transaction each
- * time, released at the attempt's end. The layer's own failures count as the attempt's, so the stage's `retry` sees
- * them too.
- *
- * ```ts
- * const load = Stage.make(Orders, "load", { ... }).pipe(Stage.provide(Session.layer))
- * ```
- *
- * @since 0.1.0
- * @category combinators
- */
-export const provide: {
-  <ROut, E2, RIn>(layer: Layer.Layer<ROut, E2, RIn>): <
-    Name extends string,
-    F extends State.Fields,
-    Requires extends keyof F,
-    Provides extends keyof F,
-    E,
-    R
-  >(
-    self: Stage<Name, F, Requires, Provides, E, R>
-  ) => Stage<Name, F, Requires, Provides, E | E2, Exclude<R, ROut> | Exclude<RIn, Provided>>
-  <
-    Name extends string,
-    F extends State.Fields,
-    Requires extends keyof F,
-    Provides extends keyof F,
-    E,
-    R,
-    ROut,
-    E2,
-    RIn
-  >(
-    self: Stage<Name, F, Requires, Provides, E, R>,
-    layer: Layer.Layer<ROut, E2, RIn>
-  ): Stage<Name, F, Requires, Provides, E | E2, Exclude<R, ROut> | Exclude<RIn, Provided>>
-} = dual(2, <E, R, ROut, E2, RIn>(self: Any<E, R>, layer: Layer.Layer<ROut, E2, RIn>) => {
-  const { rollback } = self
-  return {
-    ...self,
-    execute: (state: Attributes) => Effect.provide(self.execute(state), layer),
-    fallbacks: self.fallbacks.map((fallback) => ({
-      ...fallback,
-      answer: (error: unknown, state: Attributes) => Effect.provide(fallback.answer(error, state), layer)
-    })),
-    rollback: rollback === undefined
-      ? undefined
-      : (state: Attributes, cause: Cause.Cause<unknown>) => Effect.provide(rollback(state, cause), layer)
-  }
-})
-
-/**
- * Turns the failure the stage gives up with into another. The stage's `retry` still sees the original.
- *
- * @since 0.1.0
- * @category combinators
- */
-export const mapError: {
-  <E, E2>(f: (error: E) => E2): <
-    Name extends string,
-    F extends State.Fields,
-    Requires extends keyof F,
-    Provides extends keyof F,
-    R
-  >(
-    self: Stage<Name, F, Requires, Provides, E, R>
-  ) => Stage<Name, F, Requires, Provides, E2, R>
-  <Name extends string, F extends State.Fields, Requires extends keyof F, Provides extends keyof F, E, R, E2>(
-    self: Stage<Name, F, Requires, Provides, E, R>,
-    f: (error: E) => E2
-  ): Stage<Name, F, Requires, Provides, E2, R>
-} = dual(2, <E, R, E2>(self: Any<E, R>, f: (error: E) => E2) => ({
-  ...self,
-  mapError: (error: unknown) => f(self.mapError(error))
-}))
-
-/**
- * Answers failures of one tag with a fallback output, within the attempt: the stage's `retry` does not see them. A
- * fallback that can fail itself belongs in `execute`.
- *
- * ```ts
- * const summary = Stage.make(Docs, "summary", { ... }).pipe(
- *   Stage.catchTag("ModelOverloaded", (_, { text }) => Effect.succeed({ summary: text.slice(0, 200) }))
- * )
- * ```
- *
- * @since 0.1.0
- * @category combinators
- */
-export const catchTag: {
-  <
-    F extends State.Fields,
-    Requires extends keyof F,
-    Provides extends keyof F,
-    E,
-    const Tag extends E extends { readonly _tag: string } ? E["_tag"] : never,
-    R2
-  >(
-    tag: Tag,
-    fallback: (
-      error: Extract<E, { readonly _tag: Tag }>,
-      state: State.View<F, Requires>
-    ) => Effect.Effect<NoInfer<Output<F, Provides>>, never, R2>
-  ): <Name extends string, R>(
-    self: Stage<Name, F, Requires, Provides, E, R>
-  ) => Stage<Name, F, Requires, Provides, Exclude<E, { readonly _tag: Tag }>, R | Exclude<R2, Provided>>
-  <
-    Name extends string,
-    F extends State.Fields,
-    Requires extends keyof F,
-    Provides extends keyof F,
-    E,
-    R,
-    const Tag extends E extends { readonly _tag: string } ? E["_tag"] : never,
-    R2
-  >(
-    self: Stage<Name, F, Requires, Provides, E, R>,
-    tag: Tag,
-    fallback: (
-      error: Extract<E, { readonly _tag: Tag }>,
-      state: State.View<F, Requires>
-    ) => Effect.Effect<NoInfer<Output<F, Provides>>, never, R2>
-  ): Stage<Name, F, Requires, Provides, Exclude<E, { readonly _tag: Tag }>, R | Exclude<R2, Provided>>
-} = dual(3, <E, R, R2>(self: Any<E, R>, tag: string, fallback: Fallback<R2>["answer"]) => ({
-  ...self,
-  fallbacks: [...self.fallbacks, {
-    matches: (error: unknown) => Predicate.isTagged(self.mapError(error), tag),
-    answer: (error: unknown, state: Attributes) => fallback(self.mapError(error), state)
-  }]
-}))
-
-/**
- * Runs the stage in a transaction of the engine's own database: what it writes through `SqlClient` and its checkpoint
- * commit together or not at all, so that the stage's writes happen exactly once, whenever the process dies. The same
- * holds for its rollback. A failed attempt is undone by the database; `rollback` is asked only once the stage has
- * succeeded. The transaction lasts as long as the attempt, so keep it short, and keep what is no SQL out of it.
- *
- * ```ts
- * const transfer = Stage.make(Transfer, "transfer", {
- *   requires: ["from", "to", "cents"],
- *   execute: ({ cents, from, to }) =>
- *     Effect.gen(function*() {
- *       const sql = yield* SqlClient.SqlClient
- *       yield* sql`update accounts set cents = cents - ${cents} where id = ${from}`
- *       yield* sql`update accounts set cents = cents + ${cents} where id = ${to}`
- *     })
- * }).pipe(Stage.transactional)
- * ```
- *
- * @since 0.1.0
- * @category combinators
- */
-export const transactional = <
-  Name extends string,
-  F extends State.Fields,
-  Requires extends keyof F,
-  Provides extends keyof F,
-  E,
-  R
->(
-  self: Stage<Name, F, Requires, Provides, E, R>
-): Stage<Name, F, Requires, Provides, E, R | Transactions> => ({ ...self, transactional: true })
-
-/**
- * Adds a description or tags, for whatever lists or draws the stage.
- *
- * @since 0.1.0
- * @category combinators
- */
-export const annotate: {
-  (annotations: Annotations): <S extends Any>(self: S) => S
-  <S extends Any>(self: S, annotations: Annotations): S
-} = dual(2, <S extends Any>(self: S, annotations: Annotations): S => ({
-  ...self,
-  description: annotations.description ?? self.description,
-  tags: [...self.tags, ...annotations.tags ?? []]
-}))
-
-/**
  * What people and tools are told about a stage or a CheckMate.
  *
  * @since 0.1.0
@@ -553,3 +373,5 @@ export interface Annotations {
   readonly description?: string
   readonly tags?: ReadonlyArray<string>
 }
+
+export * from "./Stage/combinators.ts"

@@ -6,6 +6,7 @@ import { Effect, Either, Exit, Layer } from "effect"
 import { CheckMateEngine, TaskIO } from "effect-checkmate"
 import * as FileDriver from "effect-checkmate/TaskIO/FileSystem"
 import { abc, failing, Ledger } from "../support/pipelines.ts"
+import { summaryOf } from "../support/summary.ts"
 
 const inDirectory = <A, E>(
   use: (directory: string, fs: FileSystem.FileSystem) => Effect.Effect<A, E, FileSystem.FileSystem | Path.Path>
@@ -346,16 +347,7 @@ describe("a directory in trouble is a typed error that says where", () => {
         const driver = yield* FileDriver.make(directory).pipe(
           Effect.provide(failingFileSystem("sync", 2, "EIO", (path) => path.endsWith(".ndjson")))
         )
-        const summary = {
-          taskId: "t",
-          checkMate: "c",
-          status: "Running",
-          succeeded: 0,
-          stages: 1,
-          tags: [],
-          createdAt: "",
-          updatedAt: ""
-        } as const
+        const summary = summaryOf("t")
         const journal = yield* driver.open("t")
         yield* journal.append(0, ["{}"], summary)
         expect(yield* Effect.flip(journal.append(1, ["{}"], summary))).toMatchObject({ _tag: "TaskIOError" })

@@ -2,17 +2,9 @@ import { describe, expect, it } from "@effect/vitest"
 import { Either } from "effect"
 import { assemble } from "../../src/internal/journalChain.ts"
 import { batch, headerLine, type Seal } from "../../src/internal/journalFile.ts"
+import { summaryOf } from "../support/summary.ts"
 
-const summary = {
-  taskId: "t",
-  checkMate: "c",
-  status: "Running",
-  succeeded: 0,
-  stages: 1,
-  tags: [],
-  createdAt: "",
-  updatedAt: ""
-} as const
+const summary = summaryOf("t")
 
 const header = (epoch: number, origin: string, after: Seal | null) => headerLine({ taskId: "t", epoch, origin, after })
 const withRecord = (epoch: number, origin: string, after: Seal | null) =>

@@ -11,18 +11,10 @@ import { abc, failing, Ledger } from "../support/pipelines.ts"
 import { freshPrefix, optionsFor, type Server } from "../support/s3.ts"
 import { keysUnder, readKey, writeKey } from "../support/s3keys.ts"
 import { type Seen, shaky } from "../support/shakyHttp.ts"
+import { summaryOf } from "../support/summary.ts"
 import { platform } from "./contracts.ts"
 
-const summary = {
-  taskId: "t",
-  checkMate: "test",
-  status: "Running",
-  succeeded: 0,
-  stages: 1,
-  tags: [],
-  createdAt: "2026-01-01T00:00:00.000Z",
-  updatedAt: "2026-01-01T00:00:00.000Z"
-} as const
+const summary = summaryOf("t")
 
 export const behaviour = (server: Server): void => {
   const options = () => optionsFor(server, freshPrefix())

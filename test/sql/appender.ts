@@ -2,6 +2,7 @@
 import { SqliteClient } from "@effect/sql-sqlite-node"
 import { Effect } from "effect"
 import * as Sql from "effect-checkmate/sql"
+import { summaryOf } from "../support/summary.ts"
 
 const [, , filename = "", appends = "0", durability] = process.argv
 
@@ -9,16 +10,7 @@ const program = Effect.gen(function*() {
   const store = yield* Sql.makeTaskIO({ durability: durability === "relaxed" ? "relaxed" : "full" })
   const journal = yield* store.open("t")
   for (let position = 0; position < Number(appends); position++) {
-    yield* journal.append(position, [JSON.stringify({ at: position, text: "x".repeat(200) })], {
-      taskId: "t",
-      checkMate: "c",
-      status: "Running",
-      succeeded: position,
-      stages: Number(appends),
-      tags: [],
-      createdAt: "2026-01-01T00:00:00.000Z",
-      updatedAt: "2026-01-01T00:00:00.000Z"
-    })
+    yield* journal.append(position, [JSON.stringify({ at: position, text: "x".repeat(200) })], summaryOf("t"))
   }
 })
 

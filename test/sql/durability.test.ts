@@ -11,6 +11,7 @@ import * as os from "node:os"
 import * as path from "node:path"
 import { fileURLToPath } from "node:url"
 import { clientOf, postgres } from "../support/postgres.ts"
+import { summaryOf } from "../support/summary.ts"
 
 const appender = fileURLToPath(new URL("appender.ts", import.meta.url))
 
@@ -105,13 +106,4 @@ describe("Postgres", () => {
     }).pipe(Effect.scoped, Effect.provide(NodeContext.layer)), 60_000)
 })
 
-const summary = {
-  taskId: "t",
-  checkMate: "c",
-  status: "Running",
-  succeeded: 0,
-  stages: 1,
-  tags: [],
-  createdAt: "2026-01-01T00:00:00.000Z",
-  updatedAt: "2026-01-01T00:00:00.000Z"
-} as const
+const summary = summaryOf("t")

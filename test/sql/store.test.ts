@@ -13,6 +13,7 @@ import * as os from "node:os"
 import * as path from "node:path"
 import { abc, Boom, Ledger } from "../support/pipelines.ts"
 import { sharedServer } from "../support/sqlContracts.ts"
+import { summaryOf } from "../support/summary.ts"
 
 const server = sharedServer()
 let number = 0
@@ -25,18 +26,6 @@ const withFile = <A, E>(use: (filename: string) => Effect.Effect<A, E>) =>
   )
 
 const memory: Layer.Layer<SqlClient.SqlClient, unknown> = SqliteClient.layer({ filename: ":memory:" })
-
-const summaryOf = (taskId: string, change: Partial<TaskIO.EncodedSummary> = {}): TaskIO.EncodedSummary => ({
-  taskId,
-  checkMate: "one",
-  status: "Running",
-  succeeded: 0,
-  stages: 1,
-  tags: [],
-  createdAt: "2026-01-01T00:00:00.000Z",
-  updatedAt: "2026-01-01T00:00:00.000Z",
-  ...change
-})
 
 describe("the tables", () => {
   const atOnce = (client: () => Layer.Layer<SqlClient.SqlClient, unknown>, options: Sql.Options) =>

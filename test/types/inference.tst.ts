@@ -1,6 +1,7 @@
 /** The inferred types of pipelines of 1, 3 and 30 stages. */
 import { Context, Data, Effect, Layer, Schedule, Schema } from "effect"
 import { CheckMate, CheckMateEngine, Stage, State } from "effect-checkmate"
+import type * as Sql from "effect-checkmate/sql"
 import { describe, expect, test } from "tstyche"
 
 class Boom extends Data.TaggedError("Boom")<{ readonly n: number }> {}
@@ -94,6 +95,15 @@ describe("combinators", () => {
     function piped() {
       return CheckMate.make("p", { state: Docs, input: ["folder"], stages: [provided] })
     }
+  })
+  test("transactional demands a store that has transactions", () => {
+    expect(servicesOf(Stage.transactional(scan))).type.toBe<Files | Stage.Transactions>()
+    expect(servicesOf(scan.pipe(Stage.transactional))).type.toBe<Files | Stage.Transactions>()
+    expect(errorOf(Stage.transactional(scan))).type.toBe<Boom>()
+    expect<Layer.Layer.Success<typeof CheckMateEngine.layerMemory>>().type.toBe<CheckMateEngine.CheckMateEngine>()
+    expect<Layer.Layer.Success<ReturnType<typeof Sql.layer>>>().type.toBe<
+      CheckMateEngine.CheckMateEngine | Stage.Transactions
+    >()
   })
   test("mapError and catchTag", () => {
     expect(errorOf(Stage.mapError(scan, (boom) => new Bang({ n: boom.n })))).type.toBe<Bang>()

@@ -1,0 +1,191 @@
+/**
+ * What is done to a stage once it is made. All of it is in `Stage`.
+ *
+ * @since 0.1.0
+ */
+import type * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
+import type * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
+import type { Annotations, Any, Attributes, Fallback, Output, Provided, Stage, Transactions } from "../Stage.ts"
+import type * as State from "../State.ts"
+
+/**
+ * Builds a layer afresh for every attempt, and for every rollback: a fresh session, connection or transaction each
+ * time, released at the attempt's end. The layer's own failures count as the attempt's, so the stage's `retry` sees
+ * them too.
+ *
+ * ```ts
+ * const load = Stage.make(Orders, "load", { ... }).pipe(Stage.provide(Session.layer))
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const provide: {
+  <ROut, E2, RIn>(layer: Layer.Layer<ROut, E2, RIn>): <
+    Name extends string,
+    F extends State.Fields,
+    Requires extends keyof F,
+    Provides extends keyof F,
+    E,
+    R
+  >(
+    self: Stage<Name, F, Requires, Provides, E, R>
+  ) => Stage<Name, F, Requires, Provides, E | E2, Exclude<R, ROut> | Exclude<RIn, Provided>>
+  <
+    Name extends string,
+    F extends State.Fields,
+    Requires extends keyof F,
+    Provides extends keyof F,
+    E,
+    R,
+    ROut,
+    E2,
+    RIn
+  >(
+    self: Stage<Name, F, Requires, Provides, E, R>,
+    layer: Layer.Layer<ROut, E2, RIn>
+  ): Stage<Name, F, Requires, Provides, E | E2, Exclude<R, ROut> | Exclude<RIn, Provided>>
+} = dual(2, <E, R, ROut, E2, RIn>(self: Any<E, R>, layer: Layer.Layer<ROut, E2, RIn>) => {
+  const { rollback } = self
+  return {
+    ...self,
+    execute: (state: Attributes) => Effect.provide(self.execute(state), layer),
+    fallbacks: self.fallbacks.map((fallback) => ({
+      ...fallback,
+      answer: (error: unknown, state: Attributes) => Effect.provide(fallback.answer(error, state), layer)
+    })),
+    rollback: rollback === undefined
+      ? undefined
+      : (state: Attributes, cause: Cause.Cause<unknown>) => Effect.provide(rollback(state, cause), layer)
+  }
+})
+
+/**
+ * Turns the failure the stage gives up with into another. The stage's `retry` still sees the original.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const mapError: {
+  <E, E2>(f: (error: E) => E2): <
+    Name extends string,
+    F extends State.Fields,
+    Requires extends keyof F,
+    Provides extends keyof F,
+    R
+  >(
+    self: Stage<Name, F, Requires, Provides, E, R>
+  ) => Stage<Name, F, Requires, Provides, E2, R>
+  <Name extends string, F extends State.Fields, Requires extends keyof F, Provides extends keyof F, E, R, E2>(
+    self: Stage<Name, F, Requires, Provides, E, R>,
+    f: (error: E) => E2
+  ): Stage<Name, F, Requires, Provides, E2, R>
+} = dual(2, <E, R, E2>(self: Any<E, R>, f: (error: E) => E2) => ({
+  ...self,
+  mapError: (error: unknown) => f(self.mapError(error))
+}))
+
+/**
+ * Answers failures of one tag with a fallback output, within the attempt: the stage's `retry` does not see them. A
+ * fallback that can fail itself belongs in `execute`.
+ *
+ * ```ts
+ * const summary = Stage.make(Docs, "summary", { ... }).pipe(
+ *   Stage.catchTag("ModelOverloaded", (_, { text }) => Effect.succeed({ summary: text.slice(0, 200) }))
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const catchTag: {
+  <
+    F extends State.Fields,
+    Requires extends keyof F,
+    Provides extends keyof F,
+    E,
+    const Tag extends E extends { readonly _tag: string } ? E["_tag"] : never,
+    R2
+  >(
+    tag: Tag,
+    fallback: (
+      error: Extract<E, { readonly _tag: Tag }>,
+      state: State.View<F, Requires>
+    ) => Effect.Effect<NoInfer<Output<F, Provides>>, never, R2>
+  ): <Name extends string, R>(
+    self: Stage<Name, F, Requires, Provides, E, R>
+  ) => Stage<Name, F, Requires, Provides, Exclude<E, { readonly _tag: Tag }>, R | Exclude<R2, Provided>>
+  <
+    Name extends string,
+    F extends State.Fields,
+    Requires extends keyof F,
+    Provides extends keyof F,
+    E,
+    R,
+    const Tag extends E extends { readonly _tag: string } ? E["_tag"] : never,
+    R2
+  >(
+    self: Stage<Name, F, Requires, Provides, E, R>,
+    tag: Tag,
+    fallback: (
+      error: Extract<E, { readonly _tag: Tag }>,
+      state: State.View<F, Requires>
+    ) => Effect.Effect<NoInfer<Output<F, Provides>>, never, R2>
+  ): Stage<Name, F, Requires, Provides, Exclude<E, { readonly _tag: Tag }>, R | Exclude<R2, Provided>>
+} = dual(3, <E, R, R2>(self: Any<E, R>, tag: string, fallback: Fallback<R2>["answer"]) => ({
+  ...self,
+  fallbacks: [...self.fallbacks, {
+    matches: (error: unknown) => Predicate.isTagged(self.mapError(error), tag),
+    answer: (error: unknown, state: Attributes) => fallback(self.mapError(error), state)
+  }]
+}))
+
+/**
+ * Runs the stage in a transaction of the engine's own database: what it writes through `SqlClient` and its checkpoint
+ * commit together or not at all, so that the stage's writes happen exactly once, whenever the process dies. The same
+ * holds for its rollback. A failed attempt is undone by the database; `rollback` is asked only once the stage has
+ * succeeded. The transaction lasts as long as the attempt, so keep it short, and keep what is no SQL out of it.
+ *
+ * ```ts
+ * const transfer = Stage.make(Transfer, "transfer", {
+ *   requires: ["from", "to", "cents"],
+ *   execute: ({ cents, from, to }) =>
+ *     Effect.gen(function*() {
+ *       const sql = yield* SqlClient.SqlClient
+ *       yield* sql`update accounts set cents = cents - ${cents} where id = ${from}`
+ *       yield* sql`update accounts set cents = cents + ${cents} where id = ${to}`
+ *     })
+ * }).pipe(Stage.transactional)
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const transactional = <
+  Name extends string,
+  F extends State.Fields,
+  Requires extends keyof F,
+  Provides extends keyof F,
+  E,
+  R
+>(
+  self: Stage<Name, F, Requires, Provides, E, R>
+): Stage<Name, F, Requires, Provides, E, R | Transactions> => ({ ...self, transactional: true })
+
+/**
+ * Adds a description or tags, for whatever lists or draws the stage.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const annotate: {
+  (annotations: Annotations): <S extends Any>(self: S) => S
+  <S extends Any>(self: S, annotations: Annotations): S
+} = dual(2, <S extends Any>(self: S, annotations: Annotations): S => ({
+  ...self,
+  description: annotations.description ?? self.description,
+  tags: [...self.tags, ...annotations.tags ?? []]
+}))
