@@ -169,6 +169,26 @@ const withoutOutput = (shared: SharedState, record: StageRecord): SharedState =>
   return next
 }
 
+/** A task with what one more event changed. Field by field: a spread of so many takes fifty times as long. */
+const evolved = (task: Task, event: TaskEvent, changed: Partial<Task>): Task => ({
+  id: task.id,
+  checkMate: task.checkMate,
+  status: changed.status ?? task.status,
+  definition: changed.definition ?? task.definition,
+  stages: changed.stages ?? task.stages,
+  current: changed.current ?? task.current,
+  succeeded: changed.succeeded ?? task.succeeded,
+  attributes: changed.attributes ?? task.attributes,
+  given: changed.given ?? task.given,
+  tags: task.tags,
+  memo: task.memo,
+  createdAt: task.createdAt,
+  updatedAt: event.at,
+  takenUpAt: changed.takenUpAt ?? task.takenUpAt,
+  recoveries: changed.recoveries ?? task.recoveries,
+  position: task.position + 1
+})
+
 const startsAfresh = (status: StageStatus.StageStatus): boolean => status._tag !== "Waiting"
 
 const evolveStage = (
@@ -216,8 +236,7 @@ const onStage = (task: Task, event: StageStatus.Event): Either.Either<Task, Inva
   if (status === undefined) return illegal(task, `stage "${event.stage}"`, record.status._tag, event._tag)
   const next = evolveStage(record, event, status, task.attributes)
   const gotSomewhere = event._tag === "StageSucceeded" || event._tag === "StageRolledBack"
-  return Either.right({
-    ...task,
+  return Either.right(evolved(task, event, {
     stages: HashMap.set(task.stages, event.stage, next),
     current: Option.some(event.stage),
     succeeded: task.succeeded + Number(status._tag === "Succeeded") - Number(record.status._tag === "Succeeded"),
@@ -226,10 +245,8 @@ const onStage = (task: Task, event: StageStatus.Event): Either.Either<Task, Inva
       : event._tag === "StageRolledBack"
       ? withoutOutput(task.attributes, record)
       : task.attributes,
-    updatedAt: event.at,
-    recoveries: gotSomewhere ? 0 : task.recoveries,
-    position: task.position + 1
-  })
+    recoveries: gotSomewhere ? 0 : task.recoveries
+  }))
 }
 
 /** After a rollback a stage that waited for a retry begins anew, its Schedule and all. */
@@ -246,16 +263,13 @@ const onTask = (task: Task, event: TaskStatus.Event): Either.Either<Task, Invali
   const resumed = event._tag === "TaskResumed" ? event : undefined
   const settled = event._tag === "TaskRollbackStarted" || event._tag === "TaskRollbackResumed"
     || (resumed !== undefined && !TaskStatus.isActive(task.status))
-  return Either.right({
-    ...task,
+  return Either.right(evolved(task, event, {
     status,
     stages: event._tag === "TaskRolledBack" ? withoutWaiting(task.stages) : task.stages,
     definition: resumed?.stages ?? task.definition,
     recoveries: resumed?.recovered === true ? task.recoveries + 1 : settled ? 0 : task.recoveries,
-    updatedAt: event.at,
-    takenUpAt: resumed === undefined ? task.takenUpAt : event.at,
-    position: task.position + 1
-  })
+    takenUpAt: resumed === undefined ? task.takenUpAt : event.at
+  }))
 }
 
 const illegal = (task: Task, subject: string, status: string, event: string) =>
@@ -307,13 +321,10 @@ export const evolve = (
   }
   switch (event._tag) {
     case "AttributesOverridden":
-      return Either.right({
-        ...task,
+      return Either.right(evolved(task, event, {
         attributes: withAttributes(task.attributes, event.attributes),
-        given: { ...task.given, ...event.attributes },
-        updatedAt: event.at,
-        position: task.position + 1
-      })
+        given: { ...task.given, ...event.attributes }
+      }))
     case "StageStarted":
     case "StageSucceeded":
     case "AttemptFailed":

@@ -197,13 +197,11 @@ export const make = (driver: Driver.Encoded): TaskIO["Type"] => {
         epoch: journal.epoch,
         task,
         append: (events: readonly [TaskEvent.TaskEvent, ...Array<TaskEvent.TaskEvent>], next: Task.Task) =>
-          Effect.suspend(() =>
-            appendLatency(
-              journal.append(
-                next.position - events.length,
-                Arr.map(events, TaskEvent.encode),
-                encodeSummary(Task.summarize(next))
-              )
+          appendLatency(() =>
+            journal.append(
+              next.position - events.length,
+              Arr.map(events, TaskEvent.encode),
+              encodeSummary(Task.summarize(next))
             )
           )
       }

@@ -1,5 +1,6 @@
 /** One attempt of a stage, and what undoes it when it fails. */
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as DateTime from "effect/DateTime"
@@ -24,7 +25,7 @@ import * as Stage from "../Stage.ts"
 import type * as StageStatus from "../StageStatus.ts"
 import * as metrics from "./metrics.ts"
 import * as retry from "./retry.ts"
-import { type AppendError, commit, record, type Session, stageOf } from "./session.ts"
+import { type AppendError, commit, foldIn, record, type Session, stageOf } from "./session.ts"
 import { encodeOutput, type Output, type Values } from "./values.ts"
 
 /** An output the engine refuses: a failure of the attempt that no Schedule is asked about. */
@@ -46,10 +47,13 @@ const contextOf = (session: Session, stage: Stage.Any): Stage.Context["Type"] =>
     progress: (progress) =>
       Effect.suspend(() => {
         session.progress = progress
-        return session.changed
+        return session.changed()
       })
   }
 }
+
+/** Makes an effect as interruptible as its caller was. */
+export type Restore = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
 /** How a stage's effect ended, and after how many nanoseconds. */
 interface Ended<A, E> {
@@ -63,6 +67,20 @@ function provided(self: unknown): unknown {
   return self
 }
 
+const withServices = (
+  outer: Context.Context<never>,
+  scope: Scope.Scope,
+  context: Stage.Context["Type"],
+  span: Tracer.Span
+): Context.Context<never> => {
+  // One copy, where `Context.add` makes one for each.
+  const services = new Map(outer.unsafeMap)
+  services.set(Scope.Scope.key, scope)
+  services.set(Stage.Context.key, context)
+  services.set(Tracer.ParentSpan.key, span)
+  return Context.unsafeMake(services)
+}
+
 /**
  * Runs a stage's effect with what every stage may use: a Scope, its Context, a span, and marks on its logs. It must not
  * be interrupted itself; the effect it runs may be. This is the hot path, where `Effect.provide` and its kin, which
@@ -73,34 +91,35 @@ export const inStage = <A, E, R>(
   session: Session,
   stage: Stage.Any,
   name: string,
-  outer: Context.Context<R>,
   scope: Scope.Scope
-): Effect.Effect<Ended<A, E>> => {
+): Effect.Effect<Ended<A, E>, never, R> => {
   const context = contextOf(session, stage)
   const attributes = { task: session.taskId, stage: stage.name, attempt: context.attempt }
-  return Effect.flatMap(Effect.makeSpan(name, { attributes, captureStackTrace: false }), (span) => {
-    const inner = outer.pipe(
-      Context.add(Scope.Scope, scope),
-      Context.add(Stage.Context, context),
-      Context.add(Tracer.ParentSpan, span)
-    )
-    return Effect.clockWith((clock) => {
-      const start = clock.unsafeCurrentTimeNanos()
-      return FiberRef.set(FiberRef.currentContext, inner).pipe(
-        Effect.zipRight(FiberRef.update(
-          FiberRef.currentLogAnnotations,
-          // Set, not scoped: the next attempt sets its own, and the fiber runs this one task.
-          (marks) => HashMap.set(HashMap.set(marks, "stage", stage.name), "attempt", context.attempt)
-        )),
-        Effect.zipRight(Effect.exit(provided(self))),
-        Effect.flatMap((exit) => {
-          const end = clock.unsafeCurrentTimeNanos()
-          span.end(end, exit)
-          return Effect.as(FiberRef.set(FiberRef.currentContext, outer), { exit, nanos: end - start })
-        })
-      )
-    })
-  })
+  return Effect.flatMap(
+    Effect.makeSpan(name, { attributes, captureStackTrace: false }),
+    (span) =>
+      Effect.withFiberRuntime((fiber) => {
+        const outer = fiber.currentContext
+        const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
+        const start = clock.unsafeCurrentTimeNanos()
+        const end = (exit: Exit.Exit<A, E>) => {
+          const now = clock.unsafeCurrentTimeNanos()
+          span.end(now, exit)
+          return Effect.as(FiberRef.set(FiberRef.currentContext, outer), { exit, nanos: now - start })
+        }
+        return FiberRef.set(FiberRef.currentContext, withServices(outer, scope, context, span)).pipe(
+          Effect.zipRight(FiberRef.update(
+            FiberRef.currentLogAnnotations,
+            // Set, not scoped: the next attempt sets its own, and the fiber runs this one task.
+            (marks) => HashMap.set(HashMap.set(marks, "stage", stage.name), "attempt", context.attempt)
+          )),
+          Effect.zipRight(Effect.matchCauseEffect(provided(self), {
+            onFailure: (cause) => end(Exit.failCause(cause)),
+            onSuccess: (value) => end(Exit.succeed(value))
+          }))
+        )
+      })
+  )
 }
 
 /** The stage's work within its time-out, with what answers its failures. */
@@ -171,19 +190,15 @@ export const runRollback = <E, R>(
 ): Effect.Effect<Exit.Exit<void, unknown>, never, R> => {
   const { rollback } = stage
   if (rollback === undefined) return Effect.succeed(Exit.void)
-  const once = each(
-    Effect.contextWithEffect((context: Context.Context<R>) =>
-      Effect.uninterruptibleMask((restore) =>
-        Effect.flatMap(Scope.make(), (scope) => {
-          const work = restore(Effect.suspend(() => rollback(values, cause)))
-          return Effect.flatMap(
-            inStage(work, session, stage, "checkmate.rollback", context, scope),
-            ({ exit }) => Effect.zipRight(Scope.close(scope, exit), exit)
-          )
-        })
+  const once = each(Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(Scope.make(), (scope) => {
+      const work = restore(Effect.suspend(() => rollback(values, cause)))
+      return Effect.flatMap(
+        inStage(work, session, stage, "checkmate.rollback", scope),
+        ({ exit }) => Effect.zipRight(Scope.close(scope, exit), exit)
       )
-    )
-  )
+    })
+  ))
   return Effect.exit(session.stopping === undefined ? retry.retry(once, stage.rollbackRetry) : once).pipe(
     Effect.tap((exit) => metrics.rollbackEnded(Exit.isSuccess(exit) ? "succeeded" : "failed"))
   )
@@ -260,48 +275,74 @@ export const ownCause = <E, R>(
 /** What an attempt came to: its output, or the cause its stage would give up with. */
 export type Outcome<E> = Either.Either<Output, Cause.Cause<E | StageOutputError | AttributeError>>
 
+/** Ends a failed attempt's Scope, of which its rollback is the finalizer. It is made where it is needed. */
+const rollBack = <E, R>(
+  stage: Stage.Any<E, R>,
+  session: Session,
+  values: Values,
+  position: Position,
+  cause: Cause.Cause<unknown>,
+  nanos: bigint
+): Effect.Effect<void, AppendError | RollbackFailedError, R> =>
+  Effect.gen(function*() {
+    let undone: Exit.Exit<void, AppendError | RollbackFailedError> = Exit.void
+    const scope = yield* Scope.make()
+    yield* Scope.addFinalizerExit(scope, () =>
+      Effect.map(Effect.exit(provided(failed(stage, session, values, position, cause, nanos))), (exit) => {
+        undone = exit
+      }))
+    yield* Scope.close(scope, Exit.failCause(cause))
+    yield* undone
+  })
+
 /**
- * Runs one attempt. It must have been started in the journal. A failed attempt is rolled back as the finalizer of its
- * Scope, with the resources it acquired already released, and the journal is told what follows.
+ * Runs one attempt; not to be interrupted, but for the work that is restored. It must have been started in the journal. A
+ * failed attempt is rolled back as the finalizer of its Scope, with the resources it acquired already released, and the
+ * journal is told what follows.
  */
 export const runAttempt = <E, R>(
   stage: Stage.Any<E, R>,
   session: Session,
   values: Values,
-  position: Position
+  position: Position,
+  restore: Restore
 ): Effect.Effect<Outcome<E>, AppendError | RollbackFailedError, R> =>
-  Effect.contextWithEffect((context: Context.Context<R>) =>
-    Effect.uninterruptibleMask((restore) =>
-      Effect.gen(function*() {
-        let undone: Exit.Exit<void, AppendError | RollbackFailedError> = Exit.void
-        let nanos: bigint | undefined
-        const rollBack = (cause: Cause.Cause<unknown>) => failed(stage, session, values, position, cause, nanos)
-        const scope = yield* Scope.make()
-        yield* Scope.addFinalizerExit(scope, (exit) =>
-          Exit.isSuccess(exit) ? Effect.void : Effect.provide(rollBack(exit.cause), context).pipe(
-            Effect.exit,
-            Effect.map((result) => {
-              undone = result
-            })
-          ))
-        const work = restore(workOf(stage, session, values))
-        const returned = yield* inStage(work, session, stage, "checkmate.stage", context, scope)
-        nanos = returned.nanos
-        const exit = Exit.flatMap(returned.exit, checkOutput(stage, session))
+  // Few steps, and no generator: this is the hot path.
+  Effect.flatMap(Scope.make(), (scope) =>
+    Effect.flatMap(
+      inStage(restore(workOf(stage, session, values)), session, stage, "checkmate.stage", scope),
+      ({ exit, nanos }) => {
         session.progress = undefined
-        const closed = yield* Effect.exit(Scope.close(scope, exit))
-        // Resources that fail to be released fail an attempt that had come through.
-        if (Exit.isFailure(closed) && Exit.isSuccess(exit)) {
-          yield* rollBack(closed.cause)
-        }
-        yield* undone
-        const ended = Exit.zipLeft(exit, closed)
-        if (Exit.isSuccess(ended)) {
-          yield* metrics.attemptEnded("succeeded", nanos)
-          yield* record(session, [{ _tag: "StageSucceeded", stage: stage.name, output: ended.value.encoded }])
-          return Either.right(ended.value)
-        }
-        return Either.left(ownCause(stage, ended.cause))
-      })
-    )
-  )
+        const checked = Exit.flatMap(exit, checkOutput(stage, session))
+        const fail = (cause: Cause.Cause<unknown>, whole: Cause.Cause<unknown>) =>
+          Effect.as(
+            rollBack(stage, session, values, position, cause, nanos),
+            Either.left(ownCause(stage, whole))
+          )
+        return Effect.matchCauseEffect(Scope.close(scope, checked), {
+          // Resources that fail to be released fail an attempt that had come through.
+          onFailure: (closing) =>
+            Exit.isSuccess(checked)
+              ? fail(closing, closing)
+              : fail(checked.cause, Cause.sequential(checked.cause, closing)),
+          onSuccess: () =>
+            Exit.isSuccess(checked)
+              ? succeeded(stage, session, checked.value, nanos)
+              : fail(checked.cause, checked.cause)
+        })
+      }
+    ))
+
+const succeeded = <E>(
+  stage: Stage.Any,
+  session: Session,
+  output: Output,
+  nanos: bigint
+): Effect.Effect<Outcome<E>, AppendError> =>
+  Effect.withFiberRuntime((fiber) => {
+    metrics.countAttempt(fiber, "succeeded", nanos)
+    const illegal = foldIn(fiber, session, (at) => [
+      { _tag: "StageSucceeded", at, stage: stage.name, output: output.encoded }
+    ])
+    return illegal === undefined ? Effect.succeed(Either.right(output)) : Effect.fail(illegal)
+  })

@@ -5,7 +5,6 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
-import * as PubSub from "effect/PubSub"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import * as BindLock from "../BindLock.ts"
@@ -123,7 +122,7 @@ export const make = (options: Options = {}) =>
           const taskId = options.taskId ?? (yield* makeTaskId)
           yield* checkTaskId(taskId)
           // Subscribed before it is forked, so that its first write is not missed.
-          const changes = yield* PubSub.subscribe(parts.registry.changes)
+          const changes = yield* parts.registry.changes
           const fiber = yield* Effect.forkIn(
             Effect.tapErrorCause(run(checkMate, taskId, options), (cause) => reportUnstarted(parts, taskId, cause)),
             scope

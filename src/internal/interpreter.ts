@@ -32,10 +32,9 @@ import {
 } from "../CheckMateError.ts"
 import * as Failure from "../Failure.ts"
 import type * as Stage from "../Stage.ts"
-import type * as StageStatus from "../StageStatus.ts"
 import * as attempt from "./attempt.ts"
 import * as rollback from "./rollback.ts"
-import { commit, record, type Session, stageOf } from "./session.ts"
+import { commit, record, type Session, stageOf, write } from "./session.ts"
 import * as transactional from "./transactional.ts"
 import type { Values } from "./values.ts"
 
@@ -94,42 +93,59 @@ const giveUp = <E, R, E2>(
     return yield* Effect.failCause(cause)
   }))
 
+export const rolledBack = (session: Session, failure: Failure.Failure): TaskRolledBackError =>
+  new TaskRolledBackError({ taskId: session.taskId, problem: Failure.format(failure) })
+
+/** Undoes an attempt that an earlier process left behind, and gives up where that process was about to. */
+const settleLeftover = <E, R>(
+  checkMate: CheckMate.Any<E, R>,
+  session: Session,
+  stage: Stage.Any<E, R>
+): Effect.Effect<void, E | RunStagesError, R> =>
+  Effect.gen(function*() {
+    yield* rollback.undoLeftover(checkMate, session, stage)
+    const { status } = stageOf(session, stage.name)
+    if (status._tag === "Failed" && checkMate.onFailure === "rollback") {
+      return yield* giveUp(checkMate, session, stage, status.failure, Cause.fail(rolledBack(session, status.failure)))
+    }
+  })
+
 /** Runs one stage until it has succeeded or is given up, and returns what it adds to the state. */
 const runStage = <E, R>(
   checkMate: CheckMate.Any<E, R>,
   session: Session,
   stage: Stage.Any<E, R>,
-  values: Values
-): Effect.Effect<Values, E | RunStagesError, R> =>
-  Effect.gen(function*() {
-    const position: attempt.Position = { state: Option.none() }
-    if (rollback.isLeftover(stageOf(session, stage.name))) {
-      yield* rollback.undoLeftover(checkMate, session, stage)
-      const left: StageStatus.StageStatus = stageOf(session, stage.name).status
-      if (left._tag === "Failed" && checkMate.onFailure === "rollback") {
-        // The process died between giving up and rolling back.
-        return yield* giveUp(checkMate, session, stage, left.failure, Cause.fail(rolledBack(session, left.failure)))
-      }
-    }
-    while (true) {
-      const { attempts, status } = stageOf(session, stage.name)
-      if (status._tag === "Waiting") yield* waitUntil(session, status.dueAt)
-      if (session.pausing) return yield* stopAtBoundary(session)
-      const missing = stage.requires.filter((attribute) => values[attribute] === undefined)
-      if (missing.length > 0) return yield* refuseMissing(session, stage, missing)
-      yield* commit(session, [{ _tag: "StageStarted", stage: stage.name, attempt: attempts + 1 }])
-      const runAttempt = stage.transactional ? transactional.runAttempt : attempt.runAttempt
-      const outcome = yield* runAttempt(stage, session, values, position)
-      if (Either.isRight(outcome)) return outcome.right.values
-      const after: StageStatus.StageStatus = stageOf(session, stage.name).status
-      if (after._tag === "Failed") return yield* giveUp(checkMate, session, stage, after.failure, outcome.left)
-      // The fiber is being interrupted; whatever comes next does not run.
-      if (session.stopping !== undefined) return yield* Effect.interrupt
-    }
-  })
+  values: Values,
+  restore: attempt.Restore
+): Effect.Effect<Values, E | RunStagesError, R> => {
+  type Run = Effect.Effect<Values, E | RunStagesError, R>
+  const position: attempt.Position = { state: Option.none() }
+  const runAttempt = stage.transactional ? transactional.runAttempt : attempt.runAttempt
 
-export const rolledBack = (session: Session, failure: Failure.Failure): TaskRolledBackError =>
-  new TaskRolledBackError({ taskId: session.taskId, problem: Failure.format(failure) })
+  const tryOnce: Run = Effect.suspend((): Run => {
+    // The fiber is being interrupted; whatever comes next does not run.
+    if (session.stopping !== undefined) return Effect.interrupt
+    if (session.pausing) return stopAtBoundary(session)
+    const missing = stage.requires.filter((attribute) => values[attribute] === undefined)
+    if (missing.length > 0) return refuseMissing(session, stage, missing)
+    const number = stageOf(session, stage.name).attempts + 1
+    return write(session, (at) => [{ _tag: "StageStarted", at, stage: stage.name, attempt: number }]).pipe(
+      Effect.zipRight(runAttempt(stage, session, values, position, restore)),
+      Effect.flatMap((outcome) => Either.isRight(outcome) ? Effect.succeed(outcome.right.values) : goOn(outcome.left))
+    )
+  })
+  const tryWhenDue: Run = Effect.suspend(() => {
+    const { status } = stageOf(session, stage.name)
+    return status._tag === "Waiting" ? Effect.zipRight(restore(waitUntil(session, status.dueAt)), tryOnce) : tryOnce
+  })
+  const goOn = (cause: Cause.Cause<E | AttributeError | StageOutputError>): Run => {
+    const { status } = stageOf(session, stage.name)
+    return status._tag === "Failed" ? giveUp(checkMate, session, stage, status.failure, cause) : tryWhenDue
+  }
+  return rollback.isLeftover(stageOf(session, stage.name))
+    ? Effect.zipRight(settleLeftover(checkMate, session, stage), tryWhenDue)
+    : tryWhenDue
+}
 
 /** Runs all stages that do not stand as succeeded, in order, and returns the state they leave. */
 export const runStages = <E, R>(
@@ -137,13 +153,16 @@ export const runStages = <E, R>(
   session: Session,
   given: Values
 ): Effect.Effect<Values, E | RunStagesError, R> =>
-  Effect.gen(function*() {
-    // One object for the whole run: a stage costs the same however large the state has grown.
-    const values: Record<string, unknown> = { ...given }
-    for (const stage of checkMate.stages) {
-      if (stageOf(session, stage.name).status._tag === "Succeeded") continue
-      Object.assign(values, yield* runStage(checkMate, session, stage, values))
-    }
-    yield* commit(session, [{ _tag: "TaskSucceeded" }])
-    return values
-  })
+  // Interrupted only where it works for the user, or waits.
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function*() {
+      // One object for the whole run: a stage costs the same however large the state has grown.
+      const values: Record<string, unknown> = { ...given }
+      for (const stage of checkMate.stages) {
+        if (stageOf(session, stage.name).status._tag === "Succeeded") continue
+        Object.assign(values, yield* runStage(checkMate, session, stage, values, restore))
+      }
+      yield* write(session, (at) => [{ _tag: "TaskSucceeded", at }])
+      return values
+    })
+  )

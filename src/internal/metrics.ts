@@ -1,9 +1,11 @@
 /** What CheckMate counts and times, with Effect's own Metric. */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
 import * as Metric from "effect/Metric"
 import * as MetricBoundaries from "effect/MetricBoundaries"
-import type * as MetricLabel from "effect/MetricLabel"
 
 /** Tasks that left the engine, by outcome. */
 const tasks = Metric.counter("checkmate_tasks", {
@@ -37,12 +39,9 @@ const latency = Metric.histogram(
   "Duration of journal appends, in seconds"
 )
 
-/** Updates metrics in one step, with the fiber's labels. This is on the hot path. */
-const update = (change: (labels: ReadonlyArray<MetricLabel.MetricLabel>) => void): Effect.Effect<void> =>
-  Effect.withFiberRuntime((fiber) => {
-    change(fiber.getFiberRef(FiberRef.currentMetricLabels))
-    return Effect.void
-  })
+type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
+
+const labelsOf = (fiber: AnyFiber) => fiber.getFiberRef(FiberRef.currentMetricLabels)
 
 const byOutcome = <Outcome extends string>(
   counter: Metric.Metric.Counter<number>,
@@ -59,11 +58,17 @@ const rollbacksBy = byOutcome(rollbacks, ["succeeded", "failed"])
 export const taskEnded = (outcome: Parameters<typeof tasksBy>[0]): Effect.Effect<void> =>
   Metric.increment(tasksBy(outcome))
 
-/** Counts an attempt that ended, and how long it took where that is known. */
+/** Counts an attempt that ended, and how long it took where that is known; as part of a step, for the hot path. */
+export const countAttempt = (fiber: AnyFiber, outcome: Parameters<typeof stagesBy>[0], nanos?: bigint): void => {
+  const labels = labelsOf(fiber)
+  stagesBy(outcome).unsafeUpdate(1, labels)
+  if (nanos !== undefined) duration.unsafeUpdate(Number(nanos) / 1e9, labels)
+}
+
 export const attemptEnded = (outcome: Parameters<typeof stagesBy>[0], nanos?: bigint): Effect.Effect<void> =>
-  update((labels) => {
-    stagesBy(outcome).unsafeUpdate(1, labels)
-    if (nanos !== undefined) duration.unsafeUpdate(Number(nanos) / 1e9, labels)
+  Effect.withFiberRuntime((fiber) => {
+    countAttempt(fiber, outcome, nanos)
+    return Effect.void
   })
 
 export const rollbackEnded = (outcome: Parameters<typeof rollbacksBy>[0]): Effect.Effect<void> =>
@@ -72,11 +77,11 @@ export const rollbackEnded = (outcome: Parameters<typeof rollbacksBy>[0]): Effec
 export const retried: Effect.Effect<void> = Metric.increment(retries)
 
 /** Times an append that succeeds. */
-export const appendLatency = <E, R>(self: Effect.Effect<void, E, R>): Effect.Effect<void, E, R> =>
-  Effect.clockWith((clock) => {
+export const appendLatency = <E, R>(append: () => Effect.Effect<void, E, R>): Effect.Effect<void, E, R> =>
+  Effect.withFiberRuntime((fiber) => {
+    const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
     const start = clock.unsafeCurrentTimeNanos()
-    return Effect.zipRight(
-      self,
-      update((labels) => latency.unsafeUpdate(Number(clock.unsafeCurrentTimeNanos() - start) / 1e9, labels))
-    )
+    return Effect.map(append(), () => {
+      latency.unsafeUpdate(Number(clock.unsafeCurrentTimeNanos() - start) / 1e9, labelsOf(fiber))
+    })
   })

@@ -4,7 +4,6 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Order from "effect/Order"
-import * as PubSub from "effect/PubSub"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import type { FindOptions, View } from "../CheckMateEngine/Service.ts"
@@ -58,7 +57,7 @@ export const find = (parts: Parts, options: FindOptions) =>
 const ticks = (parts: Parts, interval: Duration.Duration, isRelevant: (taskId: string) => boolean) =>
   Stream.unwrapScoped(
     // Subscribed before the first look, so that no change falls between the two.
-    Effect.map(PubSub.subscribe(parts.registry.changes), (changes) =>
+    Effect.map(parts.registry.changes, (changes) =>
       Stream.make(undefined).pipe(
         Stream.concat(
           Stream.merge(

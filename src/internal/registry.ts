@@ -2,6 +2,8 @@
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as PubSub from "effect/PubSub"
+import type * as Queue from "effect/Queue"
+import type * as Scope from "effect/Scope"
 import type { Session, Stop } from "./session.ts"
 
 export interface Running {
@@ -16,7 +18,10 @@ export interface Registry {
   readonly running: ReadonlyMap<string, Running>
   /** Open while any task runs here. */
   readonly busy: Effect.Latch
-  readonly changes: PubSub.PubSub<string>
+  /** The ids of tasks as they change, from now on. */
+  readonly changes: Effect.Effect<Queue.Dequeue<string>, never, Scope.Scope>
+  /** Says that a task has changed, to whoever listens. */
+  readonly changed: (taskId: string) => Effect.Effect<unknown>
   readonly enter: (running: Running) => Effect.Effect<void>
   readonly leave: (taskId: string, session: Session | undefined) => Effect.Effect<void>
 }
@@ -28,10 +33,22 @@ export const make: Effect.Effect<Registry> = Effect.gen(function*() {
   const running = new Map<string, Running>()
   const busy = yield* Effect.makeLatch()
   const changes = yield* PubSub.sliding<string>(backlog)
+  let listeners = 0
+  // Mostly nobody listens, and this is said at every boundary.
+  const changed = (taskId: string) => listeners === 0 ? Effect.void : PubSub.publish(changes, taskId)
   return {
     running,
     busy,
-    changes,
+    changes: Effect.acquireRelease(
+      Effect.sync(() => {
+        listeners += 1
+      }),
+      () =>
+        Effect.sync(() => {
+          listeners -= 1
+        })
+    ).pipe(Effect.zipRight(PubSub.subscribe(changes))),
+    changed,
     enter: (task) =>
       Effect.suspend(() => {
         running.set(task.session.taskId, task)
@@ -41,7 +58,7 @@ export const make: Effect.Effect<Registry> = Effect.gen(function*() {
       Effect.suspend(() => {
         // The task may have been taken up anew already, by another call.
         if (running.get(taskId)?.session === session) running.delete(taskId)
-        return Effect.zipRight(running.size === 0 ? busy.close : Effect.void, PubSub.publish(changes, taskId))
+        return Effect.zipRight(running.size === 0 ? busy.close : Effect.void, changed(taskId))
       })
   }
 })

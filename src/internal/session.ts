@@ -1,8 +1,12 @@
 /** One engine's hold of one task: the journal it may write, the task as it stands, and what it was asked to do. */
+import * as Arr from "effect/Array"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import type * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import type * as Fiber from "effect/Fiber"
 import type { InvalidTransitionError, StaleWriterError, TaskIOError } from "../CheckMateError.ts"
 import type * as Stage from "../Stage.ts"
 import * as Task from "../Task.ts"
@@ -22,7 +26,7 @@ export interface Session {
   readonly journal: TaskIO.Journal
   readonly transaction: TaskIO.Transaction | undefined
   /** Tells whoever watches that the task has changed. */
-  readonly changed: Effect.Effect<unknown>
+  readonly changed: () => Effect.Effect<unknown>
   /** Completed once the task is asked to stop at the next boundary; `pausing` says the same without asking. */
   readonly pause: Deferred.Deferred<void>
   pausing: boolean
@@ -39,13 +43,19 @@ export type AppendError = TaskIOError | StaleWriterError | InvalidTransitionErro
 export type Untimed = TaskEvent.TaskEvent extends infer Event ? Event extends unknown ? Omit<Event, "at"> : never
   : never
 
-const foldIn = (
+/** Makes events of a time. Written out where it matters: to add the time to an event takes as long as to fold it. */
+type At = (at: DateTime.Utc) => ReadonlyArray<TaskEvent.TaskEvent>
+
+const timed = (events: ReadonlyArray<Untimed>): At => (at) => events.map((event) => ({ ...event, at }))
+
+/** Folds events in, as of now by a fiber's clock; where one is illegal it says so, and stops there. */
+export const foldIn = (
+  fiber: Fiber.RuntimeFiber<unknown, unknown>,
   session: Session,
-  at: DateTime.Utc,
-  events: ReadonlyArray<Untimed>
+  events: At
 ): InvalidTransitionError | undefined => {
-  for (const untimed of events) {
-    const event: TaskEvent.TaskEvent = { ...untimed, at }
+  const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
+  for (const event of events(DateTime.unsafeMake(clock.unsafeCurrentTimeMillis()))) {
     const next = Task.evolve(session.taskId, session.task, event)
     if (Either.isLeft(next)) return next.left
     session.task = next.right
@@ -59,21 +69,25 @@ export const record = (
   session: Session,
   events: ReadonlyArray<Untimed>
 ): Effect.Effect<void, InvalidTransitionError> =>
-  Effect.clockWith((clock) => {
-    const illegal = foldIn(session, DateTime.unsafeMake(clock.unsafeCurrentTimeMillis()), events)
+  Effect.withFiberRuntime((fiber) => {
+    const illegal = foldIn(fiber, session, timed(events))
     return illegal === undefined ? Effect.void : Effect.fail(illegal)
+  })
+
+/** What {@link commit} does, for where nothing can interrupt it. */
+export const write = (session: Session, events: At): Effect.Effect<unknown, AppendError> =>
+  Effect.withFiberRuntime((fiber): Effect.Effect<unknown, AppendError> => {
+    const illegal = foldIn(fiber, session, events)
+    if (illegal !== undefined) return Effect.fail(illegal)
+    const { pending, task } = session
+    if (!Arr.isNonEmptyArray(pending) || task === undefined) return Effect.void
+    session.pending = []
+    return Effect.flatMap(session.journal.append(pending, task), session.changed)
   })
 
 /** Folds events in and writes all that is pending, durably, in one append. */
 export const commit = (session: Session, events: ReadonlyArray<Untimed> = []): Effect.Effect<unknown, AppendError> =>
-  Effect.uninterruptible(Effect.clockWith((clock): Effect.Effect<unknown, AppendError> => {
-    const illegal = foldIn(session, DateTime.unsafeMake(clock.unsafeCurrentTimeMillis()), events)
-    if (illegal !== undefined) return Effect.fail(illegal)
-    const [first, ...rest] = session.pending
-    if (first === undefined || session.task === undefined) return Effect.void
-    session.pending = []
-    return Effect.zipRight(session.journal.append([first, ...rest], session.task), session.changed)
-  }))
+  Effect.uninterruptible(write(session, timed(events)))
 
 /** The status of a stage as it stands. */
 export const stageOf = (session: Session, name: string): Task.StageRecord =>

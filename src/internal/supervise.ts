@@ -8,7 +8,6 @@ import * as FiberId from "effect/FiberId"
 import * as FiberRef from "effect/FiberRef"
 import * as HashMap from "effect/HashMap"
 import * as Option from "effect/Option"
-import * as PubSub from "effect/PubSub"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import type * as BindLock from "../BindLock.ts"
@@ -125,7 +124,7 @@ export const hold = <A, E, R, E2, R2>(
       taskId,
       journal,
       transaction: parts.taskIO.driver.transaction,
-      changed: PubSub.publish(parts.registry.changes, taskId),
+      changed: () => parts.registry.changed(taskId),
       pause: Deferred.unsafeMake<void>(FiberId.none),
       pausing: false,
       task: Option.getOrUndefined(journal.task),

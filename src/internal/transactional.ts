@@ -1,6 +1,5 @@
 /** Stages whose own writes and whose checkpoint are one transaction of the engine's store. */
 import * as Cause from "effect/Cause"
-import type * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -48,49 +47,42 @@ const together = <A, E, R>(
     )
   })
 
-/** Runs one attempt of a transactional stage, and writes its success. It must have been started in the journal. */
+/**
+ * Runs one attempt of a transactional stage, and writes its success; not to be interrupted, but for what is restored. It
+ * must have been started in the journal.
+ */
 export const runAttempt = <E, R>(
   stage: Stage.Any<E, R>,
   session: Session,
   values: Values,
-  position: attempt.Position
+  position: attempt.Position,
+  restore: attempt.Restore
 ): Effect.Effect<attempt.Outcome<E>, AppendError | RollbackFailedError, R> =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.gen(function*() {
-      let nanos: bigint | undefined
-      // The context is the transaction's: the store's client is in it.
-      const work = Effect.contextWithEffect((context: Context.Context<R>) =>
-        Effect.flatMap(Scope.make(), (scope) =>
-          attempt.inStage(
-            restore(attempt.workOf(stage, session, values)),
-            session,
-            stage,
-            "checkmate.stage",
-            context,
-            scope
-          ).pipe(
-            Effect.flatMap((ended) => {
-              nanos = ended.nanos
-              session.progress = undefined
-              const exit = Exit.flatMap(ended.exit, attempt.checkOutput(stage, session))
-              return Effect.map(Effect.exit(Scope.close(scope, exit)), (closed) => Exit.zipLeft(exit, closed))
-            }),
-            Effect.flatten
-          ))
-      )
-      const exit = yield* restore(
-        together(session, stage, work, (output: Output) => [
-          { _tag: "StageSucceeded", stage: stage.name, output: output.encoded }
-        ])
-      )
-      if (Exit.isSuccess(exit)) {
-        yield* metrics.attemptEnded("succeeded", nanos)
-        return Either.right(exit.value)
-      }
-      yield* attempt.failed(stage, session, values, position, exit.cause, nanos)
-      return Either.left(attempt.ownCause(stage, exit.cause))
-    })
-  )
+  Effect.gen(function*() {
+    let nanos: bigint | undefined
+    const work = Effect.flatMap(Scope.make(), (scope) =>
+      attempt.inStage(restore(attempt.workOf(stage, session, values)), session, stage, "checkmate.stage", scope).pipe(
+        Effect.flatMap((ended) => {
+          nanos = ended.nanos
+          session.progress = undefined
+          const exit = Exit.flatMap(ended.exit, attempt.checkOutput(stage, session))
+          return Effect.map(Effect.exit(Scope.close(scope, exit)), (closed) =>
+            Exit.zipLeft(exit, closed))
+        }),
+        Effect.flatten
+      ))
+    const exit = yield* restore(
+      together(session, stage, work, (output: Output) => [
+        { _tag: "StageSucceeded", stage: stage.name, output: output.encoded }
+      ])
+    )
+    if (Exit.isSuccess(exit)) {
+      yield* metrics.attemptEnded("succeeded", nanos)
+      return Either.right(exit.value)
+    }
+    yield* attempt.failed(stage, session, values, position, exit.cause, nanos)
+    return Either.left(attempt.ownCause(stage, exit.cause))
+  })
 
 /** What was rolled back, or not, and could not be written. */
 class Unwritten extends Data.TaggedClass("checkmate/Unwritten")<{ readonly cause: Cause.Cause<AppendError> }> {}
