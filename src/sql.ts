@@ -95,7 +95,7 @@ export const layer = (
   TaskIOError | BindLockError,
   SqlClient.SqlClient
 > =>
-  Layer.unwrapEffect(Effect.map(database.make(options), (opened) =>
+  Layer.unwrapScoped(Effect.map(database.make(options), (opened) =>
     Layer.merge(
       Layer.provide(
         CheckMateEngine.layerWith(options),

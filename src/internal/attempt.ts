@@ -1,6 +1,5 @@
 /** One attempt of a stage, and what undoes it when it fails. */
 import * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as DateTime from "effect/DateTime"
@@ -23,6 +22,7 @@ import {
 import * as Failure from "../Failure.ts"
 import * as Stage from "../Stage.ts"
 import type * as StageStatus from "../StageStatus.ts"
+import { inContext, provided, type Restore } from "./inContext.ts"
 import * as metrics from "./metrics.ts"
 import * as retry from "./retry.ts"
 import { type AppendError, commit, foldIn, record, type Session, stageOf } from "./session.ts"
@@ -52,19 +52,10 @@ const contextOf = (session: Session, stage: Stage.Any): Stage.Context["Type"] =>
   }
 }
 
-/** Makes an effect as interruptible as its caller was. */
-export type Restore = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-
 /** How a stage's effect ended, and after how many nanoseconds. */
 interface Ended<A, E> {
   readonly exit: Exit.Exit<A, E>
   readonly nanos: bigint
-}
-
-/** Says that the services an effect needs are in its fiber's context. */
-function provided<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E>
-function provided(self: unknown): unknown {
-  return self
 }
 
 const withServices = (
@@ -83,8 +74,7 @@ const withServices = (
 
 /**
  * Runs a stage's effect with what every stage may use: a Scope, its Context, a span, and marks on its logs. It must not
- * be interrupted itself; the effect it runs may be. This is the hot path, where `Effect.provide` and its kin, which
- * put back what they changed by finalizers, cost more than all else together.
+ * be interrupted itself; the effect it runs may be.
  */
 export const inStage = <A, E, R>(
   self: Effect.Effect<A, E, R | Stage.Context | Scope.Scope>,
@@ -98,25 +88,26 @@ export const inStage = <A, E, R>(
   return Effect.flatMap(
     Effect.makeSpan(name, { attributes, captureStackTrace: false }),
     (span) =>
-      Effect.withFiberRuntime((fiber) => {
-        const outer = fiber.currentContext
-        const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
+      Effect.clockWith((clock) => {
         const start = clock.unsafeCurrentTimeNanos()
-        const end = (exit: Exit.Exit<A, E>) => {
+        const end = (exit: Exit.Exit<A, E>): Ended<A, E> => {
           const now = clock.unsafeCurrentTimeNanos()
           span.end(now, exit)
-          return Effect.as(FiberRef.set(FiberRef.currentContext, outer), { exit, nanos: now - start })
+          return { exit, nanos: now - start }
         }
-        return FiberRef.set(FiberRef.currentContext, withServices(outer, scope, context, span)).pipe(
-          Effect.zipRight(FiberRef.update(
-            FiberRef.currentLogAnnotations,
-            // Set, not scoped: the next attempt sets its own, and the fiber runs this one task.
-            (marks) => HashMap.set(HashMap.set(marks, "stage", stage.name), "attempt", context.attempt)
-          )),
-          Effect.zipRight(Effect.matchCauseEffect(provided(self), {
-            onFailure: (cause) => end(Exit.failCause(cause)),
-            onSuccess: (value) => end(Exit.succeed(value))
-          }))
+        return inContext(
+          Effect.zipRight(
+            FiberRef.update(
+              FiberRef.currentLogAnnotations,
+              // Set, not scoped: the next attempt sets its own, and the fiber runs this one task.
+              (marks) => HashMap.set(HashMap.set(marks, "stage", stage.name), "attempt", context.attempt)
+            ),
+            Effect.matchCause(self, {
+              onFailure: (cause) => end(Exit.failCause(cause)),
+              onSuccess: (value) => end(Exit.succeed(value))
+            })
+          ),
+          (outer) => withServices(outer, scope, context, span)
         )
       })
   )

@@ -27,6 +27,7 @@ import type {
 import { WrongCheckMateError } from "../CheckMateError.ts"
 import * as Failure from "../Failure.ts"
 import * as TaskIO from "../TaskIO.ts"
+import { inSpan } from "./inContext.ts"
 import * as observe from "./observe.ts"
 import * as registry from "./registry.ts"
 import * as retention from "./retention.ts"
@@ -57,10 +58,7 @@ const requestOf = (
 
 const traced =
   (operation: string, taskId?: string) => <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    Effect.withSpan(self, `CheckMateEngine.${operation}`, {
-      attributes: taskId === undefined ? {} : { task: taskId },
-      captureStackTrace: false
-    })
+    inSpan(self, `CheckMateEngine.${operation}`, taskId === undefined ? {} : { task: taskId })
 
 const over = ["Succeeded", "Cancelled", "RolledBack"] as const
 

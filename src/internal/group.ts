@@ -11,11 +11,13 @@ interface Waiting<A, B, E> {
 
 /**
  * A function that does one thing, in a group with whatever else waits by then: one group at a time, of at most `limit`
- * things with different keys. One that waits alone does not wait for company.
+ * things with different keys. One that waits alone does not wait for company, and where nobody else can ask it is done
+ * right where it is asked for.
  */
 export const make = <A, B, E>(options: {
   readonly limit: number
   readonly keyOf: (item: A) => string
+  readonly isAlone: () => boolean
   /** Does all, and answers for each in the same order. */
   readonly together: (items: ReadonlyArray<A>) => Effect.Effect<ReadonlyArray<Effect.Effect<B, E>>>
 }): Effect.Effect<(item: A) => Effect.Effect<B, E>, never, Scope.Scope> =>
@@ -36,7 +38,7 @@ export const make = <A, B, E>(options: {
         }
       }
       waiting = left
-      if (left.length === 0) some.unsafeClose()
+      if (left.length === 0 && !closed) some.unsafeClose()
       return group
     }
 
@@ -53,7 +55,11 @@ export const make = <A, B, E>(options: {
     // Whatever is ready to run gets to ask for its own before the group is closed. What is begun is finished: the fiber
     // is not interrupted, but told.
     const next = some.await.pipe(Effect.zipRight(Effect.yieldNow()), Effect.zipRight(doGroup))
-    const fiber = yield* Effect.forkDaemon(Effect.repeat(next, { until: () => closed && waiting.length === 0 }))
+    const fiber = yield* Effect.forkDaemon(Effect.whileLoop({
+      while: () => !closed || waiting.length > 0,
+      body: () => next,
+      step: () => undefined
+    }))
     yield* Effect.addFinalizer(() =>
       Effect.suspend(() => {
         closed = true
@@ -62,7 +68,7 @@ export const make = <A, B, E>(options: {
       })
     )
 
-    return (item) =>
+    const inGroup = (item: A) =>
       Effect.async<B, E>((resume) => {
         const one = { item, key: options.keyOf(item), resume }
         waiting.push(one)
@@ -71,4 +77,7 @@ export const make = <A, B, E>(options: {
           waiting = waiting.filter((other) => other !== one)
         })
       })
+    const byItself = (item: A) =>
+      Effect.uninterruptible(Effect.flatMap(options.together([item]), ([result]) => result ?? Effect.interrupt))
+    return (item) => Effect.suspend(() => options.isAlone() ? byItself(item) : inGroup(item))
   })

@@ -33,6 +33,7 @@ import {
 import * as Failure from "../Failure.ts"
 import type * as Stage from "../Stage.ts"
 import * as attempt from "./attempt.ts"
+import type { Restore } from "./inContext.ts"
 import * as rollback from "./rollback.ts"
 import { commit, record, type Session, stageOf, write } from "./session.ts"
 import * as transactional from "./transactional.ts"
@@ -116,7 +117,7 @@ const runStage = <E, R>(
   session: Session,
   stage: Stage.Any<E, R>,
   values: Values,
-  restore: attempt.Restore
+  restore: Restore
 ): Effect.Effect<Values, E | RunStagesError, R> => {
   type Run = Effect.Effect<Values, E | RunStagesError, R>
   const position: attempt.Position = { state: Option.none() }

@@ -22,7 +22,7 @@ export interface Registry {
   readonly changes: Effect.Effect<Queue.Dequeue<string>, never, Scope.Scope>
   /** Says that a task has changed, to whoever listens. */
   readonly changed: (taskId: string) => Effect.Effect<unknown>
-  readonly enter: (running: Running) => Effect.Effect<void>
+  readonly enter: (running: Running) => void
   readonly leave: (taskId: string, session: Session | undefined) => Effect.Effect<void>
 }
 
@@ -49,16 +49,16 @@ export const make: Effect.Effect<Registry> = Effect.gen(function*() {
         })
     ).pipe(Effect.zipRight(PubSub.subscribe(changes))),
     changed,
-    enter: (task) =>
-      Effect.suspend(() => {
-        running.set(task.session.taskId, task)
-        return busy.open
-      }),
+    enter: (task) => {
+      running.set(task.session.taskId, task)
+      busy.unsafeOpen()
+    },
     leave: (taskId, session) =>
       Effect.suspend(() => {
         // The task may have been taken up anew already, by another call.
         if (running.get(taskId)?.session === session) running.delete(taskId)
-        return Effect.zipRight(running.size === 0 ? busy.close : Effect.void, changed(taskId))
+        if (running.size === 0) busy.unsafeClose()
+        return changed(taskId)
       })
   }
 })

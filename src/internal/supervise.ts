@@ -14,6 +14,7 @@ import type * as BindLock from "../BindLock.ts"
 import { BindingLostError, type BindLockError, TaskBoundError, TaskCancelledError } from "../CheckMateError.ts"
 import type * as Task from "../Task.ts"
 import type * as TaskIO from "../TaskIO.ts"
+import { inScope, type Restore } from "./inContext.ts"
 import type { Registry } from "./registry.ts"
 import { type AppendError, commit, type Session, type Stop } from "./session.ts"
 
@@ -63,12 +64,9 @@ const supervise = <A, E, R>(
   binding: BindLock.Binding,
   left: Deferred.Deferred<void>,
   work: Effect.Effect<A, E, R>,
-  restore: <B, E2, R2>(effect: Effect.Effect<B, E2, R2>) => Effect.Effect<B, E2, R2>
+  restore: Restore
 ): Effect.Effect<Exit.Exit<A, E>, never, R> =>
   Effect.gen(function*() {
-    // The marks on the logs, and those that stages set, end with the task.
-    const marks = yield* FiberRef.get(FiberRef.currentLogAnnotations)
-    yield* FiberRef.set(FiberRef.currentLogAnnotations, HashMap.set(marks, "task", session.taskId))
     let fiber: Fiber.RuntimeFiber<A, E> | undefined
     const stop = (reason: Stop) =>
       Effect.suspend(() => {
@@ -79,16 +77,19 @@ const supervise = <A, E, R>(
     const watcher = binding.lost === Effect.never ? undefined : yield* Effect.fork(
       Effect.interruptible(Effect.flatMap(binding.lost, (problem) => stop({ _tag: "Lost", problem })))
     )
-    fiber = yield* Effect.fork(
+    const marks = yield* FiberRef.get(FiberRef.currentLogAnnotations)
+    fiber = yield* Effect.fork(Effect.zipRight(
+      FiberRef.set(FiberRef.currentLogAnnotations, HashMap.set(marks, "task", session.taskId)),
       Effect.interruptible(Effect.suspend(() => session.stopping === undefined ? work : Effect.interrupt))
-    )
-    yield* parts.registry.enter({ session, stop, left: Deferred.await(left) })
+    ))
+    parts.registry.enter({ session, stop, left: Deferred.await(left) })
     const waited = yield* Effect.exit(restore(Fiber.await(fiber)))
     if (Exit.isFailure(waited)) yield* stop({ _tag: "Interrupted" })
     const exit = Exit.isSuccess(waited) ? waited.value : yield* Fiber.await(fiber)
     yield* Fiber.inheritAll(fiber)
+    // The marks on the logs, and those that stages set, end with the task.
     yield* FiberRef.set(FiberRef.currentLogAnnotations, marks)
-    if (watcher !== undefined) yield* Fiber.interrupt(watcher)
+    watcher?.unsafeInterruptAsFork(FiberId.none)
     return exit
   })
 
@@ -110,40 +111,38 @@ export const hold = <A, E, R, E2, R2>(
   work: (session: Session) => Effect.Effect<A, E, R>,
   cancelled: (session: Session, stop: Extract<Stop, { readonly _tag: "Cancelled" }>) => Effect.Effect<void, E2, R2>
 ): Effect.Effect<A, E | E2 | HoldError | TaskCancelledError, R | R2> =>
-  Effect.scoped(Effect.gen(function*() {
-    let session: Session | undefined
-    const left = Deferred.unsafeMake<void>(FiberId.none)
-    // Registered first, so that it runs once the task is let go of, its binding included.
-    yield* Scope.addFinalizer(
-      yield* Effect.scope,
-      Effect.suspend(() => Effect.zipRight(parts.registry.leave(taskId, session), Deferred.succeed(left, undefined)))
-    )
-    const binding = yield* bind(parts, taskId, whenBound)
-    const journal = yield* parts.taskIO.open(taskId)
-    const held: Session = {
-      taskId,
-      journal,
-      transaction: parts.taskIO.driver.transaction,
-      changed: () => parts.registry.changed(taskId),
-      pause: Deferred.unsafeMake<void>(FiberId.none),
-      pausing: false,
-      task: Option.getOrUndefined(journal.task),
-      pending: [],
-      stopping: undefined,
-      progress: undefined
-    }
-    session = held
-    return yield* Effect.uninterruptibleMask((restore) =>
-      Effect.gen(function*() {
-        const exit = yield* supervise(parts, held, binding, left, work(held), restore)
-        if (exit._tag === "Success") return exit.value
-        const stopping: Stop | undefined = held.stopping
-        if (stopping?._tag === "Lost") return yield* new BindingLostError({ taskId, problem: stopping.problem })
-        yield* commit(held)
-        if (stopping?._tag !== "Cancelled") return yield* exit
-        held.stopping = undefined
-        yield* cancelled(held, stopping)
-        return yield* cancelledError(taskId, stopping.reason)
-      })
-    )
-  }))
+  Effect.uninterruptibleMask((restore) =>
+    inScope(Effect.gen(function*() {
+      let session: Session | undefined
+      const left = Deferred.unsafeMake<void>(FiberId.none)
+      // Registered first, so that it runs once the task is let go of, its binding included.
+      yield* Scope.addFinalizer(
+        yield* Effect.scope,
+        Effect.suspend(() => Effect.zipRight(parts.registry.leave(taskId, session), Deferred.succeed(left, undefined)))
+      )
+      const binding = yield* restore(bind(parts, taskId, whenBound))
+      const journal = yield* restore(parts.taskIO.open(taskId))
+      const held: Session = {
+        taskId,
+        journal,
+        transaction: parts.taskIO.driver.transaction,
+        changed: () => parts.registry.changed(taskId),
+        pause: Deferred.unsafeMake<void>(FiberId.none),
+        pausing: false,
+        task: Option.getOrUndefined(journal.task),
+        pending: [],
+        stopping: undefined,
+        progress: undefined
+      }
+      session = held
+      const exit = yield* supervise(parts, held, binding, left, work(held), restore)
+      if (exit._tag === "Success") return exit.value
+      const stopping: Stop | undefined = held.stopping
+      if (stopping?._tag === "Lost") return yield* new BindingLostError({ taskId, problem: stopping.problem })
+      yield* commit(held)
+      if (stopping?._tag !== "Cancelled") return yield* exit
+      held.stopping = undefined
+      yield* cancelled(held, stopping)
+      return yield* cancelledError(taskId, stopping.reason)
+    }))
+  )

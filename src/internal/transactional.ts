@@ -9,6 +9,7 @@ import * as Scope from "effect/Scope"
 import { type RollbackFailedError, TransactionUnsupportedError } from "../CheckMateError.ts"
 import type * as Stage from "../Stage.ts"
 import * as attempt from "./attempt.ts"
+import type { Restore } from "./inContext.ts"
 import * as metrics from "./metrics.ts"
 import { type AppendError, commit, type Session, type Untimed } from "./session.ts"
 import type { Output, Values } from "./values.ts"
@@ -56,7 +57,7 @@ export const runAttempt = <E, R>(
   session: Session,
   values: Values,
   position: attempt.Position,
-  restore: attempt.Restore
+  restore: Restore
 ): Effect.Effect<attempt.Outcome<E>, AppendError | RollbackFailedError, R> =>
   Effect.gen(function*() {
     let nanos: bigint | undefined

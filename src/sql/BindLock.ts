@@ -16,17 +16,19 @@
  * @since 0.1.0
  */
 import * as FileSystem from "@effect/platform/FileSystem"
-import type { SqlError } from "@effect/sql/SqlError"
+import { SqlError } from "@effect/sql/SqlError"
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import type { Binding, Driver, Holder } from "../BindLock/Driver.ts"
 import { BindLockError, TaskBoundError } from "../CheckMateError.ts"
+import * as group from "../internal/group.ts"
 import * as Lease from "../internal/lease.ts"
 import { nonce } from "../internal/nonce.ts"
 import * as Identity from "../internal/processIdentity.ts"
@@ -61,6 +63,14 @@ const Found = Schema.Array(Schema.Struct({
 type Found = typeof Found.Type[number]
 
 const TaskIds = Schema.Array(Schema.Struct({ task_id: Schema.String }))
+const decodeTaskIds = (rows: Rows) =>
+  Effect.mapError(
+    Schema.decodeUnknown(TaskIds)(rows),
+    (issue) => new SqlError({ message: `the rows are not what was written: ${issue.message}` })
+  )
+
+/** How many tasks are bound by one statement at most. */
+const groupLimit = 128
 const decodeProcess = Schema.decodeUnknownOption(Process)
 const encodeProcess = Schema.encodeSync(Schema.parseJson(Identity.ProcessIdentity))
 
@@ -111,9 +121,10 @@ export const make = (database: Database, options: Options = {}) =>
 
     // --- statements ----------------------------------------------------------------
 
-    const bindText = `insert into ${locks} (task_id, engine, since) select ?, ?, ${dialect.now}
-      where true on conflict (task_id) do nothing returning 1`
-    const releaseText = `delete from ${locks} where task_id = ? and engine = ? returning 1`
+    const bindText = `insert into ${locks} (task_id, engine, since) select value, ?, ${dialect.now}
+      from ${dialect.each} where true on conflict (task_id) do nothing returning task_id`
+    const releaseText = `delete from ${locks} where engine = ? and ${dialect.among("task_id")}
+      returning task_id`
     const lookText = `select l.engine, cast(l.since as text) as since, e.name, e.process, e.beat,
       cast(case when e.expires >= ${dialect.now} then 0 else 1 end as text) as expired
       from ${locks} l left join ${engines} e on e.id = l.engine where l.task_id = ?`
@@ -166,12 +177,35 @@ export const make = (database: Database, options: Options = {}) =>
       Effect.map(Clock.currentTimeMillis, leased.wasAliveAt)
     )
 
-    const letGo = (taskId: string) => database.lightly(dialect.lightly(releaseText), [taskId, id])
+    /** Binds, or lets go of, whatever waits for that, in one statement, and says of each whether a row was written. */
+    const inGroups = (text: string) =>
+      group.make<string, boolean, SqlError>({
+        limit: groupLimit,
+        keyOf: identity,
+        isAlone: () => held.size + trying.size <= 1,
+        together: (taskIds) =>
+          Effect.match(
+            Effect.flatMap(
+              // In one order for all, so that no two statements wait for each other.
+              database.lightly(dialect.lightly(text), [id, JSON.stringify([...taskIds].sort())]),
+              decodeTaskIds
+            ),
+            {
+              onFailure: (error) => taskIds.map(() => Effect.fail(error)),
+              onSuccess: (rows) => {
+                const written = new Set(rows.map(({ task_id }) => task_id))
+                return taskIds.map((taskId) => Effect.succeed(written.has(taskId)))
+              }
+            }
+          )
+      })
+    const bindRow = yield* inGroups(bindText)
+    const letGo = yield* inGroups(releaseText)
 
     /** Whether a task is this engine's after all: its row may have gone with a server that crashed. */
     const holdAgain = (taskId: string) =>
       Effect.gen(function*() {
-        if (yield* wrote(bindText, [taskId, id])) return
+        if (yield* bindRow(taskId)) return
         const found = yield* look(taskId)
         if (Option.isSome(found) && found.value.engine === id) return
         yield* leased.takenOver(taskId)
@@ -180,7 +214,7 @@ export const make = (database: Database, options: Options = {}) =>
     const checkHeld = Effect.gen(function*() {
       // Only what was held before the look can be missed by it.
       const before = [...held.keys()]
-      const rows = yield* Effect.flatMap(database.once(heldText, [id]), Schema.decodeUnknown(TaskIds))
+      const rows = yield* Effect.flatMap(database.once(heldText, [id]), decodeTaskIds)
       const mine = new Set(rows.map(({ task_id }) => task_id))
       for (const taskId of before) if (!mine.has(taskId) && held.has(taskId)) yield* holdAgain(taskId)
       // Let go of while the database could not be told.
@@ -207,7 +241,7 @@ export const make = (database: Database, options: Options = {}) =>
           Effect.mapError(database.patiently(self), failure("bind", taskId))
         const mine = (written: boolean): Option.Option<void> => written ? Option.some(undefined) : Option.none()
         if (!(yield* leased.isSeenAlive)) yield* patiently(giveSign)
-        if (yield* patiently(wrote(bindText, [taskId, id]))) return mine(true)
+        if (yield* patiently(bindRow(taskId))) return mine(true)
         const found = yield* look(taskId)
         if (Option.isNone(found)) return mine(false)
         const { beat, engine } = found.value

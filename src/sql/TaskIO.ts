@@ -14,11 +14,13 @@
  *
  * @since 0.1.0
  */
+import type { SqlError } from "@effect/sql/SqlError"
 import * as Arr from "effect/Array"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { JournalDamagedError, StaleWriterError, TaskIOError } from "../CheckMateError.ts"
@@ -35,6 +37,8 @@ import { isSaid, storeError } from "./failure.ts"
 
 /** How many appends go into one statement at most. */
 const groupLimit = 128
+/** How many journals are read by one statement at most. */
+const journalLimit = 16
 /** How many summaries are read at a time. */
 const pageSize = 1000
 
@@ -70,14 +74,17 @@ const encodeAppend = ({ owner, position, records, summary, tags, taskId }: Appen
 
 // --- what statements answer ---------------------------------------------------------
 
-const Batch = Schema.Struct({ position: Schema.NullOr(Schema.Number), records: Schema.NullOr(Schema.String) })
-const Claimed = Schema.Array(Schema.Struct({
+const Journal = Schema.Array(Schema.Struct({
+  task_id: Schema.String,
   epoch: Schema.NumberFromString,
   owner: Schema.String,
   count: Schema.Number,
-  ...Batch.fields
+  position: Schema.NullOr(Schema.Number),
+  records: Schema.NullOr(Schema.String)
 }))
-const Journal = Schema.Array(Schema.Struct({ count: Schema.Number, ...Batch.fields }))
+type Journal = typeof Journal.Type
+/** Which task a row of a journal is about, before it is decoded. */
+const taskOf = (row: unknown): string => Predicate.hasProperty(row, "task_id") ? String(row.task_id) : ""
 const Owner = Schema.Array(Schema.Struct({ owner: Schema.String, records: Schema.Number }))
 const Ids = Schema.Array(Schema.Struct({ task_id: Schema.String }))
 const Letters = Schema.Array(Schema.Struct({ id: Schema.String, message: Schema.String }))
@@ -166,8 +173,21 @@ export const make = (database: Database) =>
           : Effect.fail(failure(operation, append.taskId)(error)))
     }
 
+    /** How many journals are open for writing. */
+    let writers = 0
+    const isAlone = () => writers <= 1
+    const writing = Effect.acquireRelease(
+      Effect.sync(() => {
+        writers += 1
+      }),
+      () =>
+        Effect.sync(() => {
+          writers -= 1
+        })
+    )
     const submit = yield* group.make<Append, void, TaskIOError | StaleWriterError>({
       limit: groupLimit,
+      isAlone,
       keyOf: ({ taskId }) => taskId,
       together: (appends) =>
         Effect.matchEffect(appendAll(appends), {
@@ -197,7 +217,7 @@ export const make = (database: Database) =>
     /** The records of batches, which must follow each other and be as many as were written. */
     const joined = (
       taskId: string,
-      rows: ReadonlyArray<{ readonly count: number } & typeof Batch.Type>
+      rows: Journal
     ): Either.Either<ReadonlyArray<string>, JournalDamagedError> => {
       const found: Array<string> = []
       for (const { position, records } of rows) {
@@ -214,19 +234,44 @@ export const make = (database: Database) =>
     }
 
     const claimText = dialect.claim(names)
-    const journalText =
-      `select cast(t.epoch as text) as epoch, t.owner, t.records as count, b.position, b.records from ${tasks} t
-      left join ${batches} b on b.task_id = t.task_id where t.task_id = ? order by b.position`
+    const journalText = dialect.journals(names)
+
+    /** The journals of tasks that are asked for at the same time, and what happens before they are read. */
+    const journals = <A extends { readonly taskId: string }>(
+      rowsOf: (asked: ReadonlyArray<A>) => Effect.Effect<Rows, SqlError>
+    ) =>
+      group.make<A, Rows, SqlError>({
+        limit: journalLimit,
+        keyOf: ({ taskId }) => taskId,
+        isAlone,
+        together: (asked) =>
+          Effect.match(rowsOf(asked), {
+            onFailure: (error) => asked.map(() => Effect.fail(error)),
+            onSuccess: (rows) => {
+              if (asked.length === 1) return [Effect.succeed(rows)]
+              const byTask = Arr.groupBy(rows, taskOf)
+              return asked.map(({ taskId }) => Effect.succeed(byTask[taskId] ?? []))
+            }
+          })
+      })
+    const readRows = (asked: ReadonlyArray<{ readonly taskId: string }>) =>
+      database.once(journalText, [JSON.stringify(asked.map(({ taskId }) => taskId))])
+    const readJournal = yield* journals(readRows)
+    const claim = yield* journals((asked: ReadonlyArray<{ readonly taskId: string; readonly owner: string }>) => {
+      // In one order for all, so that no two statements wait for each other.
+      const pairs = [...asked].sort((left, right) => left.taskId < right.taskId ? -1 : 1)
+      const parameters = [JSON.stringify(pairs.map(({ owner, taskId }) => [taskId, owner]))]
+      return dialect.claimReads
+        ? database.once(claimText, parameters)
+        : Effect.zipRight(database.lightly(claimText, parameters), readRows(asked))
+    })
 
     const open: Encoded["open"] = (taskId) =>
       Effect.gen(function*() {
         const owner = yield* nonce
-        const claim = dialect.claimReads
-          ? database.once(claimText, [taskId, owner])
-          : Effect.zipRight(database.lightly(claimText, [taskId, owner]), database.once(journalText, [taskId]))
-        const rows = yield* database.patiently(claim).pipe(
+        const rows = yield* database.patiently(claim({ taskId, owner })).pipe(
           Effect.mapError(failure("open the journal", taskId)),
-          Effect.flatMap(decode("open the journal", Claimed, taskId))
+          Effect.flatMap(decode("open the journal", Journal, taskId))
         )
         const [first] = rows
         if (first?.owner !== owner) {
@@ -234,6 +279,7 @@ export const make = (database: Database) =>
         }
         const records = yield* joined(taskId, rows)
         const { epoch } = first
+        yield* writing
         let known: ReadonlyArray<string> | undefined
         let broken: string | undefined
 
@@ -270,7 +316,10 @@ export const make = (database: Database) =>
 
     const read: Encoded["read"] = (taskId, from) =>
       Effect.flatMap(
-        ask("read the journal", Journal, journalText, [taskId], taskId),
+        Effect.flatMap(
+          Effect.mapError(database.patiently(readJournal({ taskId })), failure("read the journal", taskId)),
+          decode("read the journal", Journal, taskId)
+        ),
         (rows) => Either.map(joined(taskId, rows), (records) => from === 0 ? records : records.slice(from))
       )
 
@@ -353,8 +402,8 @@ export const make = (database: Database) =>
           ? Effect.void
           : tell(
             "acknowledge messages",
-            `delete from ${mail} where task_id = ? and id in (${ids.map(() => "?").join(", ")})`,
-            [taskId, ...ids],
+            `delete from ${mail} where task_id = ? and ${dialect.among("id")}`,
+            [taskId, JSON.stringify(ids)],
             taskId
           ),
       waiting,

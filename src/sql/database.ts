@@ -13,6 +13,8 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import type { TaskIOError } from "../CheckMateError.ts"
+import * as deadline from "../internal/deadline.ts"
+import { inScope } from "../internal/inContext.ts"
 import type * as TaskIO from "../TaskIO.ts"
 import { type Dialect, type Names, namesOf } from "./dialect.ts"
 import { isPassing, storeError, unusable } from "./failure.ts"
@@ -102,7 +104,9 @@ const dialectOf = (client: SqlClient.SqlClient): Effect.Effect<Dialect, TaskIOEr
 /**
  * Opens a store's place in a database, and makes its tables.
  */
-export const make = (options: Options = {}): Effect.Effect<Database, TaskIOError, SqlClient.SqlClient> =>
+export const make = (
+  options: Options = {}
+): Effect.Effect<Database, TaskIOError, SqlClient.SqlClient | Scope.Scope> =>
   Effect.gen(function*() {
     const client = yield* SqlClient.SqlClient
     const dialect = yield* dialectOf(client)
@@ -123,22 +127,31 @@ export const make = (options: Options = {}): Effect.Effect<Database, TaskIOError
     }
     const patience = Duration.decode(options.patience ?? "30 seconds")
 
-    /**
-     * Gives up what is not answered, also where the caller is not to be interrupted, and does not wait until that is
-     * called off. Not for SQLite, which answers before anything else can happen.
-     */
-    const inTime = <A>(self: Effect.Effect<A, SqlError>) =>
-      dialect.name === "sqlite" ? self : Effect.timeoutFail(Effect.interruptible(Effect.disconnect(self)), {
-        duration: patience,
-        onTimeout: () => new SqlError({ message: `it did not answer within ${Duration.format(patience)}` })
-      })
+    // Not for SQLite, which answers before anything else can happen.
+    const inTime: deadline.InTime<SqlError> = dialect.name === "sqlite"
+      ? (self) => self
+      : yield* deadline.make(
+        patience,
+        () => new SqlError({ message: `it did not answer within ${Duration.format(patience)}` })
+      )
+    // There are few texts, and all are used again and again.
+    const texts = new Map<string, string>()
+    const textOf = (text: string): string => {
+      const known = texts.get(text)
+      if (known !== undefined) return known
+      const found = dialect.parameters(text)
+      texts.set(text, found)
+      return found
+    }
     const say = (connection: Connection, text: string, parameters: ReadonlyArray<unknown>) =>
-      connection.execute(dialect.parameters(text), parameters, undefined)
+      connection.execute(textOf(text), parameters, undefined)
     const onConnection = <A>(use: (connection: Connection) => Effect.Effect<A, SqlError>) =>
       // Not interrupted while it waits for a connection, which clients would lend out for ever then.
-      inTime(Effect.uninterruptibleMask((restore) =>
-        Effect.scoped(Effect.flatMap(client.reserve, (connection) => restore(use(connection))))
-      ))
+      inTime(
+        Effect.uninterruptibleMask((restore) =>
+          inScope(Effect.flatMap(client.reserve, (connection) => restore(use(connection))))
+        )
+      )
 
     const around = options.durability === "relaxed" ? undefined : dialect.aroundLight
     const begin = dialect.name === "sqlite" ? "begin immediate" : "begin"
@@ -179,13 +192,10 @@ export const make = (options: Options = {}): Effect.Effect<Database, TaskIOError
             )
         ),
       within: (text, parameters) =>
-        Effect.flatMap(
-          Effect.serviceOption(OwnTransaction),
-          Option.match({
-            onNone: () => Effect.succeedNone,
-            onSome: (connection) => Effect.asSome(say(connection, text, parameters))
-          })
-        ),
+        Effect.withFiberRuntime(({ currentContext }) => {
+          const own = Context.getOption(currentContext, OwnTransaction)
+          return Option.isNone(own) ? Effect.succeedNone : Effect.asSome(say(own.value, text, parameters))
+        }),
       patiently: (self) => Effect.catchAll(self, (error) => isPassing(error) ? again(self) : Effect.fail(error)),
       transaction: <A, E, R>(self: Effect.Effect<A, E, R>) =>
         Effect.uninterruptibleMask((restore) => {
@@ -210,9 +220,11 @@ export const make = (options: Options = {}): Effect.Effect<Database, TaskIOError
               ),
               Effect.flatten
             )
-          }).pipe(Effect.ensuring(Effect.suspend(() =>
-            Effect.forEach(opened, (scope) => Scope.close(scope, Exit.void), { discard: true })
-          )))
+          }).pipe(
+            Effect.ensuring(
+              Effect.suspend(() => Effect.forEach(opened, (scope) => Scope.close(scope, Exit.void), { discard: true }))
+            )
+          )
         })
     }
     yield* Effect.zipRight(settle(database, options), migrate(database)).pipe(

@@ -53,9 +53,15 @@ export interface Dialect {
   readonly now: string
   /** A statement that does all appends of a list, or fails with {@link staleWriter} and does none. */
   readonly append: (names: Names) => (appends: ReadonlyArray<Append>) => Statement
-  /** Claims a journal for an owner: parameters are the task's id and the owner. */
+  /** A JSON array's texts as a table, in a column `value`: the parameter is the array. */
+  readonly each: string
+  /** That a column is one of a JSON array's texts, as a condition: the parameter is the array. */
+  readonly among: (column: string) => string
+  /** Reads journals in order, with a row a batch, or one for a task without any: the parameter is a JSON array of ids. */
+  readonly journals: (names: Names) => string
+  /** Claims journals for owners: the parameter is a JSON array of pairs, each a task's id and an owner. */
   readonly claim: (names: Names) => string
-  /** Whether that answers with the journal. */
+  /** Whether that answers with the journals. */
   readonly claimReads: boolean
   /** Leaves a message, once: parameters are its id, the task's id, and the message. */
   readonly send: (names: Names) => string

@@ -28,6 +28,8 @@ const tables = ({ bare, of }: Names): ReadonlyArray<string> => [
   `create index ${of("locks_by_engine")} on ${bare("locks")} (engine)`
 ]
 
+const among = (column: string): string => `${column} in (select value from json_each(?))`
+
 // What is indexed is written by itself, and only when it changes: most appends change nothing of it.
 const procedures = ({ bare, of }: Names): ReadonlyArray<string> => [
   `create view ${of("appends")} as select
@@ -72,7 +74,13 @@ export const sqlite: Dialect = {
     const one = `(${Array.from({ length: 11 }, () => "?").join(", ")})`
     return (appends) => [`insert into ${of("appends")} values ${appends.map(() => one).join(", ")}`, appends.flat()]
   },
-  claim: ({ of }) => `insert into ${of("claims")} values (?, ?)`,
+  each: "json_each(?)",
+  among,
+  journals: ({ of }) =>
+    `select t.task_id, cast(t.epoch as text) as epoch, t.owner, t.records as count, b.position, b.records
+      from ${of("tasks")} t left join ${of("batches")} b on b.task_id = t.task_id
+      where ${among("t.task_id")} order by t.task_id, b.position`,
+  claim: ({ of }) => `insert into ${of("claims")} select value ->> 0, value ->> 1 from json_each(?)`,
   claimReads: false,
   send: ({ of }) => `insert or ignore into ${of("mail")} (id, task_id, message) values (?, ?, ?)`,
   remove: ({ of }) => `insert into ${of("removals")} values (?)`,

@@ -1,0 +1,62 @@
+/** Gives up on what is not done in time, at little cost for all that is. */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as FiberId from "effect/FiberId"
+import type * as Scope from "effect/Scope"
+
+interface Running {
+  readonly since: number
+  readonly giveUp: () => void
+}
+
+/** Bounds an effect's time, also where its caller is not to be interrupted. */
+export type InTime<E> = <A, E2, R>(self: Effect.Effect<A, E2, R>) => Effect.Effect<A, E | E2, R>
+
+/**
+ * A function that fails with `late` where an effect takes longer than a time, give or take a tenth of it, and does not
+ * wait until that is called off. One fiber watches over all, where `Effect.timeoutFail` has two for each.
+ */
+export const make = <E>(limit: Duration.Duration, late: () => E): Effect.Effect<InTime<E>, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const running = new Set<Running>()
+    const some = yield* Effect.makeLatch()
+    const look = Effect.map(Clock.currentTimeMillis, (now) => {
+      for (const one of running) if (now - one.since >= Duration.toMillis(limit)) one.giveUp()
+      if (running.size === 0) some.unsafeClose()
+    })
+    yield* Effect.forkScoped(
+      Effect.forever(Effect.zipRight(some.await, Effect.delay(look, Duration.times(limit, 0.1))))
+    )
+
+    return <A, E2, R>(self: Effect.Effect<A, E2, R>) =>
+      Effect.flatMap(
+        Effect.forkDaemon(Effect.interruptible(self)),
+        (fiber) =>
+          Effect.withFiberRuntime<A, E | E2, R>(({ currentDefaultServices }) => {
+            const since = Context.get(currentDefaultServices, Clock.Clock).unsafeCurrentTimeMillis()
+            return Effect.async((resume) => {
+              const end = (result: Effect.Effect<A, E | E2>) => {
+                running.delete(one)
+                resume(result)
+              }
+              const callOff = () => {
+                running.delete(one)
+                fiber.unsafeInterruptAsFork(FiberId.none)
+              }
+              const one: Running = {
+                since,
+                giveUp: () => {
+                  callOff()
+                  resume(Effect.fail(late()))
+                }
+              }
+              running.add(one)
+              some.unsafeOpen()
+              fiber.addObserver(end)
+              return Effect.sync(callOff)
+            })
+          })
+      )
+  })
