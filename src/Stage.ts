@@ -265,11 +265,8 @@ export interface Options<
   readonly timeout?: Timeout
 }
 
-const Proto: { readonly [TypeId]: TypeId } & Pipeable = {
-  [TypeId]: TypeId,
-  pipe() {
-    return pipeArguments(this, arguments)
-  }
+function pipe(this: unknown) {
+  return pipeArguments(this, arguments)
 }
 
 /** The options with their types erased: what {@link make} works on. */
@@ -333,7 +330,8 @@ export function make<
 >
 export function make(state: State.Any, name: string, options: ErasedOptions): Any & Pipeable {
   return {
-    ...Proto,
+    [TypeId]: TypeId,
+    pipe,
     name,
     state,
     requires: options.requires ?? [],

@@ -71,7 +71,9 @@ const mailOf = (parts: Parts, interval: Duration.Duration) => {
   return Option.match(parts.taskIO.arrivals, {
     onNone: () =>
       Effect.forever(Effect.zipRight(parts.registry.busy.await, Effect.zipRight(Effect.sleep(interval), read))),
-    onSome: (arrivals) => Effect.ignoreLogged(Stream.runForEach(arrivals, () => read))
+    // A store that nobody else reaches says that there are none.
+    onSome: (arrivals) =>
+      arrivals === Stream.empty ? Effect.void : Effect.ignoreLogged(Stream.runForEach(arrivals, () => read))
   })
 }
 
@@ -96,7 +98,8 @@ export const make = (options: Options = {}) =>
     const maxRecoveries = Math.max(0, options.maxRecoveries ?? 5)
     const scope = yield* Effect.scope
 
-    yield* Effect.forkScoped(mailOf(parts, interval))
+    const mail = mailOf(parts, interval)
+    if (mail !== Effect.void) yield* Effect.forkScoped(mail)
     if (options.retention !== undefined) yield* Effect.forkScoped(retention.keep(parts, options.retention))
 
     const run = <Input extends object, Output, E, R>(

@@ -18,7 +18,6 @@
  */
 import * as Cause from "effect/Cause"
 import * as DateTime from "effect/DateTime"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
@@ -61,7 +60,7 @@ const waitUntil = (session: Session, dueAt: DateTime.Utc) =>
     const left = DateTime.toEpochMillis(dueAt) - DateTime.toEpochMillis(yield* DateTime.now)
     if (left <= 0) return
     yield* commit(session)
-    yield* Effect.raceFirst(Effect.sleep(left), Deferred.await(session.pause))
+    yield* Effect.raceFirst(Effect.sleep(left), session.pause.await)
   })
 
 const refuseMissing = (session: Session, stage: Stage.Any, missing: ReadonlyArray<string>) => {

@@ -1,5 +1,4 @@
 /** The tasks that run in this engine, and word of every change to them. */
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as PubSub from "effect/PubSub"
 import type * as Queue from "effect/Queue"
@@ -32,22 +31,18 @@ const backlog = 256
 export const make: Effect.Effect<Registry> = Effect.gen(function*() {
   const running = new Map<string, Running>()
   const busy = yield* Effect.makeLatch()
-  const changes = yield* PubSub.sliding<string>(backlog)
-  let listeners = 0
-  // Mostly nobody listens, and this is said at every boundary.
-  const changed = (taskId: string) => listeners === 0 ? Effect.void : PubSub.publish(changes, taskId)
+  // Made for the first who listens: mostly nobody does, and a change is said at every boundary.
+  let changes: PubSub.PubSub<string> | undefined
+  const listenedTo = Effect.suspend(() =>
+    changes === undefined
+      ? Effect.map(PubSub.sliding<string>(backlog), (made) => changes ??= made)
+      : Effect.succeed(changes)
+  )
+  const changed = (taskId: string) => changes === undefined ? Effect.void : PubSub.publish(changes, taskId)
   return {
     running,
     busy,
-    changes: Effect.acquireRelease(
-      Effect.sync(() => {
-        listeners += 1
-      }),
-      () =>
-        Effect.sync(() => {
-          listeners -= 1
-        })
-    ).pipe(Effect.zipRight(PubSub.subscribe(changes))),
+    changes: Effect.flatMap(listenedTo, PubSub.subscribe),
     changed,
     enter: (task) => {
       running.set(task.session.taskId, task)
@@ -67,5 +62,5 @@ export const make: Effect.Effect<Registry> = Effect.gen(function*() {
 export const pause = (running: Running): Effect.Effect<void> =>
   Effect.suspend(() => {
     running.session.pausing = true
-    return Effect.asVoid(Deferred.succeed(running.session.pause, undefined))
+    return Effect.asVoid(running.session.pause.open)
   })

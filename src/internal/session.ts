@@ -3,7 +3,6 @@ import * as Arr from "effect/Array"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
-import type * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Fiber from "effect/Fiber"
@@ -27,8 +26,8 @@ export interface Session {
   readonly transaction: TaskIO.Transaction | undefined
   /** Tells whoever watches that the task has changed. */
   readonly changed: () => Effect.Effect<unknown>
-  /** Completed once the task is asked to stop at the next boundary; `pausing` says the same without asking. */
-  readonly pause: Deferred.Deferred<void>
+  /** Opened once the task is asked to stop at the next boundary; `pausing` says the same without asking. */
+  readonly pause: Effect.Latch
   pausing: boolean
   task: Task.Task | undefined
   /** Folded into `task`, and not yet written. */

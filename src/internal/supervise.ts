@@ -1,6 +1,5 @@
 /** Holds a task for the length of some work: binds it, claims its journal, and stops the work when it has to stop. */
 import * as DateTime from "effect/DateTime"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -62,7 +61,7 @@ const supervise = <A, E, R>(
   parts: Parts,
   session: Session,
   binding: BindLock.Binding,
-  left: Deferred.Deferred<void>,
+  left: Effect.Latch,
   work: Effect.Effect<A, E, R>,
   restore: Restore
 ): Effect.Effect<Exit.Exit<A, E>, never, R> =>
@@ -82,7 +81,7 @@ const supervise = <A, E, R>(
       FiberRef.set(FiberRef.currentLogAnnotations, HashMap.set(marks, "task", session.taskId)),
       Effect.interruptible(Effect.suspend(() => session.stopping === undefined ? work : Effect.interrupt))
     ))
-    parts.registry.enter({ session, stop, left: Deferred.await(left) })
+    parts.registry.enter({ session, stop, left: left.await })
     const waited = yield* Effect.exit(restore(Fiber.await(fiber)))
     if (Exit.isFailure(waited)) yield* stop({ _tag: "Interrupted" })
     const exit = Exit.isSuccess(waited) ? waited.value : yield* Fiber.await(fiber)
@@ -114,11 +113,11 @@ export const hold = <A, E, R, E2, R2>(
   Effect.uninterruptibleMask((restore) =>
     inScope(Effect.gen(function*() {
       let session: Session | undefined
-      const left = Deferred.unsafeMake<void>(FiberId.none)
+      const left = Effect.unsafeMakeLatch()
       // Registered first, so that it runs once the task is let go of, its binding included.
       yield* Scope.addFinalizer(
         yield* Effect.scope,
-        Effect.suspend(() => Effect.zipRight(parts.registry.leave(taskId, session), Deferred.succeed(left, undefined)))
+        Effect.suspend(() => Effect.zipRight(parts.registry.leave(taskId, session), left.open))
       )
       const binding = yield* restore(bind(parts, taskId, whenBound))
       const journal = yield* restore(parts.taskIO.open(taskId))
@@ -127,7 +126,7 @@ export const hold = <A, E, R, E2, R2>(
         journal,
         transaction: parts.taskIO.driver.transaction,
         changed: () => parts.registry.changed(taskId),
-        pause: Deferred.unsafeMake<void>(FiberId.none),
+        pause: Effect.unsafeMakeLatch(),
         pausing: false,
         task: Option.getOrUndefined(journal.task),
         pending: [],

@@ -101,7 +101,7 @@ const decodeSummary = Schema.decodeEither(Schema.parseJson(SummarySchema))
 export const make = (database: Database) =>
   Effect.gen(function*() {
     const { dialect, location, names } = database
-    const [tasks, batches, tags, mail] = [names.of("tasks"), names.of("batches"), names.of("tags"), names.of("mail")]
+    const [tasks, tags, mail] = [names.of("tasks"), names.of("tags"), names.of("mail")]
     const failure = (operation: string, taskId?: string) => storeError(operation, location, taskId)
 
     const decode = <A, I>(operation: string, schema: Schema.Schema<A, I>, taskId?: string) => {

@@ -27,7 +27,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Layer from "effect/Layer"
+import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type * as CheckMate from "../CheckMate.ts"
@@ -88,6 +88,18 @@ function orElse(given: unknown, otherwise: unknown): unknown {
   return given ?? otherwise
 }
 
+/** Provides a layer, if there is one: to build one takes as long as a short task, even if there is nothing in it. */
+function provide<A, E, R, Out, In>(
+  self: Effect.Effect<A, E, R>,
+  layer: Layer.Layer<Out, unknown, In> | undefined
+): Effect.Effect<A, unknown, Exclude<R, Out> | In>
+function provide(
+  self: Effect.Effect<unknown, unknown, unknown>,
+  layer: Layer.Layer<unknown, unknown, unknown> | undefined
+): unknown {
+  return layer === undefined ? self : Effect.provide(self, layer)
+}
+
 /**
  * Runs the CheckMate once undisturbed, then kills its process before and after every write it makes, goes on in a fresh
  * process, and compares; then the same with every pair of writes, and with sequences drawn at random. After each death
@@ -123,7 +135,6 @@ export const explore = <
 ) => {
   const taskId = options.taskId ?? "task"
   const before = orElse(options.before, Effect.void)
-  const layer = orElse(options.layer, Layer.empty)
   const outcome = options.outcome ?? outcomeOf
   const { invariant } = options
   const program: (
@@ -161,7 +172,7 @@ export const explore = <
       const problem = yield* Effect.gen(function*() {
         while (true) {
           const cut = cuts[lives.length]
-          const life = yield* live(Effect.provide(program(definition), layer), {
+          const life = yield* live(provide(program(definition), options.layer), {
             store,
             isElsewhere: options.store !== undefined,
             engine: options.engine,

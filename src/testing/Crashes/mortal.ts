@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import * as BindLock from "../../BindLock.ts"
 import * as lock from "../../BindLock/Memory.ts"
 import * as CheckMateEngine from "../../CheckMateEngine.ts"
@@ -39,7 +40,8 @@ const mortal = (
   receive: (taskId) => store.receive(taskId),
   acknowledge: (taskId, ids) => store.acknowledge(taskId, ids),
   // Nobody else runs tasks here who could leave mail: to listen for it would cost as much as a short task.
-  waiting: store.waiting
+  waiting: store.waiting,
+  arrivals: Stream.empty
 })
 
 /**
@@ -53,15 +55,13 @@ const runIn = <A, E, R>(
   program: Effect.Effect<A, E, R>
 ) =>
   Effect.gen(function*() {
-    const parts = Context.make(TaskIO.TaskIO, TaskIO.make(store)).pipe(
-      Context.add(BindLock.BindLock, yield* lock.make)
-    )
     const scope = yield* Scope.make()
-    // Made without its layer, which takes longer to build than a short task to run.
-    const made = yield* engine.make({ maxRecoveries: Number.MAX_SAFE_INTEGER, ...options }).pipe(
-      Scope.extend(scope),
-      Effect.provide(parts)
+    const parts = Context.make(TaskIO.TaskIO, TaskIO.make(store)).pipe(
+      Context.add(BindLock.BindLock, yield* lock.make),
+      Context.add(Scope.Scope, scope)
     )
+    // Made without its layer, which takes longer to build than a short task to run.
+    const made = yield* Effect.provide(engine.make({ maxRecoveries: Number.MAX_SAFE_INTEGER, ...options }), parts)
     const exit = yield* process.run(
       Effect.ensuring(
         Effect.provideService(program, CheckMateEngine.CheckMateEngine, made),

@@ -3,7 +3,8 @@
  * passes at once when nothing else can run, so that what is due earlier still comes first.
  */
 import * as Clock from "effect/Clock"
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
+import * as DefaultServices from "effect/DefaultServices"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -124,7 +125,7 @@ const makeClock = (time: Time, whenIdle: (act: () => void) => void): Clock.Clock
 }
 
 // Not Effect.never, whose timer would keep what is dead.
-const hang = Effect.uninterruptible(Effect.async<never>(() => undefined))
+const hang = Effect.uninterruptible(Effect.async<never>((_) => undefined))
 
 export interface Process {
   /** The death of the process. Never returns. */
@@ -173,14 +174,18 @@ export const make = (time: Time, seed: string): Process => {
         }
         atDeath = () => end(Option.none())
         const { graft } = yield* orphans
-        const fiber = yield* program.pipe(
-          Effect.withClock(makeClock(time, whenIdle)),
-          Effect.withRandom(Random.make(seed)),
+        // Set in the fiber itself, which is quicker than to set them around it and to put them back.
+        const fiber = yield* FiberRef.set(FiberRef.currentScheduler, scheduler).pipe(
+          Effect.zipRight(FiberRef.update(DefaultServices.currentServices, (services) =>
+            services.pipe(
+              Context.add(Clock.Clock, makeClock(time, whenIdle)),
+              Context.add(Random.Random, Random.make(seed))
+            ))),
           // What the same work logs a thousand times over is of no use to anyone.
-          Effect.locally(FiberRef.currentLoggers, HashSet.empty()),
+          Effect.zipRight(FiberRef.set(FiberRef.currentLoggers, HashSet.empty())),
+          Effect.zipRight(program),
           Effect.fork,
-          graft,
-          Effect.withScheduler(scheduler)
+          graft
         )
         fiber.addObserver((exit) => end(Option.some(exit)))
         // The dead cannot be interrupted.
