@@ -12,8 +12,9 @@
  * A stale writer is refused without clocks. A claim is the exclusive creation of the next epoch's file; the claimant
  * then gives every older file its second name, and reads them afterwards. An append is one write and one sync; it is
  * acknowledged only if, after the write, the file had one name still: not two, which is taken over, and not none, which
- * is removed. So whatever was acknowledged before the claim is among what the claimant reads; how much that is it writes
- * into its own first line, and bytes behind it never count.
+ * is removed. So whatever was acknowledged before the claim is among what the claimant reads. It syncs that, for what was
+ * written and not acknowledged counts, too; how much that is it writes into its own first line, and bytes behind it
+ * never count.
  *
  * @since 0.1.0
  */
@@ -25,7 +26,7 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { StaleWriterError, type TaskIOError } from "../CheckMateError.ts"
-import { alreadyExists, entries, isNotFound, storeError, syncDirectory } from "../internal/files.ts"
+import { alreadyExists, entries, isNotFound, storeError, syncDirectory, syncFile } from "../internal/files.ts"
 import * as Chain from "../internal/journalChain.ts"
 import * as JournalFile from "../internal/journalFile.ts"
 import { nonce } from "../internal/nonce.ts"
@@ -134,6 +135,11 @@ export const make = (
         const file = fileOf(taskId, epoch)
         for (let older = epoch - 1; older > 0; older--) yield* seal(taskId, older)
         const chain = epoch === 1 ? Chain.nothing : yield* read(taskId)
+        if (chain.seal !== null) {
+          // It counts from here on, and an engine that was overtaken may not have got to sync it.
+          const older = fileOf(taskId, chain.seal.epoch)
+          yield* Effect.mapError(syncFile(fs, older), storeError("open the journal", older, taskId))
+        }
         const origin = Option.isSome(chain.origin) ? chain.origin.value : yield* nonce
         const headerLine = JournalFile.headerLine({ taskId, epoch, origin, after: chain.seal })
         // The first epoch's header goes with its first append; of a later one it says how much counts from here on.

@@ -341,6 +341,25 @@ describe("a directory in trouble is a typed error that says where", () => {
       ))
   }
 
+  it.effect("what an overtaken writer may not have synced is synced before it counts", () =>
+    inDirectory((directory, fs) =>
+      Effect.gen(function*() {
+        const driver = yield* FileDriver.make(directory)
+        const journal = yield* driver.open("t")
+        yield* journal.append(0, ["{}"], summaryOf("t"))
+        const isOlder = (path: string) => path.endsWith("t.1.ndjson")
+        const other = yield* FileDriver.make(directory).pipe(
+          Effect.provide(failingFileSystem("sync", 1, "EIO", isOlder))
+        )
+        const error = yield* Effect.flip(other.open("t"))
+        expect(error).toMatchObject({ _tag: "TaskIOError", operation: "open the journal" })
+        expect(String(error)).toContain("t.1.ndjson")
+        // Nothing says yet that it counts.
+        expect(yield* fs.readFileString(`${directory}/tasks/t.2.ndjson`)).toBe("")
+        expect((yield* driver.open("t")).records).toEqual(["{}"])
+      }).pipe(Effect.scoped)
+    ))
+
   it.effect("after a failed sync nothing more is written by this writer", () =>
     inDirectory((directory) =>
       Effect.gen(function*() {
