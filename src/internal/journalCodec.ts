@@ -16,21 +16,6 @@ export const encodeSummary = (summary: Task.Summary): EncodedSummary => ({
   updatedAt: isoTime(summary.updatedAt)
 })
 
-/**
- * What records were read as last. The same journal is read again and again: when a task is looked at and then taken up,
- * and at every look of who watches it. An event is a value, so who reads it again may have the same one.
- */
-const read = new Map<string, TaskEvent.TaskEvent>()
-const mostRead = 4096
-/** Longer records are not kept, so that the whole stays within some megabytes. */
-const longest = 2048
-
-const remember = (record: string, event: TaskEvent.TaskEvent): void => {
-  if (record.length > longest) return
-  if (read.size >= mostRead) read.clear()
-  read.set(record, event)
-}
-
 /** The events of records that begin at a position. */
 export const decodeAll = (
   taskId: string,
@@ -39,14 +24,8 @@ export const decodeAll = (
 ): Either.Either<ReadonlyArray<TaskEvent.TaskEvent>, JournalDamagedError | JournalVersionError> => {
   const events: Array<TaskEvent.TaskEvent> = []
   for (const record of records) {
-    const known = read.get(record)
-    if (known !== undefined) {
-      events.push(known)
-      continue
-    }
     const event = TaskEvent.decode(taskId, from + events.length, record)
     if (Either.isLeft(event)) return Either.left(event.left)
-    remember(record, event.right)
     events.push(event.right)
   }
   return Either.right(events)

@@ -1,0 +1,106 @@
+import { describe, expect, it } from "@effect/vitest"
+import { Deferred, Effect, Exit, Fiber, Scope } from "effect"
+import * as group from "../../src/internal/group.ts"
+
+/** A group of numbers that are doubled, where negative ones are refused, and what was done together. */
+const doubling = (options: { readonly limit?: number; readonly isAlone?: () => boolean } = {}) =>
+  Effect.gen(function*() {
+    const done: Array<ReadonlyArray<number>> = []
+    const gate = yield* Effect.makeLatch(true)
+    const submit = yield* group.make<number, number, string>({
+      limit: options.limit ?? 10,
+      keyOf: (item) => String(Math.abs(item)),
+      isAlone: options.isAlone ?? (() => false),
+      together: (items) =>
+        Effect.as(
+          Effect.zipRight(Effect.sync(() => done.push(items)), gate.await),
+          items.map((item) => item < 0 ? Effect.fail(`${item} is negative`) : Effect.succeed(item * 2))
+        )
+    })
+    return { done, gate, submit }
+  })
+
+const all = (submit: (item: number) => Effect.Effect<number, string>, items: ReadonlyArray<number>) =>
+  Effect.forEach(items, submit, { concurrency: "unbounded" })
+
+describe("what is done in groups", () => {
+  it.scoped("what is asked for at the same time is done together, and each gets its own answer", () =>
+    Effect.gen(function*() {
+      const { done, submit } = yield* doubling()
+      const answers = yield* Effect.forEach([1, -2, 3], (item) => Effect.either(submit(item)), {
+        concurrency: "unbounded"
+      })
+      expect(answers).toMatchObject([{ right: 2 }, { left: "-2 is negative" }, { right: 6 }])
+      expect(done).toEqual([[1, -2, 3]])
+    }))
+
+  it.scoped("never more than the limit, and never two of one key", () =>
+    Effect.gen(function*() {
+      const { done, submit } = yield* doubling({ limit: 2 })
+      expect(yield* all(submit, [1, 1, 2, 3, 4])).toEqual([2, 2, 4, 6, 8])
+      expect(done).toEqual([[1, 2], [1, 3], [4]])
+    }))
+
+  it.scoped("what comes while a group is under way goes into the next", () =>
+    Effect.gen(function*() {
+      const { done, gate, submit } = yield* doubling()
+      yield* gate.close
+      const first = yield* Effect.fork(submit(1))
+      while (done.length === 0) yield* Effect.yieldNow()
+      const later = yield* Effect.fork(all(submit, [2, 3]))
+      yield* Effect.yieldNow()
+      yield* gate.open
+      expect(yield* Fiber.join(first)).toBe(2)
+      expect(yield* Fiber.join(later)).toEqual([4, 6])
+      expect(done).toEqual([[1], [2, 3]])
+    }))
+
+  it.scoped("who is interrupted before the group begins is left out of it", () =>
+    Effect.gen(function*() {
+      const { done, gate, submit } = yield* doubling()
+      yield* gate.close
+      const first = yield* Effect.fork(submit(1))
+      while (done.length === 0) yield* Effect.yieldNow()
+      const second = yield* Effect.fork(submit(2))
+      const third = yield* Effect.fork(submit(3))
+      yield* Effect.yieldNow()
+      yield* Fiber.interrupt(second)
+      yield* gate.open
+      expect(yield* Fiber.join(third)).toBe(6)
+      yield* Fiber.join(first)
+      expect(done).toEqual([[1], [3]])
+    }))
+
+  it.scoped("who is alone does it itself, and is not interrupted in the middle", () =>
+    Effect.gen(function*() {
+      const { done, gate, submit } = yield* doubling({ isAlone: () => true })
+      yield* gate.close
+      const fiber = yield* Effect.fork(submit(1))
+      while (done.length === 0) yield* Effect.yieldNow()
+      const interrupting = yield* Effect.fork(Fiber.interrupt(fiber))
+      yield* Effect.yieldNow()
+      expect(fiber.unsafePoll()).toBeNull()
+      yield* gate.open
+      yield* Fiber.join(interrupting)
+      expect(done).toEqual([[1]])
+    }))
+
+  it.effect("what waits when the Scope is closed is still done", () =>
+    Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const { done, gate, submit } = yield* Scope.extend(doubling(), scope)
+      yield* gate.close
+      const first = yield* Effect.fork(submit(1))
+      while (done.length === 0) yield* Effect.yieldNow()
+      const second = yield* Effect.fork(submit(2))
+      yield* Effect.yieldNow()
+      const closed = yield* Deferred.make<void>()
+      yield* Effect.fork(Effect.zipRight(Scope.close(scope, Exit.void), Deferred.succeed(closed, undefined)))
+      yield* Effect.yieldNow()
+      expect(yield* Deferred.isDone(closed)).toBe(false)
+      yield* gate.open
+      yield* Deferred.await(closed)
+      expect(yield* Fiber.join(first)).toBe(2)
+      expect(yield* Fiber.join(second)).toBe(4)
+    }))
+})

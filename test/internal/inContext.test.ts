@@ -1,0 +1,111 @@
+import { describe, expect, it } from "@effect/vitest"
+import { Cause, Context, Effect, Exit, Fiber, Option, Scope, Tracer } from "effect"
+import { inContext, inScope, inSpan } from "../../src/internal/inContext.ts"
+
+class Name extends Context.Tag("test/Name")<Name, string>() {}
+
+const named = (name: string) => Context.add(Name, name)
+const nameNow = Effect.map(Effect.serviceOption(Name), Option.getOrUndefined)
+
+describe("inContext", () => {
+  it.effect("gives another context, and puts back what was there, whatever comes of it", () =>
+    Effect.gen(function*() {
+      expect(yield* inContext(nameNow, named("inner"))).toBe("inner")
+      expect(yield* nameNow).toBe("outer")
+      expect(yield* Effect.flip(inContext(Effect.fail("no"), named("inner")))).toBe("no")
+      expect(yield* nameNow).toBe("outer")
+      const exit = yield* Effect.exit(inContext(Effect.die("defect"), named("inner")))
+      expect(Exit.isFailure(exit) && Cause.isDie(exit.cause)).toBe(true)
+      expect(yield* nameNow).toBe("outer")
+    }).pipe(Effect.provideService(Name, "outer")))
+
+  it.effect("and also where what it restores is interrupted", () =>
+    Effect.gen(function*() {
+      let after: string | undefined
+      const begun = yield* Effect.makeLatch()
+      const fiber = yield* Effect.fork(Effect.uninterruptibleMask((restore) =>
+        inContext(restore(Effect.zipRight(begun.open, Effect.never)), named("inner")).pipe(
+          Effect.ensuring(Effect.map(nameNow, (name) => {
+            after = name
+          }))
+        )
+      ))
+      yield* begun.await
+      yield* Fiber.interrupt(fiber)
+      expect(after).toBe("outer")
+    }).pipe(Effect.provideService(Name, "outer")))
+})
+
+describe("inScope", () => {
+  it.effect("closes its Scope with the Exit, as Effect.scoped does", () =>
+    Effect.gen(function*() {
+      const exits: Array<string> = []
+      const note = Effect.addFinalizer((exit) => Effect.sync(() => void exits.push(exit._tag)))
+      expect(yield* inScope(Effect.as(note, 1))).toBe(1)
+      expect(yield* Effect.flip(inScope(Effect.zipRight(note, Effect.fail("no"))))).toBe("no")
+      expect(exits).toEqual(["Success", "Failure"])
+    }))
+
+  it.effect("fails where a finalizer does", () =>
+    Effect.gen(function*() {
+      const exit = yield* Effect.exit(
+        inScope(Effect.flatMap(Effect.scope, (scope) => Scope.addFinalizer(scope, Effect.die("finalizer"))))
+      )
+      expect(Exit.isFailure(exit) && Cause.squash(exit.cause)).toBe("finalizer")
+    }))
+})
+
+describe("inSpan", () => {
+  const spans = () => {
+    const ended: Array<string> = []
+    const tracer = Tracer.make({
+      span: (name, parent, context, links, startTime, kind) => {
+        const attributes = new Map<string, unknown>()
+        return {
+          _tag: "Span",
+          name,
+          spanId: name,
+          traceId: "trace",
+          parent,
+          context,
+          status: { _tag: "Started", startTime },
+          attributes,
+          links,
+          sampled: true,
+          kind,
+          end: (_, exit) => {
+            const above = Option.match(parent, { onNone: () => "", onSome: ({ spanId }) => ` in ${spanId}` })
+            ended.push(`${name}${above} ${exit._tag}`)
+          },
+          attribute: (key, value) => {
+            attributes.set(key, value)
+          },
+          event: () => undefined,
+          addLinks: () => undefined
+        }
+      },
+      context: (execution) => execution()
+    })
+    return { ended, tracer }
+  }
+
+  it.effect("is a span of the effect and the parent of those in it, as Effect.withSpan makes it", () =>
+    Effect.gen(function*() {
+      const { ended, tracer } = spans()
+      yield* inSpan(Effect.withSpan(Effect.void, "inner"), "outer", {}).pipe(Effect.withTracer(tracer))
+      yield* Effect.exit(inSpan(Effect.fail("no"), "failing", {})).pipe(Effect.withTracer(tracer))
+      expect(ended).toEqual(["inner in outer Success", "outer Success", "failing Failure"])
+    }))
+
+  it.effect("ends where its effect is interrupted", () =>
+    Effect.gen(function*() {
+      const { ended, tracer } = spans()
+      const begun = yield* Effect.makeLatch()
+      const fiber = yield* Effect.fork(
+        inSpan(Effect.zipRight(begun.open, Effect.never), "cut off", {}).pipe(Effect.withTracer(tracer))
+      )
+      yield* begun.await
+      yield* Fiber.interrupt(fiber)
+      expect(ended).toEqual(["cut off Failure"])
+    }))
+})
