@@ -125,8 +125,10 @@ export const untouched = (name: string): StageRecord => ({
  * @since 0.1.0
  * @category getters
  */
-export const stage = (task: Task, name: string): StageRecord =>
-  Option.getOrElse(HashMap.get(task.stages, name), () => untouched(name))
+export const stage = (task: Task, name: string): StageRecord => {
+  const found = HashMap.get(task.stages, name)
+  return Option.isSome(found) ? found.value : untouched(name)
+}
 
 /**
  * The attributes as they stand, encoded. `State.decode` decodes them.

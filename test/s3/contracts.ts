@@ -4,7 +4,7 @@ import { NodeContext } from "@effect/platform-node"
 import { Clock, Effect, Layer } from "effect"
 import type { BindLock } from "effect-checkmate"
 import * as S3 from "effect-checkmate/s3"
-import { BindLockContract, TaskIOContract } from "effect-checkmate/testing"
+import { BindLockContract, TaskIOContract, TenantContract } from "effect-checkmate/testing"
 import { describeContract } from "effect-checkmate/testing/vitest"
 import { freshPrefix, optionsFor, type Server } from "../support/s3.ts"
 import { keysUnder } from "../support/s3keys.ts"
@@ -31,6 +31,20 @@ export const contracts = (server: Server): void => {
         Effect.scoped,
         Effect.provide(platform)
       ),
+    { lacks: ["arrivals"] }
+  )
+
+  describeContract(
+    "Tenants in S3, by prefix",
+    TenantContract.rules,
+    (use) =>
+      Effect.gen(function*() {
+        const prefix = freshPrefix()
+        const one = yield* S3.makeTaskIO(optionsFor(server, `${prefix}a/`))
+        // Within the other's, where a store lists what begins with its prefix.
+        const two = yield* S3.makeTaskIO(optionsFor(server, `${prefix}a/b/`))
+        return yield* use({ one, two })
+      }).pipe(Effect.withClock(live), Effect.scoped, Effect.provide(platform)),
     { lacks: ["arrivals"] }
   )
 
