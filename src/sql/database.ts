@@ -40,7 +40,7 @@ export interface Options {
   readonly schema?: string
   /**
    * How long to wait for a database that is busy, restarting or out of reach, and how long for one that does not answer,
-   * before an operation fails. A task whose binding is in the same database is lost after the lock's lease.
+   * give or take a tenth, before an operation fails. A task whose binding is in the same database is lost after the lock's lease.
    *
    * @default "30 seconds"
    */
