@@ -253,6 +253,12 @@ export const failed = <E, R>(
     const failure = Failure.fromCause(Cause.map(cause, (error) => error instanceof Refused ? error.error : error))
     yield* metrics.attemptEnded(session.stopping === undefined ? "failed" : "interrupted", nanos)
     yield* record(session, [{ _tag: "AttemptFailed", stage: stage.name, failure, next }])
+    // What is given up fails its caller; of a retry nobody would hear until it is over.
+    if (next._tag === "Retry") {
+      yield* Effect.logWarning(
+        `${stage.name} failed and is tried again at ${DateTime.formatIso(next.dueAt)}: ${Failure.format(failure)}`
+      )
+    }
     yield* undo(stage, session, values, cause)
   })
 

@@ -109,7 +109,10 @@ const goOn = (
     }
     const back: ReadonlyArray<Untimed> = task.status._tag === "RollbackFailed" ? [{ _tag: "TaskRollbackResumed" }] : []
     yield* record(session, [...back, { _tag: "TaskResumed", stages: names(checkMate), recovered }])
-    if (recovered) yield* metrics.attemptEnded("crashed")
+    if (!recovered) return
+    yield* metrics.attemptEnded("crashed")
+    const stage = Option.match(task.current, { onNone: () => "", onSome: (name) => ` in stage ${name}` })
+    yield* Effect.logInfo(`Task ${task.id} goes on after a crash${stage}`)
   })
 
 /** Whether a stage whose success stands provides an attribute. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Clock, Duration, Effect, Exit, Fiber, Random, Schedule, TestClock } from "effect"
+import { Clock, Duration, Effect, Exit, Fiber, Logger, Random, Schedule, TestClock } from "effect"
 import { BindLock, CheckMate, CheckMateEngine, Stage, StageStatus, type TaskIO } from "effect-checkmate"
 import { Boom, engineOver, Ledger, makeStore, Numbers } from "../support/pipelines.ts"
 
@@ -35,6 +35,16 @@ const flaky = (
 
 const inMemory = <A, E>(effect: Effect.Effect<A, E, CheckMateEngine.CheckMateEngine>) =>
   Effect.provide(effect, CheckMateEngine.layerMemory)
+
+/** What is logged while an effect runs. */
+const logged = <A, E, R>(effect: Effect.Effect<A, E, R>) => {
+  const lines: Array<string> = []
+  const logger = Logger.make(({ annotations, logLevel, message }) => {
+    const marks = [...annotations].map(([key, value]) => `${key}=${String(value)}`).sort()
+    lines.push([logLevel.label, ...marks, [message].flat().map(String).join(" ")].join(" "))
+  })
+  return Effect.as(Effect.provide(effect, Logger.replace(Logger.defaultLogger, logger)), lines)
+}
 
 const settle = Effect.repeatN(Effect.yieldNow(), 20)
 
@@ -85,6 +95,21 @@ describe("retry", () => {
       expect(at).toEqual([0, 100, 300, 700])
       expect(ledger.entries).toEqual(["undo", "undo", "undo"])
     })))
+
+  it.effect("logs what failed and when it is tried again, and nothing of what is given up", () =>
+    Effect.gen(function*() {
+      const { definition } = flaky(9, Schedule.spaced("1 minute").pipe(Schedule.intersect(Schedule.recurs(1))))
+      const lines = yield* logged(inMemory(Effect.gen(function*() {
+        const fiber = yield* Effect.fork(Effect.exit(CheckMateEngine.run(definition, { taskId: "t", input: {} })))
+        yield* pass("1 minute")
+        yield* Fiber.join(fiber)
+      })))
+      expect(lines).toEqual([
+        expect.stringMatching(
+          /^WARN attempt=1 stage=flaky task=t flaky failed and is tried again at 1970-01-01T00:01:00.000Z: Boom {"stage":"flaky","status":501}$/
+        )
+      ])
+    }))
 
   it.effect("gives up with the stage's own failure when the Schedule is done", () =>
     inMemory(Effect.gen(function*() {

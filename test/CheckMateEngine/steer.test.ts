@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Context, DateTime, Duration, Effect, Exit, Fiber, Layer, Option, Schedule, TestClock } from "effect"
+import { Context, DateTime, Duration, Effect, Exit, Fiber, Layer, Logger, Option, Schedule, TestClock } from "effect"
 import { BindLock, CheckMate, CheckMateEngine, Stage } from "effect-checkmate"
 import { abc, Boom, engineOver, failing, Ledger, makeStore, Numbers } from "../support/pipelines.ts"
 
@@ -274,11 +274,19 @@ describe("poisoned tasks", () => {
         fail: (stage) => stage === "b" ? Effect.uninterruptible(Effect.never) : Effect.void
       })
       const engine = () => engineOver(store, BindLock.layerMemory, { maxRecoveries: 3 })
+      const messages: Array<string> = []
+      const listening = Logger.replace(
+        Logger.defaultLogger,
+        Logger.make(({ logLevel, message }) =>
+          messages.push(`${logLevel.label} ${[message].flat().map(String).join(" ")}`)
+        )
+      )
       const run = CheckMateEngine.run(killing, { taskId: "t", input: { seed: 1 } })
       for (let crash = 1; crash <= 4; crash++) {
-        yield* Effect.forkDaemon(Effect.provide(run, engine()))
+        yield* Effect.forkDaemon(Effect.provide(run, Layer.merge(engine(), listening)))
         yield* until(() => ledger.count("run b") === crash)
       }
+      expect(messages).toEqual(Array.from({ length: 3 }, () => "INFO Task t goes on after a crash in stage b"))
       const error = yield* Effect.flip(Effect.provide(run, engine()))
       expect(error).toMatchObject({ _tag: "TaskPoisonedError", stage: "b", recoveries: 3 })
       expect(ledger.count("run b")).toBe(4)
