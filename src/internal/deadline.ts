@@ -1,6 +1,4 @@
 /** Gives up on what is not done in time, at little cost for all that is. */
-import * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"
@@ -20,9 +18,12 @@ export type InTime<E> = <A, E2, R>(self: Effect.Effect<A, E2, R>) => Effect.Effe
  */
 export const make = <E>(limit: Duration.Duration, late: () => E): Effect.Effect<InTime<E>, never, Scope.Scope> =>
   Effect.gen(function*() {
+    // One clock for both ends, whatever clock a caller keeps to.
+    const clock = yield* Effect.clock
     const running = new Set<Running>()
     const some = yield* Effect.makeLatch()
-    const look = Effect.map(Clock.currentTimeMillis, (now) => {
+    const look = Effect.sync(() => {
+      const now = clock.unsafeCurrentTimeMillis()
       for (const one of running) if (now - one.since >= Duration.toMillis(limit)) one.giveUp()
       if (running.size === 0) some.unsafeClose()
     })
@@ -34,9 +35,9 @@ export const make = <E>(limit: Duration.Duration, late: () => E): Effect.Effect<
       Effect.flatMap(
         Effect.forkDaemon(Effect.interruptible(self)),
         (fiber) =>
-          Effect.withFiberRuntime<A, E | E2, R>(({ currentDefaultServices }) => {
-            const since = Context.get(currentDefaultServices, Clock.Clock).unsafeCurrentTimeMillis()
-            return Effect.async((resume) => {
+          Effect.suspend(() => {
+            const since = clock.unsafeCurrentTimeMillis()
+            return Effect.async<A, E | E2>((resume) => {
               const end = (result: Effect.Effect<A, E | E2>) => {
                 running.delete(one)
                 resume(result)

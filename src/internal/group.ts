@@ -11,7 +11,7 @@ interface Waiting<A, B, E> {
 
 /**
  * A function that does one thing, in a group with whatever else waits by then: one group at a time, of at most `limit`
- * things with different keys. One that waits alone does not wait for company, and where nobody else can ask it is done
+ * things with different keys. One that waits alone does not wait for company, and where its asker is alone it is done
  * right where it is asked for.
  */
 export const make = <A, B, E>(options: {
@@ -45,9 +45,11 @@ export const make = <A, B, E>(options: {
     const doGroup = Effect.suspend(() => {
       const group = takeGroup()
       return group.length === 0 ? Effect.void : Effect.map(
-        options.together(group.map(({ item }) => item)),
-        (results) => {
-          for (const [index, one] of group.entries()) one.resume(results[index] ?? Effect.interrupt)
+        Effect.exit(options.together(group.map(({ item }) => item))),
+        (exit) => {
+          for (const [index, one] of group.entries()) {
+            one.resume(Effect.flatMap(exit, (results) => results[index] ?? Effect.interrupt))
+          }
         }
       )
     })
@@ -77,7 +79,6 @@ export const make = <A, B, E>(options: {
           waiting = waiting.filter((other) => other !== one)
         })
       })
-    const byItself = (item: A) =>
-      Effect.uninterruptible(Effect.flatMap(options.together([item]), ([result]) => result ?? Effect.interrupt))
-    return (item) => Effect.suspend(() => options.isAlone() ? byItself(item) : inGroup(item))
+    const byItself = (item: A) => Effect.flatMap(options.together([item]), ([result]) => result ?? Effect.interrupt)
+    return (item) => Effect.suspend(() => closed || options.isAlone() ? byItself(item) : inGroup(item))
   })

@@ -162,6 +162,8 @@ export const runStages = <E, R>(
         if (stageOf(session, stage.name).status._tag === "Succeeded") continue
         Object.assign(values, yield* runStage(checkMate, session, stage, values, restore))
       }
+      // Asked to stop while the last stage let go of its resources.
+      if (session.stopping !== undefined) return yield* Effect.interrupt
       yield* write(session, (at) => [{ _tag: "TaskSucceeded", at }])
       return values
     })

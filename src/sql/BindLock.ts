@@ -171,6 +171,8 @@ export const make = (database: Database, options: Options = {}) =>
 
     /** What is being bound just now. */
     const trying = new Set<string>()
+    /** What is being let go of just now. */
+    const releasing = new Set<string>()
 
     const giveSign = Effect.zipRight(
       wrote(signText, [id, name, Option.match(me, { onNone: () => null, onSome: (own) => encodeProcess(own) })]),
@@ -200,7 +202,12 @@ export const make = (database: Database, options: Options = {}) =>
           )
       })
     const bindRow = yield* inGroups(bindText)
-    const letGo = yield* inGroups(releaseText)
+    const releaseRow = yield* inGroups(releaseText)
+    const letGo = (taskId: string) =>
+      Effect.suspend(() => {
+        releasing.add(taskId)
+        return Effect.ensuring(releaseRow(taskId), Effect.sync(() => releasing.delete(taskId)))
+      })
 
     /** Whether a task is this engine's after all: its row may have gone with a server that crashed. */
     const holdAgain = (taskId: string) =>
@@ -240,6 +247,8 @@ export const make = (database: Database, options: Options = {}) =>
         const patiently = <A>(self: Effect.Effect<A, SqlError>) =>
           Effect.mapError(database.patiently(self), failure("bind", taskId))
         const mine = (written: boolean): Option.Option<void> => written ? Option.some(undefined) : Option.none()
+        // Its row is about to go, and with it whatever was bound by it.
+        if (releasing.has(taskId)) return mine(false)
         if (!(yield* leased.isSeenAlive)) yield* patiently(giveSign)
         if (yield* patiently(bindRow(taskId))) return mine(true)
         const found = yield* look(taskId)

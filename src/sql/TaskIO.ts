@@ -19,6 +19,7 @@ import * as Arr from "effect/Array"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
@@ -236,40 +237,35 @@ export const make = (database: Database) =>
     const claimText = dialect.claim(names)
     const journalText = dialect.journals(names)
 
-    /** The journals of tasks that are asked for at the same time, and what happens before they are read. */
-    const journals = <A extends { readonly taskId: string }>(
-      rowsOf: (asked: ReadonlyArray<A>) => Effect.Effect<Rows, SqlError>
-    ) =>
-      group.make<A, Rows, SqlError>({
-        limit: journalLimit,
-        keyOf: ({ taskId }) => taskId,
-        isAlone,
-        together: (asked) =>
-          Effect.match(rowsOf(asked), {
-            onFailure: (error) => asked.map(() => Effect.fail(error)),
-            onSuccess: (rows) => {
-              if (asked.length === 1) return [Effect.succeed(rows)]
-              const byTask = Arr.groupBy(rows, taskOf)
-              return asked.map(({ taskId }) => Effect.succeed(byTask[taskId] ?? []))
-            }
-          })
-      })
-    const readRows = (asked: ReadonlyArray<{ readonly taskId: string }>) =>
-      database.once(journalText, [JSON.stringify(asked.map(({ taskId }) => taskId))])
-    const readJournal = yield* journals(readRows)
-    const claim = yield* journals((asked: ReadonlyArray<{ readonly taskId: string; readonly owner: string }>) => {
-      // In one order for all, so that no two statements wait for each other.
-      const pairs = [...asked].sort((left, right) => left.taskId < right.taskId ? -1 : 1)
-      const parameters = [JSON.stringify(pairs.map(({ owner, taskId }) => [taskId, owner]))]
+    const readRows = (taskIds: ReadonlyArray<string>) => database.once(journalText, [JSON.stringify(taskIds)])
+    /** A journal, read together with those of other tasks that are asked for at the same time. */
+    const readJournal = yield* group.make<string, Rows, SqlError>({
+      limit: journalLimit,
+      keyOf: identity,
+      isAlone,
+      together: (taskIds) =>
+        Effect.match(readRows(taskIds), {
+          onFailure: (error) => taskIds.map(() => Effect.fail(error)),
+          onSuccess: (rows) => {
+            if (taskIds.length === 1) return [Effect.succeed(rows)]
+            const byTask = Arr.groupBy(rows, taskOf)
+            return taskIds.map((taskId) => Effect.succeed(byTask[taskId] ?? []))
+          }
+        })
+    })
+    // Each by itself: one whose row is locked, by an engine that is frozen in a transaction, must not keep others waiting,
+    // and who is interrupted before the claim must not claim later.
+    const claim = (taskId: string, owner: string) => {
+      const parameters = [JSON.stringify([[taskId, owner]])]
       return dialect.claimReads
         ? database.once(claimText, parameters)
-        : Effect.zipRight(database.lightly(claimText, parameters), readRows(asked))
-    })
+        : Effect.zipRight(database.lightly(claimText, parameters), readRows([taskId]))
+    }
 
     const open: Encoded["open"] = (taskId) =>
       Effect.gen(function*() {
         const owner = yield* nonce
-        const rows = yield* database.patiently(claim({ taskId, owner })).pipe(
+        const rows = yield* database.patiently(claim(taskId, owner)).pipe(
           Effect.mapError(failure("open the journal", taskId)),
           Effect.flatMap(decode("open the journal", Journal, taskId))
         )
@@ -317,7 +313,7 @@ export const make = (database: Database) =>
     const read: Encoded["read"] = (taskId, from) =>
       Effect.flatMap(
         Effect.flatMap(
-          Effect.mapError(database.patiently(readJournal({ taskId })), failure("read the journal", taskId)),
+          Effect.mapError(database.patiently(readJournal(taskId)), failure("read the journal", taskId)),
           decode("read the journal", Journal, taskId)
         ),
         (rows) => Either.map(joined(taskId, rows), (records) => from === 0 ? records : records.slice(from))

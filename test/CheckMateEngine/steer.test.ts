@@ -266,6 +266,34 @@ describe("one engine at a time", () => {
 })
 
 describe("poisoned tasks", () => {
+  it.effect("a cancel while the last stage lets go of its resources is one", () =>
+    Effect.gen(function*() {
+      const letGo = yield* Effect.makeLatch()
+      const releasing = yield* Effect.makeLatch()
+      const definition = CheckMate.make("slow", {
+        state: Numbers,
+        input: [],
+        stages: [
+          Stage.make(Numbers, "last", {
+            provides: ["a"],
+            execute: () =>
+              Effect.as(
+                Effect.acquireRelease(Effect.void, () => Effect.zipRight(releasing.open, letGo.await)),
+                { a: 1 }
+              )
+          })
+        ]
+      })
+      const run = yield* Effect.fork(Effect.flip(CheckMateEngine.run(definition, { taskId: "t", input: {} })))
+      yield* releasing.await
+      const cancel = yield* Effect.fork(CheckMateEngine.cancel("t"))
+      yield* Effect.repeatN(Effect.yieldNow(), 20)
+      yield* letGo.open
+      yield* Fiber.join(cancel)
+      expect(yield* Fiber.join(run)).toMatchObject({ _tag: "TaskCancelledError" })
+      expect((yield* CheckMateEngine.get("t")).task.status._tag).toBe("Cancelled")
+    }).pipe(Effect.provide(CheckMateEngine.layerMemory)))
+
   it.effect("promise 4: a task that keeps crashing its process is stopped after a bounded number of recoveries", () =>
     Effect.gen(function*() {
       const store = yield* makeStore

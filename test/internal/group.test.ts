@@ -71,18 +71,33 @@ describe("what is done in groups", () => {
       expect(done).toEqual([[1], [3]])
     }))
 
-  it.scoped("who is alone does it itself, and is not interrupted in the middle", () =>
+  it.scoped("who is alone does it itself, and can be interrupted", () =>
     Effect.gen(function*() {
       const { done, gate, submit } = yield* doubling({ isAlone: () => true })
       yield* gate.close
       const fiber = yield* Effect.fork(submit(1))
       while (done.length === 0) yield* Effect.yieldNow()
-      const interrupting = yield* Effect.fork(Fiber.interrupt(fiber))
-      yield* Effect.yieldNow()
-      expect(fiber.unsafePoll()).toBeNull()
+      expect(Exit.isInterrupted(yield* Fiber.interrupt(fiber))).toBe(true)
       yield* gate.open
-      yield* Fiber.join(interrupting)
-      expect(done).toEqual([[1]])
+      expect(yield* submit(2)).toBe(4)
+    }))
+
+  it.scoped("a defect is told to all of its group, and the next group is done", () =>
+    Effect.gen(function*() {
+      let broken = true
+      const submit = yield* group.make<number, number, string>({
+        limit: 10,
+        keyOf: String,
+        isAlone: () => false,
+        together: (items) =>
+          Effect.suspend(() =>
+            broken ? Effect.die("broken") : Effect.succeed(items.map((item) => Effect.succeed(item)))
+          )
+      })
+      const exits = yield* Effect.forEach([1, 2], (item) => Effect.exit(submit(item)), { concurrency: "unbounded" })
+      expect(exits).toMatchObject([{ cause: { defect: "broken" } }, { cause: { defect: "broken" } }])
+      broken = false
+      expect(yield* submit(3)).toBe(3)
     }))
 
   it.effect("what waits when the Scope is closed is still done", () =>
