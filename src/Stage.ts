@@ -166,6 +166,12 @@ export interface Stage<
   readonly provides: ReadonlyArray<Extract<Provides, string>>
 }
 
+/**
+ * What a stage's `execute` returns: the attributes it provides.
+ *
+ * @since 0.1.0
+ * @category models
+ */
 export type Output<F extends State.Fields, Provides extends keyof F> = Types.Simplify<
   { readonly [K in Provides]: State.Attributes<F>[K] }
 >

@@ -22,7 +22,7 @@ import {
 import * as Failure from "../Failure.ts"
 import * as Stage from "../Stage.ts"
 import type * as StageStatus from "../StageStatus.ts"
-import { inContext, provided, type Restore } from "./inContext.ts"
+import { type Ended, provided, type Restore, spanned } from "./inContext.ts"
 import * as metrics from "./metrics.ts"
 import * as retry from "./retry.ts"
 import { type AppendError, commit, foldIn, record, type Session, stageOf } from "./session.ts"
@@ -52,12 +52,6 @@ const contextOf = (session: Session, stage: Stage.Any): Stage.Context["Type"] =>
   }
 }
 
-/** How a stage's effect ended, and after how many nanoseconds. */
-interface Ended<A, E> {
-  readonly exit: Exit.Exit<A, E>
-  readonly nanos: bigint
-}
-
 const withServices = (
   outer: Context.Context<never>,
   scope: Scope.Scope,
@@ -85,31 +79,16 @@ export const inStage = <A, E, R>(
 ): Effect.Effect<Ended<A, E>, never, R> => {
   const context = contextOf(session, stage)
   const attributes = { task: session.taskId, stage: stage.name, attempt: context.attempt }
-  return Effect.flatMap(
-    Effect.makeSpan(name, { attributes, captureStackTrace: false }),
-    (span) =>
-      Effect.clockWith((clock) => {
-        const start = clock.unsafeCurrentTimeNanos()
-        const end = (exit: Exit.Exit<A, E>): Ended<A, E> => {
-          const now = clock.unsafeCurrentTimeNanos()
-          span.end(now, exit)
-          return { exit, nanos: now - start }
-        }
-        return inContext(
-          Effect.zipRight(
-            FiberRef.update(
-              FiberRef.currentLogAnnotations,
-              // Set, not scoped: the next attempt sets its own, and the fiber runs this one task.
-              (marks) => HashMap.set(HashMap.set(marks, "stage", stage.name), "attempt", context.attempt)
-            ),
-            Effect.matchCause(self, {
-              onFailure: (cause) => end(Exit.failCause(cause)),
-              onSuccess: (value) => end(Exit.succeed(value))
-            })
-          ),
-          (outer) => withServices(outer, scope, context, span)
-        )
-      })
+  // Set, not scoped: the next attempt sets its own, and the fiber runs this one task.
+  const mark = FiberRef.update(
+    FiberRef.currentLogAnnotations,
+    (marks) => HashMap.set(HashMap.set(marks, "stage", stage.name), "attempt", context.attempt)
+  )
+  return spanned(
+    Effect.zipRight(mark, self),
+    name,
+    attributes,
+    (outer, span) => withServices(outer, scope, context, span)
   )
 }
 
@@ -273,7 +252,7 @@ export const ownCause = <E, R>(
 export type Outcome<E> = Either.Either<Output, Cause.Cause<E | StageOutputError | AttributeError>>
 
 /** Ends a failed attempt's Scope, of which its rollback is the finalizer. It is made where it is needed. */
-const rollBack = <E, R>(
+const undoAtEnd = <E, R>(
   stage: Stage.Any<E, R>,
   session: Session,
   values: Values,
@@ -311,10 +290,10 @@ export const runAttempt = <E, R>(
       ({ exit, nanos }) => {
         session.progress = undefined
         const checked = Exit.flatMap(exit, checkOutput(stage, session))
-        const fail = (cause: Cause.Cause<unknown>, whole: Cause.Cause<unknown>) =>
+        const fail = (cause: Cause.Cause<unknown>, seen: Cause.Cause<unknown>) =>
           Effect.as(
-            rollBack(stage, session, values, position, cause, nanos),
-            Either.left(ownCause(stage, whole))
+            undoAtEnd(stage, session, values, position, cause, nanos),
+            Either.left(ownCause(stage, seen))
           )
         return Effect.matchCauseEffect(Scope.close(scope, checked), {
           // Resources that fail to be released fail an attempt that had come through.

@@ -35,29 +35,25 @@ export const make = <E>(limit: Duration.Duration, late: () => E): Effect.Effect<
       Effect.flatMap(
         Effect.forkDaemon(Effect.interruptible(self)),
         (fiber) =>
-          Effect.suspend(() => {
-            const since = clock.unsafeCurrentTimeMillis()
-            return Effect.async<A, E | E2>((resume) => {
-              const end = (result: Effect.Effect<A, E | E2>) => {
-                running.delete(one)
-                resume(result)
+          Effect.async<A, E | E2>((resume) => {
+            const callOff = () => {
+              running.delete(one)
+              fiber.unsafeInterruptAsFork(FiberId.none)
+            }
+            const one: Running = {
+              since: clock.unsafeCurrentTimeMillis(),
+              giveUp: () => {
+                callOff()
+                resume(Effect.fail(late()))
               }
-              const callOff = () => {
-                running.delete(one)
-                fiber.unsafeInterruptAsFork(FiberId.none)
-              }
-              const one: Running = {
-                since,
-                giveUp: () => {
-                  callOff()
-                  resume(Effect.fail(late()))
-                }
-              }
-              running.add(one)
-              some.unsafeOpen()
-              fiber.addObserver(end)
-              return Effect.sync(callOff)
+            }
+            running.add(one)
+            some.unsafeOpen()
+            fiber.addObserver((exit) => {
+              running.delete(one)
+              resume(exit)
             })
+            return Effect.sync(callOff)
           })
       )
   })

@@ -98,8 +98,7 @@ export const make = (options: Options = {}) =>
     const maxRecoveries = Math.max(0, options.maxRecoveries ?? 5)
     const scope = yield* Effect.scope
 
-    const mail = mailOf(parts, interval)
-    if (mail !== Effect.void) yield* Effect.forkScoped(mail)
+    yield* Effect.forkScoped(mailOf(parts, interval))
     if (options.retention !== undefined) yield* Effect.forkScoped(retention.keep(parts, options.retention))
 
     const run = <Input extends object, Output, E, R>(

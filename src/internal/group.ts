@@ -18,8 +18,8 @@ export const make = <A, B, E>(options: {
   readonly limit: number
   readonly keyOf: (item: A) => string
   readonly isAlone: () => boolean
-  /** Does all, and answers for each in the same order. */
-  readonly together: (items: ReadonlyArray<A>) => Effect.Effect<ReadonlyArray<Effect.Effect<B, E>>>
+  /** Does all, and answers for each in the same order. What it fails with itself is the answer for all. */
+  readonly together: (items: ReadonlyArray<A>) => Effect.Effect<ReadonlyArray<Effect.Effect<B, E>>, E>
 }): Effect.Effect<(item: A) => Effect.Effect<B, E>, never, Scope.Scope> =>
   Effect.gen(function*() {
     let waiting: Array<Waiting<A, B, E>> = []

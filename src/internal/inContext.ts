@@ -1,5 +1,4 @@
 /** Effects in another context, where it is the hot path. */
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -46,6 +45,40 @@ export const inScope = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A,
     })
   })
 
+/** How an effect ended, and after how many nanoseconds. */
+export interface Ended<A, E> {
+  readonly exit: Exit.Exit<A, E>
+  readonly nanos: bigint
+}
+
+/**
+ * Runs an effect in a span of its own, in what a function makes of its context with that; not to be interrupted, but for
+ * what it restores.
+ */
+export const spanned = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  name: string,
+  attributes: Record<string, unknown>,
+  change: (outer: Context.Context<never>, span: Tracer.Span) => Context.Context<never>
+): Effect.Effect<Ended<A, E>> =>
+  Effect.flatMap(
+    Effect.makeSpan(name, { attributes, captureStackTrace: false }),
+    (span) =>
+      Effect.clockWith((clock) => {
+        const start = clock.unsafeCurrentTimeNanos()
+        const end = (exit: Exit.Exit<A, E>): Ended<A, E> => {
+          const now = clock.unsafeCurrentTimeNanos()
+          span.end(now, exit)
+          return { exit, nanos: now - start }
+        }
+        const ended = Effect.matchCause(self, {
+          onFailure: (cause) => end(Exit.failCause(cause)),
+          onSuccess: (value) => end(Exit.succeed(value))
+        })
+        return inContext(ended, (outer) => change(outer, span))
+      })
+  )
+
 /** `Effect.withSpan` in fewer steps. */
 export const inSpan = <A, E, R>(
   self: Effect.Effect<A, E, R>,
@@ -54,19 +87,7 @@ export const inSpan = <A, E, R>(
 ): Effect.Effect<A, E, R> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.flatMap(
-      Effect.makeSpan(name, { attributes, captureStackTrace: false }),
-      (span) =>
-        Effect.withFiberRuntime(({ currentDefaultServices }) => {
-          const clock = Context.get(currentDefaultServices, Clock.Clock)
-          const end = (exit: Exit.Exit<A, E>): Exit.Exit<A, E> => {
-            span.end(clock.unsafeCurrentTimeNanos(), exit)
-            return exit
-          }
-          const ended = Effect.matchCauseEffect(restore(self), {
-            onFailure: (cause) => end(Exit.failCause(cause)),
-            onSuccess: (value) => end(Exit.succeed(value))
-          })
-          return inContext(ended, Context.add(Tracer.ParentSpan, span))
-        })
+      spanned(restore(self), name, attributes, (outer, span) => Context.add(outer, Tracer.ParentSpan, span)),
+      ({ exit }) => exit
     )
   )

@@ -186,19 +186,13 @@ export const make = (database: Database, options: Options = {}) =>
         keyOf: identity,
         isAlone: () => held.size + trying.size <= 1,
         together: (taskIds) =>
-          Effect.match(
-            Effect.flatMap(
-              // In one order for all, so that no two statements wait for each other.
-              database.lightly(dialect.lightly(text), [id, JSON.stringify([...taskIds].sort())]),
-              decodeTaskIds
-            ),
-            {
-              onFailure: (error) => taskIds.map(() => Effect.fail(error)),
-              onSuccess: (rows) => {
-                const written = new Set(rows.map(({ task_id }) => task_id))
-                return taskIds.map((taskId) => Effect.succeed(written.has(taskId)))
-              }
-            }
+          // In one order for all, so that no two statements wait for each other.
+          database.lightly(dialect.lightly(text), [id, JSON.stringify([...taskIds].sort())]).pipe(
+            Effect.flatMap(decodeTaskIds),
+            Effect.map((rows) => {
+              const written = new Set(rows.map(({ task_id }) => task_id))
+              return taskIds.map((taskId) => Effect.succeed(written.has(taskId)))
+            })
           )
       })
     const bindRow = yield* inGroups(bindText)

@@ -244,13 +244,10 @@ export const make = (database: Database) =>
       keyOf: identity,
       isAlone,
       together: (taskIds) =>
-        Effect.match(readRows(taskIds), {
-          onFailure: (error) => taskIds.map(() => Effect.fail(error)),
-          onSuccess: (rows) => {
-            if (taskIds.length === 1) return [Effect.succeed(rows)]
-            const byTask = Arr.groupBy(rows, taskOf)
-            return taskIds.map((taskId) => Effect.succeed(byTask[taskId] ?? []))
-          }
+        Effect.map(readRows(taskIds), (rows) => {
+          if (taskIds.length === 1) return [Effect.succeed(rows)]
+          const byTask = Arr.groupBy(rows, taskOf)
+          return taskIds.map((taskId) => Effect.succeed(byTask[taskId] ?? []))
         })
     })
     // Each by itself: one whose row is locked, by an engine that is frozen in a transaction, must not keep others waiting,

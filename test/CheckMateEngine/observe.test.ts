@@ -13,11 +13,11 @@ import {
   Redacted,
   Schema,
   Stream,
-  TestClock,
-  Tracer
+  TestClock
 } from "effect"
 import { CheckMate, CheckMateEngine, Stage, State } from "effect-checkmate"
 import { abc, engineOver, failing, Ledger, makeStore, Numbers } from "../support/pipelines.ts"
+import { recordSpans } from "../support/tracer.ts"
 
 const inMemory = <A, E>(effect: Effect.Effect<A, E, CheckMateEngine.CheckMateEngine>) =>
   Effect.provide(effect, CheckMateEngine.layerMemory)
@@ -222,38 +222,12 @@ describe("what is told to operators", () => {
 
   it.effect("every operation and every stage has a span, the stage's within the operation's", () =>
     Effect.gen(function*() {
-      const spans: Array<[string, string | undefined]> = []
-      const tracer = Tracer.make({
-        span: (name, parent, context, links, startTime, kind) => {
-          spans.push([
-            name,
-            Option.getOrUndefined(Option.map(parent, (span) => span._tag === "Span" ? span.name : "?"))
-          ])
-          return {
-            _tag: "Span",
-            name,
-            spanId: name,
-            traceId: "trace",
-            parent,
-            context,
-            links,
-            kind,
-            sampled: true,
-            status: { _tag: "Started", startTime },
-            attributes: new Map(),
-            attribute: () => undefined,
-            addLinks: () => undefined,
-            event: () => undefined,
-            end: () => undefined
-          }
-        },
-        context: (f) => f()
-      })
+      const { spans, tracer } = recordSpans()
       yield* CheckMateEngine.run(abc(new Ledger()), { taskId: "t", input: { seed: 1 } }).pipe(
         Effect.provide(CheckMateEngine.layerMemory),
         Effect.withTracer(tracer)
       )
-      expect(spans).toEqual([
+      expect(spans.map(({ name, parent }) => [name, parent])).toEqual([
         ["CheckMateEngine.run", undefined],
         ["checkmate.stage", "CheckMateEngine.run"],
         ["checkmate.stage", "CheckMateEngine.run"],

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Cause, Context, Effect, Exit, Fiber, Option, Scope, Tracer } from "effect"
+import { Cause, Context, Effect, Exit, Fiber, Option, Scope } from "effect"
 import { inContext, inScope, inSpan } from "../../src/internal/inContext.ts"
+import { recordSpans } from "../support/tracer.ts"
 
 class Name extends Context.Tag("test/Name")<Name, string>() {}
 
@@ -56,56 +57,27 @@ describe("inScope", () => {
 })
 
 describe("inSpan", () => {
-  const spans = () => {
-    const ended: Array<string> = []
-    const tracer = Tracer.make({
-      span: (name, parent, context, links, startTime, kind) => {
-        const attributes = new Map<string, unknown>()
-        return {
-          _tag: "Span",
-          name,
-          spanId: name,
-          traceId: "trace",
-          parent,
-          context,
-          status: { _tag: "Started", startTime },
-          attributes,
-          links,
-          sampled: true,
-          kind,
-          end: (_, exit) => {
-            const above = Option.match(parent, { onNone: () => "", onSome: ({ spanId }) => ` in ${spanId}` })
-            ended.push(`${name}${above} ${exit._tag}`)
-          },
-          attribute: (key, value) => {
-            attributes.set(key, value)
-          },
-          event: () => undefined,
-          addLinks: () => undefined
-        }
-      },
-      context: (execution) => execution()
-    })
-    return { ended, tracer }
-  }
-
   it.effect("is a span of the effect and the parent of those in it, as Effect.withSpan makes it", () =>
     Effect.gen(function*() {
-      const { ended, tracer } = spans()
+      const { spans, tracer } = recordSpans()
       yield* inSpan(Effect.withSpan(Effect.void, "inner"), "outer", {}).pipe(Effect.withTracer(tracer))
       yield* Effect.exit(inSpan(Effect.fail("no"), "failing", {})).pipe(Effect.withTracer(tracer))
-      expect(ended).toEqual(["inner in outer Success", "outer Success", "failing Failure"])
+      expect(spans).toEqual([
+        { name: "outer", parent: undefined, ended: "Success" },
+        { name: "inner", parent: "outer", ended: "Success" },
+        { name: "failing", parent: undefined, ended: "Failure" }
+      ])
     }))
 
   it.effect("ends where its effect is interrupted", () =>
     Effect.gen(function*() {
-      const { ended, tracer } = spans()
+      const { spans, tracer } = recordSpans()
       const begun = yield* Effect.makeLatch()
       const fiber = yield* Effect.fork(
         inSpan(Effect.zipRight(begun.open, Effect.never), "cut off", {}).pipe(Effect.withTracer(tracer))
       )
       yield* begun.await
       yield* Fiber.interrupt(fiber)
-      expect(ended).toEqual(["cut off Failure"])
+      expect(spans).toEqual([{ name: "cut off", parent: undefined, ended: "Failure" }])
     }))
 })

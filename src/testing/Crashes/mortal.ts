@@ -39,8 +39,8 @@ const mortal = (
   send: (taskId, message) => store.send(taskId, message),
   receive: (taskId) => store.receive(taskId),
   acknowledge: (taskId, ids) => store.acknowledge(taskId, ids),
-  // Nobody else runs tasks here who could leave mail: to listen for it would cost as much as a short task.
   waiting: store.waiting,
+  // Nobody else runs tasks here who could leave mail: to listen for it would cost as much as a short task.
   arrivals: Stream.empty
 })
 

@@ -1,0 +1,45 @@
+/** A tracer that tells what spans there were. */
+import { Option, Tracer } from "effect"
+
+export interface SpanSeen {
+  readonly name: string
+  readonly parent: string | undefined
+  /** How it ended; undefined while it has not. */
+  ended: string | undefined
+}
+
+/** The spans in the order in which they began. */
+export const recordSpans = () => {
+  const spans: Array<SpanSeen> = []
+  const tracer = Tracer.make({
+    span: (name, parent, context, links, startTime, kind) => {
+      const seen: SpanSeen = {
+        name,
+        parent: Option.getOrUndefined(Option.map(parent, (span) => span._tag === "Span" ? span.name : "?")),
+        ended: undefined
+      }
+      spans.push(seen)
+      return {
+        _tag: "Span",
+        name,
+        spanId: name,
+        traceId: "trace",
+        parent,
+        context,
+        links,
+        kind,
+        sampled: true,
+        status: { _tag: "Started", startTime },
+        attributes: new Map(),
+        attribute: () => undefined,
+        addLinks: () => undefined,
+        event: () => undefined,
+        end: (_, exit) => {
+          seen.ended = exit._tag
+        }
+      }
+    },
+    context: (execution) => execution()
+  })
+  return { spans, tracer }
+}
