@@ -1,7 +1,7 @@
 /** A tracer that tells what spans there were. */
 import { Option, Tracer } from "effect"
 
-export interface SpanSeen {
+interface SpanSeen {
   readonly name: string
   readonly parent: string | undefined
   /** How it ended; undefined while it has not. */
