@@ -341,16 +341,17 @@ export const evolve = (
 }
 
 /**
- * The task that a whole journal tells of; none for an empty journal.
+ * The task that a whole journal tells of, or the events after those that `before` comes of; none for an empty journal.
  *
  * @since 0.1.0
  * @category folding
  */
 export const fold = (
   id: string,
-  events: Iterable<TaskEvent>
+  events: Iterable<TaskEvent>,
+  before: Option.Option<Task> = Option.none()
 ): Either.Either<Option.Option<Task>, InvalidTransitionError> => {
-  let task: Task | undefined = undefined
+  let task = Option.getOrUndefined(before)
   for (const event of events) {
     const next: Either.Either<Task, InvalidTransitionError> = evolve(id, task, event)
     if (Either.isLeft(next)) return Either.left(next.left)

@@ -123,6 +123,20 @@ export interface Journal {
 }
 
 /**
+ * A task's journal as it was found.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Look {
+  /** As the store keeps them. */
+  readonly records: ReadonlyArray<string>
+  readonly events: ReadonlyArray<TaskEvent.TaskEvent>
+  /** The fold of the events; none for a task that does not exist. */
+  readonly task: Option.Option<Task.Task>
+}
+
+/**
  * Runs an effect so that all it writes to the store's database becomes durable together, or nothing does.
  *
  * @since 0.1.0
@@ -145,13 +159,15 @@ export type OpenError = ReadError | StaleWriterError
  * @category services
  */
 export class TaskIO extends Context.Tag("checkmate/TaskIO")<TaskIO, {
-  /** Claims a task's journal for writing, for the length of the Scope. */
-  readonly open: (taskId: string) => Effect.Effect<Journal, OpenError, Scope.Scope>
+  /** Claims a task's journal for writing, for the length of the Scope. What an earlier look found is not decoded again. */
+  readonly open: (taskId: string, earlier?: Look) => Effect.Effect<Journal, OpenError, Scope.Scope>
   /** The events of a task from a position on; none for a task that does not exist. */
   readonly read: (
     taskId: string,
     from?: number
   ) => Effect.Effect<ReadonlyArray<TaskEvent.TaskEvent>, Exclude<ReadError, InvalidTransitionError>>
+  /** A task's journal and its fold. What an earlier look found is not decoded again. */
+  readonly look: (taskId: string, earlier?: Look) => Effect.Effect<Look, ReadError>
   /** The fold of a task's journal; none for a task that does not exist. */
   readonly get: (taskId: string) => Effect.Effect<Option.Option<Task.Task>, ReadError>
   /** The summaries of tasks, without folding their journals. In no particular order. */
@@ -174,6 +190,28 @@ const decodeSummary = ParseResult.decodeUnknownEither(Task.Summary)
 const encodeMessage = Schema.encodeSync(Schema.parseJson(Message))
 const decodeMessage = Schema.decodeOption(Schema.parseJson(Message))
 
+const nothing: Look = { records: [], events: [], task: Option.none() }
+
+/** What records say: those that an earlier look found are decoded and folded already. */
+const lookAt = (
+  taskId: string,
+  records: ReadonlyArray<string>,
+  earlier: Look = nothing
+): Either.Either<Look, Exclude<ReadError, InvalidTaskIdError | TaskIOError>> => {
+  // Not so where the task was removed meanwhile, and begun anew.
+  if (!earlier.records.every((record, index) => record === records[index])) return lookAt(taskId, records)
+  const from = earlier.records.length
+  return Either.flatMap(
+    decodeAll(taskId, from, records.slice(from)),
+    (events) =>
+      Either.map(Task.fold(taskId, events, earlier.task), (task) => ({
+        records,
+        events: from === 0 ? events : [...earlier.events, ...events],
+        task
+      }))
+  )
+}
+
 /**
  * Makes the typed service of a driver: task ids are checked, events encoded, decoded and folded, summaries filtered.
  *
@@ -187,12 +225,17 @@ export const make = (driver: Driver.Encoded): TaskIO["Type"] => {
       Effect.flatMap((records) => decodeAll(taskId, from, records))
     )
 
-  const openJournal = (taskId: string) =>
+  const look = (taskId: string, earlier?: Look) =>
+    checkTaskId(taskId).pipe(
+      Effect.zipRight(driver.read(taskId, 0)),
+      Effect.flatMap((records) => lookAt(taskId, records, earlier))
+    )
+
+  const openJournal = (taskId: string, earlier?: Look) =>
     Effect.gen(function*() {
       yield* checkTaskId(taskId)
       const journal = yield* driver.open(taskId)
-      const events = yield* decodeAll(taskId, 0, journal.records)
-      const task = yield* Task.fold(taskId, events)
+      const { task } = yield* lookAt(taskId, journal.records, earlier)
       return {
         epoch: journal.epoch,
         task,
@@ -210,7 +253,8 @@ export const make = (driver: Driver.Encoded): TaskIO["Type"] => {
   return {
     open: openJournal,
     read,
-    get: (taskId) => Effect.flatMap(read(taskId), (events) => Task.fold(taskId, events)),
+    look,
+    get: (taskId) => Effect.map(look(taskId), ({ task }) => task),
     list: (query = {}) => {
       const encoded: Driver.EncodedQuery = {
         ...(query.status === undefined ? {} : { status: query.status }),

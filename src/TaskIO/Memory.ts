@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as PubSub from "effect/PubSub"
 import * as Stream from "effect/Stream"
 import { StaleWriterError } from "../CheckMateError.ts"
+import * as news from "../internal/news.ts"
 import type { Encoded, EncodedSummary, Letter } from "./Encoded.ts"
 
 interface Stored {
@@ -21,7 +22,8 @@ interface Stored {
  * @since 0.1.0
  * @category constructors
  */
-export const make: Effect.Effect<Encoded> = Effect.map(PubSub.unbounded<string>(), (arrived) => {
+export const make: Effect.Effect<Encoded> = Effect.sync(() => {
+  const arrived = news.make(PubSub.unbounded<string>())
   const tasks = new Map<string, Stored>()
   const mail = new Map<string, ReadonlyArray<Letter>>()
   let letters = 0
@@ -65,7 +67,7 @@ export const make: Effect.Effect<Encoded> = Effect.map(PubSub.unbounded<string>(
     send: (taskId, message) =>
       Effect.suspend(() => {
         mail.set(taskId, [...mail.get(taskId) ?? [], { id: String(letters++), message }])
-        return PubSub.publish(arrived, taskId)
+        return arrived.tell(taskId)
       }),
     receive: (taskId) => Effect.sync(() => mail.get(taskId) ?? []),
     acknowledge: (taskId, ids) =>
@@ -75,6 +77,6 @@ export const make: Effect.Effect<Encoded> = Effect.map(PubSub.unbounded<string>(
         else mail.set(taskId, left)
       }),
     waiting: Effect.sync(() => [...mail.keys()]),
-    arrivals: Stream.fromPubSub(arrived)
+    arrivals: Stream.unwrapScoped(Effect.map(arrived.listen, (letters) => Stream.fromQueue(letters)))
   }
 })

@@ -6,6 +6,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as BindLock from "../BindLock.ts"
 import type * as CheckMate from "../CheckMate.ts"
@@ -63,7 +64,7 @@ const traced =
 const over = ["Succeeded", "Cancelled", "RolledBack"] as const
 
 /** Acts on messages from other processes: as they arrive where the store can tell, else by looking while tasks run. */
-const mailOf = (parts: Parts, interval: Duration.Duration) => {
+const actOnMail = (parts: Parts, interval: Duration.Duration) => {
   const read = Effect.catchAllCause(
     steer.readMail(parts),
     (cause) => Effect.logWarning("Messages for running tasks could not be read", cause)
@@ -71,9 +72,7 @@ const mailOf = (parts: Parts, interval: Duration.Duration) => {
   return Option.match(parts.taskIO.arrivals, {
     onNone: () =>
       Effect.forever(Effect.zipRight(parts.registry.busy.await, Effect.zipRight(Effect.sleep(interval), read))),
-    // A store that nobody else reaches says that there are none.
-    onSome: (arrivals) =>
-      arrivals === Stream.empty ? Effect.void : Effect.ignoreLogged(Stream.runForEach(arrivals, () => read))
+    onSome: (arrivals) => Effect.ignoreLogged(Stream.runForEach(arrivals, () => read))
   })
 }
 
@@ -87,18 +86,20 @@ const reportUnstarted = (parts: Parts, taskId: string, cause: Cause.Cause<unknow
         : Effect.logWarning(`Task ${taskId} failed before it began`, cause)
   )
 
-export const make = (options: Options = {}) =>
+/** An engine over a store and a lock, for the length of the Scope. */
+export const makeOver = (
+  taskIO: TaskIO.TaskIO["Type"],
+  bindLock: BindLock.BindLock["Type"],
+  options: Options = {}
+): Effect.Effect<Service, never, Scope.Scope> =>
   Effect.gen(function*() {
-    const parts: Parts = {
-      taskIO: yield* TaskIO.TaskIO,
-      bindLock: yield* BindLock.BindLock,
-      registry: yield* registry.make
-    }
+    const parts: Parts = { taskIO, bindLock, registry: yield* registry.make }
     const interval = Duration.max(options.pollInterval ?? "500 millis", "10 millis")
     const maxRecoveries = Math.max(0, options.maxRecoveries ?? 5)
     const scope = yield* Effect.scope
 
-    yield* Effect.forkScoped(mailOf(parts, interval))
+    // A store that nobody else reaches says that no mail arrives.
+    if (!Option.contains(taskIO.arrivals, Stream.empty)) yield* Effect.forkScoped(actOnMail(parts, interval))
     if (options.retention !== undefined) yield* Effect.forkScoped(retention.keep(parts, options.retention))
 
     const run = <Input extends object, Output, E, R>(
@@ -122,7 +123,7 @@ export const make = (options: Options = {}) =>
           const taskId = options.taskId ?? (yield* makeTaskId)
           yield* checkTaskId(taskId)
           // Subscribed before it is forked, so that its first write is not missed.
-          const changes = yield* parts.registry.changes
+          const changes = yield* parts.registry.changes.listen
           const fiber = yield* Effect.forkIn(
             Effect.tapErrorCause(run(checkMate, taskId, options), (cause) => reportUnstarted(parts, taskId, cause)),
             scope
@@ -218,3 +219,9 @@ export const make = (options: Options = {}) =>
     }
     return service
   })
+
+export const make = (options?: Options) =>
+  Effect.flatMap(
+    TaskIO.TaskIO,
+    (taskIO) => Effect.flatMap(BindLock.BindLock, (bindLock) => makeOver(taskIO, bindLock, options))
+  )

@@ -17,16 +17,12 @@ import { heldSince, type Parts } from "./supervise.ts"
 const progressOf = (parts: Parts, taskId: string): Option.Option<Stage.Progress> =>
   Option.fromNullable(parts.registry.running.get(taskId)?.session.progress)
 
-export const get = (parts: Parts, taskId: string) =>
+/** A task as it stands, and what the look at it found. */
+const see = (parts: Parts, taskId: string, earlier: Option.Option<TaskIO.Look> = Option.none()) =>
   Effect.gen(function*() {
-    const history = yield* parts.taskIO.read(taskId)
-    const task = yield* Effect.flatMap(
-      Task.fold(taskId, history),
-      Option.match({
-        onNone: () => Effect.fail(new TaskNotFoundError({ taskId })),
-        onSome: Effect.succeed
-      })
-    )
+    const look = yield* parts.taskIO.look(taskId, Option.getOrUndefined(earlier))
+    if (Option.isNone(look.task)) return yield* new TaskNotFoundError({ taskId })
+    const task = look.task.value
     const holder = Option.map(yield* parts.bindLock.holder(taskId), (found) => ({
       ...found,
       since: heldSince(found, Option.some(task))
@@ -35,12 +31,14 @@ export const get = (parts: Parts, taskId: string) =>
       task,
       state: Task.state(task),
       stages: Task.stages(task),
-      history,
+      history: look.events,
       holder,
       progress: progressOf(parts, taskId)
     }
-    return view
+    return { look, view }
   })
+
+export const get = (parts: Parts, taskId: string) => Effect.map(see(parts, taskId), ({ view }) => view)
 
 export const find = (parts: Parts, options: FindOptions) =>
   Effect.map(Stream.runCollect(parts.taskIO.list(options)), (summaries) => {
@@ -57,7 +55,7 @@ export const find = (parts: Parts, options: FindOptions) =>
 const ticks = (parts: Parts, interval: Duration.Duration, isRelevant: (taskId: string) => boolean) =>
   Stream.unwrapScoped(
     // Subscribed before the first look, so that no change falls between the two.
-    Effect.map(parts.registry.changes, (changes) =>
+    Effect.map(parts.registry.changes.listen, (changes) =>
       Stream.make(undefined).pipe(
         Stream.concat(
           Stream.merge(
@@ -73,7 +71,10 @@ const mark = (view: View): string =>
 
 export const watch = (parts: Parts, interval: Duration.Duration, taskId: string) =>
   ticks(parts, interval, (changed) => changed === taskId).pipe(
-    Stream.mapEffect(() => get(parts, taskId)),
+    Stream.mapAccumEffect(
+      Option.none<TaskIO.Look>(),
+      (earlier) => Effect.map(see(parts, taskId, earlier), ({ look, view }) => [Option.some(look), view] as const)
+    ),
     Stream.changesWith((left, right) => mark(left) === mark(right)),
     Stream.takeUntil((view) => !TaskStatus.isActive(view.task.status) && Option.isNone(view.holder))
   )

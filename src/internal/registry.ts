@@ -1,8 +1,7 @@
 /** The tasks that run in this engine, and word of every change to them. */
 import * as Effect from "effect/Effect"
 import * as PubSub from "effect/PubSub"
-import type * as Queue from "effect/Queue"
-import type * as Scope from "effect/Scope"
+import * as news from "./news.ts"
 import type { Session, Stop } from "./session.ts"
 
 export interface Running {
@@ -17,10 +16,8 @@ export interface Registry {
   readonly running: ReadonlyMap<string, Running>
   /** Open while any task runs here. */
   readonly busy: Effect.Latch
-  /** The ids of tasks as they change, from now on. */
-  readonly changes: Effect.Effect<Queue.Dequeue<string>, never, Scope.Scope>
-  /** Says that a task has changed, to whoever listens. */
-  readonly changed: (taskId: string) => Effect.Effect<unknown>
+  /** The ids of tasks as they change. */
+  readonly changes: news.News<string>
   readonly enter: (running: Running) => void
   readonly leave: (taskId: string, session: Session | undefined) => Effect.Effect<void>
 }
@@ -28,22 +25,14 @@ export interface Registry {
 /** Slow watchers miss changes rather than hold up the work; they look at the journal anyway. */
 const backlog = 256
 
-export const make: Effect.Effect<Registry> = Effect.gen(function*() {
+export const make: Effect.Effect<Registry> = Effect.sync(() => {
   const running = new Map<string, Running>()
-  const busy = yield* Effect.makeLatch()
-  // Made for the first who listens: mostly nobody does, and a change is said at every boundary.
-  let changes: PubSub.PubSub<string> | undefined
-  const listenedTo = Effect.suspend(() =>
-    changes === undefined
-      ? Effect.map(PubSub.sliding<string>(backlog), (made) => changes ??= made)
-      : Effect.succeed(changes)
-  )
-  const changed = (taskId: string) => changes === undefined ? Effect.void : PubSub.publish(changes, taskId)
+  const busy = Effect.unsafeMakeLatch()
+  const changes = news.make(PubSub.sliding<string>(backlog))
   return {
     running,
     busy,
-    changes: Effect.flatMap(listenedTo, PubSub.subscribe),
-    changed,
+    changes,
     enter: (task) => {
       running.set(task.session.taskId, task)
       busy.unsafeOpen()
@@ -53,7 +42,7 @@ export const make: Effect.Effect<Registry> = Effect.gen(function*() {
         // The task may have been taken up anew already, by another call.
         if (running.get(taskId)?.session === session) running.delete(taskId)
         if (running.size === 0) busy.unsafeClose()
-        return changed(taskId)
+        return changes.tell(taskId)
       })
   }
 })

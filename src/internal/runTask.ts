@@ -239,11 +239,12 @@ const runOr = <E, R, E2>(
     yield* checkStore(parts, checkMate, taskId)
     const given = yield* encodeInput(checkMate, taskId, request.input)
     // Looked at before it is bound, so that a task that is over is answered without a lock or a claim.
-    const found = yield* parts.taskIO.get(taskId)
-    if (Option.isSome(found)) {
-      yield* checkDefinition(checkMate, found.value)
-      if (found.value.status._tag === "Succeeded") return yield* outputOf(checkMate, found.value)
-      yield* refuseEnded(found.value)
+    const found = yield* parts.taskIO.look(taskId)
+    if (Option.isSome(found.task)) {
+      const task = found.task.value
+      yield* checkDefinition(checkMate, task)
+      if (task.status._tag === "Succeeded") return yield* outputOf(checkMate, task)
+      yield* refuseEnded(task)
     } else {
       yield* whenMissing
     }
@@ -252,7 +253,8 @@ const runOr = <E, R, E2>(
       taskId,
       request.whenBound,
       (session) => runHeld(checkMate, session, request, given),
-      (session, stop) => cancelHeld(checkMate, session, stop)
+      (session, stop) => cancelHeld(checkMate, session, stop),
+      found
     ))
   })
 
@@ -283,8 +285,8 @@ const holdExisting = <A, E, E2, R>(
     yield* checkTaskId(taskId)
     yield* CheckMate.validate(checkMate)
     yield* checkStore(parts, checkMate, taskId)
-    const found = yield* parts.taskIO.get(taskId)
-    if (Option.isNone(found)) return yield* new TaskNotFoundError({ taskId })
+    const found = yield* parts.taskIO.look(taskId)
+    if (Option.isNone(found.task)) return yield* new TaskNotFoundError({ taskId })
     return yield* hold(
       parts,
       taskId,
@@ -293,7 +295,8 @@ const holdExisting = <A, E, E2, R>(
         Effect.suspend((): Effect.Effect<A, E2 | TaskNotFoundError, R> =>
           session.task === undefined ? Effect.fail(new TaskNotFoundError({ taskId })) : work(session, session.task)
         ),
-      (session, stop) => cancelHeld(checkMate, session, stop)
+      (session, stop) => cancelHeld(checkMate, session, stop),
+      found
     )
   })
 

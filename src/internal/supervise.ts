@@ -100,7 +100,7 @@ export const writeCancelled = (session: Session, reason: string | undefined): Ef
   commit(session, [{ _tag: "TaskCancelled", ...(reason === undefined ? {} : { reason }) }])
 
 /**
- * Holds a task while `work` runs. When the task is cancelled meanwhile, `cancelled` decides what becomes of it; when
+ * Holds a task while `work` runs; `found` is what a look at it found. When the task is cancelled meanwhile, `cancelled` decides what becomes of it; when
  * the binding is lost, nothing more is written.
  */
 export const hold = <A, E, R, E2, R2>(
@@ -108,7 +108,8 @@ export const hold = <A, E, R, E2, R2>(
   taskId: string,
   whenBound: "fail" | "wait",
   work: (session: Session) => Effect.Effect<A, E, R>,
-  cancelled: (session: Session, stop: Extract<Stop, { readonly _tag: "Cancelled" }>) => Effect.Effect<void, E2, R2>
+  cancelled: (session: Session, stop: Extract<Stop, { readonly _tag: "Cancelled" }>) => Effect.Effect<void, E2, R2>,
+  found?: TaskIO.Look
 ): Effect.Effect<A, E | E2 | HoldError | TaskCancelledError, R | R2> =>
   Effect.uninterruptibleMask((restore) =>
     inScope(Effect.gen(function*() {
@@ -120,12 +121,12 @@ export const hold = <A, E, R, E2, R2>(
         Effect.suspend(() => Effect.zipRight(parts.registry.leave(taskId, session), left.open))
       )
       const binding = yield* restore(bind(parts, taskId, whenBound))
-      const journal = yield* restore(parts.taskIO.open(taskId))
+      const journal = yield* restore(parts.taskIO.open(taskId, found))
       const held: Session = {
         taskId,
         journal,
         transaction: parts.taskIO.driver.transaction,
-        changed: () => parts.registry.changed(taskId),
+        changed: () => parts.registry.changes.tell(taskId),
         pause: Effect.unsafeMakeLatch(),
         pausing: false,
         task: Option.getOrUndefined(journal.task),

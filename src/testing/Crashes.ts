@@ -38,7 +38,7 @@ import * as TaskIO from "../TaskIO.ts"
 import * as memory from "../TaskIO/Memory.ts"
 import type { Cut, Ending, Options, Report, Story } from "./Crashes/Exploration.ts"
 import { live } from "./Crashes/mortal.ts"
-import type { Time } from "./Crashes/process.ts"
+import { orphanage, type Time } from "./Crashes/process.ts"
 import { search } from "./Crashes/search.ts"
 import * as story from "./Crashes/story.ts"
 
@@ -74,13 +74,6 @@ const outcomeOf = ({ exit, task }: Ending<unknown>) => ({
   // By name, for people.
   state: Object.fromEntries(Object.entries(Task.state(task)).sort(([left], [right]) => left < right ? -1 : 1))
 })
-
-/** A task's journal, and what it folds to. */
-const read = (taskIO: TaskIO.TaskIO["Type"], taskId: string) =>
-  Effect.flatMap(
-    taskIO.read(taskId),
-    (history) => Effect.map(Task.fold(taskId, history), (task) => ({ history, task }))
-  )
 
 /** An option or its default. Where an option is not given its types are inferred to be those of its default. */
 function orElse<A>(given: A | undefined, otherwise: unknown): A
@@ -165,8 +158,10 @@ export const explore = <
       const store = yield* (options.store ?? memory.make)
       const taskIO = TaskIO.make(store)
       const time: Time = { now: 0 }
+      const { orphaned } = yield* orphanage
       const lives: Array<story.Life> = []
       const made: Array<Cut> = []
+      let seen: TaskIO.Look | undefined
 
       /** Runs processes until one comes to its end, or leaves a journal that does not fold. */
       const problem = yield* Effect.gen(function*() {
@@ -177,19 +172,21 @@ export const explore = <
             isElsewhere: options.store !== undefined,
             engine: options.engine,
             time,
+            orphaned,
             number: lives.length,
             cut
           })
           lives.push(life)
           const { exit } = life
           if (Option.isNone(exit) && cut !== undefined) made.push(cut)
-          const folded = yield* Effect.exit(read(taskIO, taskId))
+          const folded = yield* Effect.exit(taskIO.look(taskId, seen))
           if (Exit.isFailure(folded)) {
             const found = story.causeOf(folded.cause)
             return { problem: "its journal is broken", expected: "a journal that folds", found }
           }
+          seen = folded.value
           if (Option.isNone(exit)) continue
-          const { history, task } = folded.value
+          const { events: history, task } = seen
           if (Option.isNone(task)) {
             const found = Exit.isFailure(exit.value) ? story.causeOf(exit.value.cause) : "nothing"
             return { problem: "it wrote nothing", expected: `a journal of task "${taskId}"`, found }

@@ -196,12 +196,13 @@ export const make = (plan: Plan): Effect.Effect<Injector> =>
       taskIO: faultyDriver,
       service: (taskIO) => ({
         ...taskIO,
-        open: (taskId) =>
-          Effect.map(stored("open", taskId, taskIO.open(taskId)), (journal) => ({
+        open: (taskId, earlier) =>
+          Effect.map(stored("open", taskId, taskIO.open(taskId, earlier)), (journal) => ({
             ...journal,
             append: (...args) => appended(taskId, journal.append(...args))
           })),
         read: (taskId, from) => stored("read", taskId, taskIO.read(taskId, from)),
+        look: (taskId, earlier) => stored("read", taskId, taskIO.look(taskId, earlier)),
         get: (taskId) => stored("read", taskId, taskIO.get(taskId)),
         list: (query) => listed(taskIO.list(query)),
         remove: (taskId) => stored("remove", taskId, taskIO.remove(taskId)),

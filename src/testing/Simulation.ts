@@ -41,7 +41,7 @@ import type * as TaskEvent from "../TaskEvent.ts"
 import * as TaskIO from "../TaskIO.ts"
 import * as memory from "../TaskIO/Memory.ts"
 import * as TaskStatus from "../TaskStatus.ts"
-import { make as makeProcess } from "./Crashes/process.ts"
+import { make as makeProcess, orphanage } from "./Crashes/process.ts"
 import { type OfStage, Step, stepOf, tell } from "./Simulation/story.ts"
 
 export { type Next, Step } from "./Simulation/story.ts"
@@ -252,7 +252,8 @@ export const simulate = <Input extends object, Output, E, R>(
     const taskIO = TaskIO.make(yield* memory.make)
     const left = new Map(Object.entries(options.outcomes ?? {}).map(([stage, outcomes]) => [stage, [...outcomes]]))
     const time = { now: 0 }
-    let process = makeProcess(time, taskId)
+    const { orphaned } = yield* orphanage
+    let process = makeProcess(time, taskId, orphaned)
     /** What the journal does not tell, and how many events it held then. */
     const notes: Array<{ readonly position: number; readonly step: Step }> = []
     const note = (stage: string, make: (about: OfStage) => Step) =>
@@ -298,7 +299,7 @@ export const simulate = <Input extends object, Output, E, R>(
     const run = CheckMateEngine.run(copy, { taskId, input: { ...standIns(input), ...options.input } })
     let ended = yield* process.run(Effect.provide(run, layer))
     while (Option.isNone(ended)) {
-      process = makeProcess(time, taskId)
+      process = makeProcess(time, taskId, orphaned)
       ended = yield* process.run(Effect.provide(run, layer))
     }
 

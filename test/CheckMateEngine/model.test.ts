@@ -12,7 +12,7 @@ import {
   TaskIO,
   TaskStatus
 } from "effect-checkmate"
-import { make as makeProcess, type Process } from "../../src/testing/Crashes/process.ts"
+import { make as makeProcess, orphanage, type Process } from "../../src/testing/Crashes/process.ts"
 import { tagsOf } from "../support/arbitraries.ts"
 import * as Model from "../support/model.ts"
 import { Boom, engineOver, makeStore } from "../support/pipelines.ts"
@@ -278,13 +278,14 @@ const tell = ({ commands, pipeline: { stages, ...pipeline } }: Story) =>
     const whole = { ...pipeline, stages }
     const { definition, midway, told } = definitionOf(whole, store, ledger)
     const time = { now: 0 }
+    const { orphaned } = yield* orphanage
     const world: Model.World = { now: 0, ledger: [] }
     const story = [`\nA pipeline ${show(pipeline)} of`, ...stages.map((plan) => `  ${show(plan)}`)]
     let task: Model.Task | undefined
     let records: ReadonlyArray<string> = []
     for (const [index, step] of commands.entries()) {
       const { command, cut } = step
-      const process = makeProcess(time, `process ${index}`)
+      const process = makeProcess(time, `process ${index}`, orphaned)
       const program = Effect.gen(function*() {
         const fiber = yield* Effect.fork(carryOut(definition, command))
         midway.interrupt = Effect.asVoid(Fiber.interruptFork(fiber))

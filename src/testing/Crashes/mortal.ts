@@ -1,17 +1,15 @@
 /** A process over a store, with an engine of its own, that dies at one of its writes. */
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import * as BindLock from "../../BindLock.ts"
 import * as lock from "../../BindLock/Memory.ts"
 import * as CheckMateEngine from "../../CheckMateEngine.ts"
 import * as engine from "../../internal/engine.ts"
 import * as TaskIO from "../../TaskIO.ts"
 import type { Cut } from "./Exploration.ts"
-import { make as makeProcess, type Process, type Time } from "./process.ts"
+import { make as makeProcess, type Orphaned, type Process, type Time } from "./process.ts"
 import type { Life } from "./story.ts"
 
 /** The store as one process sees it: it counts its writes, and dies at one of them. */
@@ -56,12 +54,11 @@ const runIn = <A, E, R>(
 ) =>
   Effect.gen(function*() {
     const scope = yield* Scope.make()
-    const parts = Context.make(TaskIO.TaskIO, TaskIO.make(store)).pipe(
-      Context.add(BindLock.BindLock, yield* lock.make),
-      Context.add(Scope.Scope, scope)
-    )
     // Made without its layer, which takes longer to build than a short task to run.
-    const made = yield* Effect.provide(engine.make({ maxRecoveries: Number.MAX_SAFE_INTEGER, ...options }), parts)
+    const made = yield* Scope.extend(
+      engine.makeOver(TaskIO.make(store), yield* lock.make, { maxRecoveries: Number.MAX_SAFE_INTEGER, ...options }),
+      scope
+    )
     const exit = yield* process.run(
       Effect.ensuring(
         Effect.provideService(program, CheckMateEngine.CheckMateEngine, made),
@@ -99,13 +96,14 @@ export const live = <A, E, R>(
     readonly isElsewhere: boolean
     readonly engine: CheckMateEngine.Options | undefined
     readonly time: Time
+    readonly orphaned: Orphaned
     readonly number: number
     readonly cut: Cut | undefined
   }
 ) =>
   Effect.flatMap(Effect.runtime(), (runtime) => {
     const writes: Array<ReadonlyArray<string>> = []
-    const process = makeProcess(options.time, `process ${options.number}`)
+    const process = makeProcess(options.time, `process ${options.number}`, options.orphaned)
     const store = options.isElsewhere ? elsewhere(options.store, process.outside(runtime)) : options.store
     return Effect.map(
       runIn(process, mortal(store, options.cut, writes, process), options.engine, program),

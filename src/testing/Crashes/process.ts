@@ -138,14 +138,20 @@ export interface Process {
   ) => <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }
 
+/** Makes an effect's fibers the children of one that has ended. */
+export type Orphaned = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
 /**
- * What makes fibers children of one that has ended: held by nothing, so that what is left of a dead process is garbage.
- * Daemons are held for ever.
+ * For the processes of one story: held by nothing but that, so that what is left of them is garbage afterwards. Daemons
+ * are held for ever.
  */
-const orphans = Effect.flatMap(Effect.fork(Effect.transplant((graft) => Effect.succeed({ graft }))), Fiber.join)
+export const orphanage: Effect.Effect<{ readonly orphaned: Orphaned }> = Effect.flatMap(
+  Effect.fork(Effect.transplant((orphaned) => Effect.succeed({ orphaned }))),
+  Fiber.join
+)
 
 /** A process; `seed` makes what is random in it the same each time. */
-export const make = (time: Time, seed: string): Process => {
+export const make = (time: Time, seed: string, orphaned: Orphaned): Process => {
   const { isStopped, leave, scheduler, stop, whenIdle } = makeScheduler()
   let atDeath: () => void = stop
   return {
@@ -173,7 +179,6 @@ export const make = (time: Time, seed: string): Process => {
           Deferred.unsafeDone(ended, Effect.succeed(exit))
         }
         atDeath = () => end(Option.none())
-        const { graft } = yield* orphans
         // Set in the fiber itself, which is quicker than to set them around it and to put them back.
         const fiber = yield* FiberRef.set(FiberRef.currentScheduler, scheduler).pipe(
           Effect.zipRight(FiberRef.update(DefaultServices.currentServices, (services) =>
@@ -185,7 +190,7 @@ export const make = (time: Time, seed: string): Process => {
           Effect.zipRight(FiberRef.set(FiberRef.currentLoggers, HashSet.empty())),
           Effect.zipRight(program),
           Effect.fork,
-          graft
+          orphaned
         )
         fiber.addObserver((exit) => end(Option.some(exit)))
         // The dead cannot be interrupted.

@@ -1,0 +1,69 @@
+import { describe, expect, it } from "@effect/vitest"
+import { Effect, Option } from "effect"
+import { CheckMateEngine, Task, TaskIO } from "effect-checkmate"
+import { abc, engineOver, failing, Ledger, makeStore } from "../support/pipelines.ts"
+
+/** A store, its engine, and a task in it that failed at its second stage. */
+const halfDone = Effect.gen(function*() {
+  const store = yield* makeStore
+  const definition = abc(new Ledger(), { fail: failing({ b: 1 }) })
+  yield* Effect.exit(
+    Effect.provide(CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } }), engineOver(store))
+  )
+  return { definition, driver: store, io: TaskIO.make(store) }
+})
+
+describe("a look at a journal", () => {
+  it.effect("finds its records, its events, and what they fold to", () =>
+    Effect.gen(function*() {
+      const { driver, io } = yield* halfDone
+      const look = yield* io.look("t")
+      expect(look.records).toEqual(yield* driver.read("t", 0))
+      expect(look.events).toEqual(yield* io.read("t"))
+      expect(look.task).toEqual(yield* Task.fold("t", look.events))
+      expect(look.task).toEqual(yield* io.get("t"))
+    }))
+
+  it.effect("finds nothing of a task that does not exist", () =>
+    Effect.gen(function*() {
+      const { io } = yield* halfDone
+      expect(yield* io.look("other")).toEqual({ records: [], events: [], task: Option.none() })
+    }))
+
+  it.effect("decodes only what an earlier look has not found", () =>
+    Effect.gen(function*() {
+      const { definition, driver, io } = yield* halfDone
+      const earlier = yield* io.look("t")
+      yield* Effect.provide(CheckMateEngine.resume(definition, "t"), engineOver(driver))
+      const later = yield* io.look("t", earlier)
+      expect(later.events.length).toBeGreaterThan(earlier.events.length)
+      // Not just alike: the same.
+      for (const [index, event] of earlier.events.entries()) expect(later.events[index]).toBe(event)
+      expect(later).toEqual(yield* io.look("t"))
+    }))
+
+  it.effect("is not led astray by an earlier one of a task that was removed and begun anew", () =>
+    Effect.gen(function*() {
+      const { definition, driver, io } = yield* halfDone
+      const earlier = yield* io.look("t")
+      yield* io.remove("t")
+      expect(yield* io.look("t", earlier)).toEqual({ records: [], events: [], task: Option.none() })
+      yield* Effect.provide(
+        CheckMateEngine.run(definition, { taskId: "t", input: { seed: 7 } }),
+        engineOver(driver)
+      )
+      expect(yield* io.look("t", earlier)).toEqual(yield* io.look("t"))
+    }))
+
+  it.effect("tells an open journal's task, whatever became of it since", () =>
+    Effect.gen(function*() {
+      const { definition, driver, io } = yield* halfDone
+      const earlier = yield* io.look("t")
+      const claimed = (look?: TaskIO.Look) => Effect.scoped(Effect.map(io.open("t", look), ({ task }) => task))
+      expect(yield* claimed(earlier)).toEqual(earlier.task)
+      yield* Effect.provide(CheckMateEngine.resume(definition, "t"), engineOver(driver))
+      expect(Option.map(yield* claimed(earlier), ({ status }) => status._tag)).toEqual(Option.some("Succeeded"))
+      yield* io.remove("t")
+      expect(yield* claimed(earlier)).toEqual(Option.none())
+    }))
+})
