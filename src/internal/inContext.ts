@@ -1,4 +1,5 @@
 /** Effects in another context, where it is the hot path. */
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -64,11 +65,13 @@ export const spanned = <A, E, R>(
   Effect.flatMap(
     Effect.makeSpan(name, { attributes, captureStackTrace: false }),
     (span) =>
-      Effect.clockWith((clock) => {
+      Effect.withFiberRuntime((fiber) => {
+        const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
+        const timed = fiber.getFiberRef(FiberRef.currentTracerTimingEnabled)
         const start = clock.unsafeCurrentTimeNanos()
         const end = (exit: Exit.Exit<A, E>): Ended<A, E> => {
           const now = clock.unsafeCurrentTimeNanos()
-          span.end(now, exit)
+          span.end(timed ? now : 0n, exit)
           return { exit, nanos: now - start }
         }
         const ended = Effect.matchCause(self, {

@@ -27,7 +27,7 @@ import * as interpreter from "./interpreter.ts"
 import { sameJson } from "./json.ts"
 import * as metrics from "./metrics.ts"
 import * as rollback from "./rollback.ts"
-import { commit, record, type Session, stageOf, type Stop, type Untimed } from "./session.ts"
+import { type Cancelled, commit, record, type Session, stageOf, type Untimed } from "./session.ts"
 import { cancelledError, hold, type HoldError, type Parts, writeCancelled } from "./supervise.ts"
 import { checkTaskId } from "./taskId.ts"
 import { decodeState, encodeInput, type Values } from "./values.ts"
@@ -191,12 +191,12 @@ const runHeld = <E, R>(
   })
 
 /** Rolls a held task back because it was cancelled, or just writes that it was. A rollback under way is finished. */
-const cancelHeld = <E, R>(
+const writeCancel = <E, R>(
   checkMate: CheckMate.Any<E, R>,
   session: Session,
-  stop: Extract<Stop, { readonly _tag: "Cancelled" }>
-): Effect.Effect<void, rollback.RollbackError, R> => {
-  const { task } = session
+  task: Task.Task | undefined,
+  stop: Cancelled
+): Effect.Effect<unknown, rollback.RollbackError, R> => {
   const purpose = { _tag: "Cancel", ...(stop.reason === undefined ? {} : { reason: stop.reason }) } as const
   if (task !== undefined && stop.rollback) return rollback.rollBackFor(checkMate, session, task, purpose)
   return Effect.gen(function*() {
@@ -207,6 +207,25 @@ const cancelHeld = <E, R>(
     }
     yield* writeCancelled(session, stop.reason)
   })
+}
+
+/** Ends a held task that was cancelled, unless it came to its end in the very append that the cancel came in on. */
+const cancelHeld = <A, E, E2, R>(
+  checkMate: CheckMate.Any<E, R>,
+  session: Session,
+  stop: Cancelled,
+  whenSucceeded: (task: Task.Task) => Effect.Effect<A, E2>
+): Effect.Effect<A, E2 | rollback.RollbackError | TaskCancelledError, R> => {
+  const { task } = session
+  const cancelled = Effect.fail(cancelledError(session.taskId, stop.reason))
+  switch (task?.status._tag) {
+    case "Succeeded":
+      return whenSucceeded(task)
+    case "RolledBack":
+      return cancelled
+    default:
+      return Effect.zipRight(writeCancel(checkMate, session, task, stop), cancelled)
+  }
 }
 
 const outcomeOf = (cause: Cause.Cause<unknown>): Parameters<typeof metrics.taskEnded>[0] => {
@@ -253,7 +272,7 @@ const runOr = <E, R, E2>(
       taskId,
       request.whenBound,
       (session) => runHeld(checkMate, session, request, given),
-      (session, stop) => cancelHeld(checkMate, session, stop),
+      (session, stop) => cancelHeld(checkMate, session, stop, (task) => outputOf(checkMate, task)),
       found
     ))
   })
@@ -274,12 +293,13 @@ export const resume = <E, R>(
   runOr(parts, checkMate, request, Effect.fail(new TaskNotFoundError({ taskId: request.taskId })))
 
 /** Holds a task that must exist and be of this definition. */
-const holdExisting = <A, E, E2, R>(
+const holdExisting = <A, E, E2, E3, R>(
   parts: Parts,
   checkMate: CheckMate.Any<E, R>,
   taskId: string,
   whenBound: "fail" | "wait",
-  work: (session: Session, task: Task.Task) => Effect.Effect<A, E2, R>
+  work: (session: Session, task: Task.Task) => Effect.Effect<A, E2, R>,
+  whenSucceeded: (task: Task.Task) => Effect.Effect<A, E3>
 ) =>
   Effect.gen(function*() {
     yield* checkTaskId(taskId)
@@ -295,7 +315,7 @@ const holdExisting = <A, E, E2, R>(
         Effect.suspend((): Effect.Effect<A, E2 | TaskNotFoundError, R> =>
           session.task === undefined ? Effect.fail(new TaskNotFoundError({ taskId })) : work(session, session.task)
         ),
-      (session, stop) => cancelHeld(checkMate, session, stop),
+      (session, stop) => cancelHeld(checkMate, session, stop, whenSucceeded),
       found
     )
   })
@@ -315,7 +335,7 @@ export const rollBack = <E, R>(
       if (task.status._tag === "RolledBack") return
       yield* checkDefinition(checkMate, task)
       yield* rollback.rollBackFor(checkMate, session, task, options.purpose)
-    }))
+    }), () => Effect.fail(cancelledError(taskId, undefined)))
 
 /** Rolls back a stage and all after it, then runs on from there. */
 export const retryFrom = <E, R>(
@@ -352,5 +372,5 @@ export const retryFrom = <E, R>(
         yield* override(session, given)
         const values = yield* stateOf(checkMate, session)
         return yield* interpreter.runStages(checkMate, session, values)
-      })))
+      }), (task) => outputOf(checkMate, task)))
   })

@@ -20,6 +20,8 @@ export type Stop =
   | { readonly _tag: "Lost"; readonly problem: string }
   | { readonly _tag: "Cancelled"; readonly rollback: boolean; readonly reason: string | undefined }
 
+export type Cancelled = Extract<Stop, { readonly _tag: "Cancelled" }>
+
 export interface Session {
   readonly taskId: string
   readonly journal: TaskIO.Journal

@@ -10,7 +10,7 @@ import type * as TaskIO from "../TaskIO.ts"
 import type * as TaskStatus from "../TaskStatus.ts"
 import * as registry from "./registry.ts"
 import { commit, type Session, type Untimed } from "./session.ts"
-import { hold, type Parts, writeCancelled } from "./supervise.ts"
+import { cancelledError, hold, type Parts, writeCancelled } from "./supervise.ts"
 import { checkTaskId } from "./taskId.ts"
 
 /** The task, which must exist. */
@@ -30,12 +30,12 @@ const refuse = (task: Task.Task, operation: string, problem: string) =>
  * Does something to a task: to the one running in this engine, else by holding it, else by asking its holder, for as
  * long as that takes. `isDone` tells when nothing is left to do.
  */
-const reach = <E, E2, R>(
+const reach = <E, E2, E3, R>(
   parts: Parts,
   interval: Duration.Duration,
   taskId: string,
   options: {
-    readonly here: (running: registry.Running) => Effect.Effect<void>
+    readonly here: (running: registry.Running) => Effect.Effect<void, E3>
     readonly held: Effect.Effect<void, E, R>
     readonly message: (at: DateTime.Utc) => TaskIO.Message
     readonly isDone: (task: Task.Task) => Effect.Effect<boolean, E2>
@@ -71,7 +71,8 @@ const write = (parts: Parts, taskId: string, events: (session: Session) => Reado
     taskId,
     "fail",
     (session) => commit(session, events(session)),
-    (session, { reason }) => writeCancelled(session, reason)
+    (session, { reason }) =>
+      Effect.zipRight(writeCancelled(session, reason), Effect.fail(cancelledError(taskId, reason)))
   )
 
 export const cancel = <E, R>(
@@ -83,8 +84,16 @@ export const cancel = <E, R>(
 ) => {
   const because = reason === undefined ? {} : { reason }
   const rollback = Option.isSome(rollBack)
+  const succeeded = (task: Task.Task) => refuse(task, "be cancelled", "it has succeeded. Undo it with rollback")
   return reach(parts, interval, taskId, {
-    here: (running) => Effect.zipRight(running.stop({ _tag: "Cancelled", rollback, reason }), running.left),
+    here: (running) =>
+      Effect.gen(function*() {
+        yield* running.stop({ _tag: "Cancelled", rollback, reason })
+        yield* running.left
+        // It may have come in on the task's last append.
+        const { task } = running.session
+        if (task?.status._tag === "Succeeded") return yield* succeeded(task)
+      }),
     held: Option.match(rollBack, {
       onNone: () => Effect.asVoid(write(parts, taskId, () => [{ _tag: "TaskCancelled", ...because }])),
       onSome: (effect): Effect.Effect<void, E | Effect.Effect.Error<ReturnType<typeof write>>, R> => effect
@@ -96,7 +105,7 @@ export const cancel = <E, R>(
         case "RolledBack":
           return Effect.succeed(true)
         case "Succeeded":
-          return Effect.fail(refuse(task, "be cancelled", "it has succeeded. Undo it with rollback"))
+          return Effect.fail(succeeded(task))
         case "RollingBack":
           return rollback
             ? Effect.succeed(false)

@@ -15,7 +15,7 @@ import type * as Task from "../Task.ts"
 import type * as TaskIO from "../TaskIO.ts"
 import { inScope, type Restore } from "./inContext.ts"
 import type { Registry } from "./registry.ts"
-import { type AppendError, commit, type Session, type Stop } from "./session.ts"
+import { type AppendError, type Cancelled, commit, type Session, type Stop } from "./session.ts"
 
 /** The services an engine is made of. */
 export interface Parts {
@@ -100,17 +100,17 @@ export const writeCancelled = (session: Session, reason: string | undefined): Ef
   commit(session, [{ _tag: "TaskCancelled", ...(reason === undefined ? {} : { reason }) }])
 
 /**
- * Holds a task while `work` runs; `found` is what a look at it found. When the task is cancelled meanwhile, `cancelled` decides what becomes of it; when
- * the binding is lost, nothing more is written.
+ * Holds a task while `work` runs; `found` is what a look at it found. When the task is cancelled meanwhile, `cancelled`
+ * decides what becomes of it; when the binding is lost, nothing more is written.
  */
 export const hold = <A, E, R, E2, R2>(
   parts: Parts,
   taskId: string,
   whenBound: "fail" | "wait",
   work: (session: Session) => Effect.Effect<A, E, R>,
-  cancelled: (session: Session, stop: Extract<Stop, { readonly _tag: "Cancelled" }>) => Effect.Effect<void, E2, R2>,
+  cancelled: (session: Session, stop: Cancelled) => Effect.Effect<A, E2, R2>,
   found?: TaskIO.Look
-): Effect.Effect<A, E | E2 | HoldError | TaskCancelledError, R | R2> =>
+): Effect.Effect<A, E | E2 | HoldError, R | R2> =>
   Effect.uninterruptibleMask((restore) =>
     inScope(Effect.gen(function*() {
       let session: Session | undefined
@@ -142,7 +142,7 @@ export const hold = <A, E, R, E2, R2>(
       yield* commit(held)
       if (stopping?._tag !== "Cancelled") return yield* exit
       held.stopping = undefined
-      yield* cancelled(held, stopping)
-      return yield* cancelledError(taskId, stopping.reason)
+      // In the caller's fiber: what it marks its logs with must end with it.
+      return yield* Effect.annotateLogs(cancelled(held, stopping), "task", taskId)
     }))
   )

@@ -191,12 +191,22 @@ describe("what is told to operators", () => {
       expect(String(error)).toContain(`attribute "token" holds a Redacted value`)
     })))
 
-  it.effect("everything logged inside a stage says task, stage and attempt, and nothing outside is marked by it", () =>
+  /** What an effect that runs an engine in memory marks its logs with, log by log. */
+  const marksOf = (effect: Effect.Effect<unknown, unknown, CheckMateEngine.CheckMateEngine>) =>
     Effect.gen(function*() {
       const marks: Array<Record<string, unknown>> = []
       const logger = Logger.make(({ annotations }) => {
         marks.push(Object.fromEntries(HashMap.toEntries(annotations)))
       })
+      yield* Effect.provide(
+        effect,
+        Layer.merge(CheckMateEngine.layerMemory, Logger.replace(Logger.defaultLogger, logger))
+      )
+      return marks
+    })
+
+  it.effect("everything logged inside a stage says task, stage and attempt, and nothing outside is marked by it", () =>
+    Effect.gen(function*() {
       const definition = CheckMate.make("logs", {
         state: Numbers,
         input: [],
@@ -207,17 +217,39 @@ describe("what is told to operators", () => {
           })
         ]
       })
-      yield* Effect.gen(function*() {
-        yield* CheckMateEngine.run(definition, { taskId: "t", input: {} })
-        yield* Effect.log("outside")
-      }).pipe(
-        Effect.provide(Layer.merge(CheckMateEngine.layerMemory, Logger.replace(Logger.defaultLogger, logger)))
+      const marks = yield* marksOf(
+        Effect.zipRight(CheckMateEngine.run(definition, { taskId: "t", input: {} }), Effect.log("outside"))
       )
       expect(marks).toEqual([
         { task: "t", stage: "one", attempt: 1 },
         { task: "t", stage: "two", attempt: 1 },
         {}
       ])
+    }))
+
+  it.effect("so does what is logged by the rollback of a cancel, and nothing after it", () =>
+    Effect.gen(function*() {
+      const begun = yield* Effect.makeLatch()
+      const definition = CheckMate.make("logs", {
+        state: Numbers,
+        input: [],
+        stages: [
+          Stage.make(Numbers, "one", { execute: () => Effect.void, rollback: () => Effect.log("undoing one") }),
+          Stage.make(Numbers, "two", { execute: () => Effect.zipRight(begun.open, Effect.never) })
+        ]
+      })
+      const marks = yield* marksOf(Effect.gen(function*() {
+        const run = yield* Effect.fork(
+          CheckMateEngine.run(definition, { taskId: "t", input: {} }).pipe(
+            Effect.ignore,
+            Effect.zipRight(Effect.log("outside"))
+          )
+        )
+        yield* begun.await
+        yield* CheckMateEngine.cancel("t", { rollback: definition })
+        yield* Fiber.join(run)
+      }))
+      expect(marks).toEqual([{ task: "t", stage: "one", attempt: 1 }, {}])
     }))
 
   it.effect("every operation and every stage has a span, the stage's within the operation's", () =>

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Context, DateTime, Duration, Effect, Exit, Fiber, Layer, Logger, Option, Schedule, TestClock } from "effect"
-import { BindLock, CheckMate, CheckMateEngine, Stage } from "effect-checkmate"
+import { BindLock, CheckMate, CheckMateEngine, Stage, type TaskIO } from "effect-checkmate"
 import { abc, Boom, engineOver, failing, Ledger, makeStore, Numbers } from "../support/pipelines.ts"
 
 const inMemory = <A, E>(effect: Effect.Effect<A, E, CheckMateEngine.CheckMateEngine>) =>
@@ -265,7 +265,71 @@ describe("one engine at a time", () => {
     }))
 })
 
-describe("poisoned tasks", () => {
+/** A store that holds the append of an event back, and tells when it came. */
+const holdingBack = (event: string) =>
+  Effect.gen(function*() {
+    const store = yield* makeStore
+    const came = yield* Effect.makeLatch()
+    const letThrough = yield* Effect.makeLatch()
+    const driver: TaskIO.Encoded = {
+      ...store,
+      open: (taskId) =>
+        Effect.map(store.open(taskId), (journal) => ({
+          ...journal,
+          append: (position, records, summary) => {
+            const append = journal.append(position, records, summary)
+            return records.some((record) => record.includes(`"_tag":"${event}"`))
+              ? Effect.zipRight(Effect.zipRight(came.open, letThrough.await), append)
+              : append
+          }
+        }))
+    }
+    return { came, driver, letThrough }
+  })
+
+describe("a cancel that comes in on a task's last append", () => {
+  it.effect("is refused where the task succeeds by it, and its caller gets the output", () =>
+    Effect.gen(function*() {
+      const { came, driver, letThrough } = yield* holdingBack("TaskSucceeded")
+      yield* Effect.gen(function*() {
+        const ledger = new Ledger()
+        const run = yield* Effect.fork(CheckMateEngine.run(abc(ledger), { taskId: "t", input: { seed: 1 } }))
+        yield* came.await
+        const cancels = yield* Effect.fork(Effect.all([
+          Effect.flip(CheckMateEngine.cancel("t")),
+          Effect.flip(CheckMateEngine.cancel("t", { rollback: abc(ledger) }))
+        ], { concurrency: 2 }))
+        yield* Effect.repeatN(Effect.yieldNow(), 20)
+        yield* letThrough.open
+        expect(yield* Fiber.join(run)).toEqual({ seed: 1, a: 2, b: 3, c: 4 })
+        for (const refused of yield* Fiber.join(cancels)) {
+          expect(refused).toMatchObject({ _tag: "TaskStatusError", operation: "be cancelled", status: "Succeeded" })
+        }
+        expect(yield* statusOf("t")).toMatchObject({ _tag: "Succeeded" })
+        expect(ledger.entries).toEqual(["run a", "run b", "run c"])
+      }).pipe(Effect.provide(engineOver(driver)))
+    }))
+
+  it.effect("adds nothing where the task was rolled back by it", () =>
+    Effect.gen(function*() {
+      const { came, driver, letThrough } = yield* holdingBack("TaskRolledBack")
+      yield* Effect.gen(function*() {
+        const ledger = new Ledger()
+        const definition = abc(ledger, { onFailure: "rollback", fail: failing({ c: 1 }) })
+        const run = yield* Effect.fork(
+          Effect.flip(CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } }))
+        )
+        yield* came.await
+        const cancel = yield* Effect.fork(CheckMateEngine.cancel("t", { rollback: definition }))
+        yield* Effect.repeatN(Effect.yieldNow(), 20)
+        yield* letThrough.open
+        yield* Fiber.join(cancel)
+        expect(yield* Fiber.join(run)).toMatchObject({ _tag: "TaskCancelledError" })
+        expect(yield* statusOf("t")).toMatchObject({ _tag: "RolledBack" })
+        expect(ledger.entries).toEqual(["run a", "run b", "run c", "undo c", "undo b", "undo a"])
+      }).pipe(Effect.provide(engineOver(driver)))
+    }))
+
   it.effect("a cancel while the last stage lets go of its resources is one", () =>
     Effect.gen(function*() {
       const letGo = yield* Effect.makeLatch()
@@ -293,7 +357,9 @@ describe("poisoned tasks", () => {
       expect(yield* Fiber.join(run)).toMatchObject({ _tag: "TaskCancelledError" })
       expect((yield* CheckMateEngine.get("t")).task.status._tag).toBe("Cancelled")
     }).pipe(Effect.provide(CheckMateEngine.layerMemory)))
+})
 
+describe("poisoned tasks", () => {
   it.effect("promise 4: a task that keeps crashing its process is stopped after a bounded number of recoveries", () =>
     Effect.gen(function*() {
       const store = yield* makeStore

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Cause, Context, Effect, Exit, Fiber, Option, Scope } from "effect"
+import { Cause, Context, Effect, Exit, Fiber, Option, Scope, TestClock } from "effect"
 import { inContext, inScope, inSpan } from "../../src/internal/inContext.ts"
 import { recordSpans } from "../support/tracer.ts"
 
@@ -79,5 +79,15 @@ describe("inSpan", () => {
       yield* begun.await
       yield* Fiber.interrupt(fiber)
       expect(spans).toEqual([{ name: "cut off", parent: undefined, ended: "Failure" }])
+    }))
+
+  it.effect("has times, unless the tracer's are switched off, as Effect.withSpan has", () =>
+    Effect.gen(function*() {
+      yield* TestClock.adjust("1 second")
+      const timed = yield* inSpan(Effect.currentSpan, "timed", {})
+      expect(timed.status).toMatchObject({ _tag: "Ended", startTime: 1_000_000_000n, endTime: 1_000_000_000n })
+      const untimed = yield* Effect.withTracerTiming(inSpan(Effect.currentSpan, "untimed", {}), false)
+      const like = yield* Effect.withTracerTiming(Effect.withSpan(Effect.currentSpan, "untimed"), false)
+      for (const { status } of [untimed, like]) expect(status).toMatchObject({ startTime: 0n, endTime: 0n })
     }))
 })

@@ -3,7 +3,7 @@ import { NodeContext } from "@effect/platform-node"
 import { SqlClient } from "@effect/sql"
 import { SqliteClient } from "@effect/sql-sqlite-node"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Layer, Option, Random, type Scope, Stream, TestClock } from "effect"
+import { Effect, Exit, Fiber, Layer, Option, Random, Scope, Stream, TestClock } from "effect"
 import { CheckMateEngine, TaskIO } from "effect-checkmate"
 import * as Sql from "effect-checkmate/sql"
 import * as MemoryDriver from "effect-checkmate/TaskIO/Memory"
@@ -275,4 +275,37 @@ describe("the lock", () => {
       yield* TestClock.adjust("3 seconds")
       expect(yield* Fiber.join(fiber)).toContain("another engine took it over")
     })))
+
+  it.live("does not bind a task by the row that its own release is about to take away", () =>
+    Effect.gen(function*() {
+      const lock = yield* Sql.makeBindLock({ prefix: "releasing_" })
+      const sql = yield* SqlClient.SqlClient
+      const hold = (taskId: string) =>
+        Effect.flatMap(Scope.make(), (scope) => Effect.as(Scope.extend(lock.acquire(taskId), scope), scope))
+      const [stuck, waiting] = yield* Effect.all([hold("stuck"), hold("t"), hold("u"), hold("v")])
+      const locked = yield* Effect.makeLatch()
+      const unlock = yield* Effect.makeLatch()
+      const blocker = yield* Effect.fork(sql.withTransaction(
+        sql`select 1 from releasing_locks where task_id = 'stuck' for update`.pipe(
+          Effect.zipRight(locked.open),
+          Effect.zipRight(unlock.await)
+        )
+      ))
+      yield* locked.await
+      // The first release waits for the row, and the second for the first.
+      const first = yield* Effect.fork(Scope.close(stuck, Exit.void))
+      yield* Effect.repeat(
+        sql`select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '%releasing_locks%'`,
+        { until: (rows) => rows.length > 0 }
+      )
+      const second = yield* Effect.fork(Scope.close(waiting, Exit.void))
+      const again = yield* Effect.fork(Effect.scoped(Effect.zipRight(
+        lock.acquire("t"),
+        Effect.zipRight(Fiber.join(second), sql`select task_id from releasing_locks where task_id = 't'`)
+      )))
+      yield* Effect.repeatN(sql`select 1`, 10)
+      yield* unlock.open
+      yield* Effect.all([Fiber.join(blocker), Fiber.join(first), Fiber.join(second)])
+      expect(yield* Fiber.join(again)).toEqual([{ task_id: "t" }])
+    }).pipe(Effect.scoped, Effect.provide(server)))
 })
