@@ -5,18 +5,19 @@ import type * as Scope from "effect/Scope"
 
 interface Waiting<A, B, E> {
   readonly item: A
-  readonly key: string
+  readonly key: string | undefined
   readonly resume: (result: Effect.Effect<B, E>) => void
 }
 
 /**
  * A function that does one thing, in a group with whatever else waits by then: one group at a time, of at most `limit`
- * things with different keys. One that waits alone does not wait for company, and where its asker is alone it is done
+ * things, of which no two have the same key. One that waits alone does not wait for company, and where its asker is alone it is done
  * right where it is asked for.
  */
 export const make = <A, B, E>(options: {
   readonly limit: number
-  readonly keyOf: (item: A) => string
+  /** What must not be done twice at a time. Without it anything may. */
+  readonly keyOf?: (item: A) => string
   readonly isAlone: () => boolean
   /** Does all, and answers for each in the same order. What it fails with itself is the answer for all. */
   readonly together: (items: ReadonlyArray<A>) => Effect.Effect<ReadonlyArray<Effect.Effect<B, E>>, E>
@@ -31,9 +32,9 @@ export const make = <A, B, E>(options: {
       const group: Array<Waiting<A, B, E>> = []
       const left: Array<Waiting<A, B, E>> = []
       for (const one of waiting) {
-        if (group.length === options.limit || keys.has(one.key)) left.push(one)
+        if (group.length === options.limit || (one.key !== undefined && keys.has(one.key))) left.push(one)
         else {
-          keys.add(one.key)
+          if (one.key !== undefined) keys.add(one.key)
           group.push(one)
         }
       }
@@ -72,7 +73,7 @@ export const make = <A, B, E>(options: {
 
     const inGroup = (item: A) =>
       Effect.async<B, E>((resume) => {
-        const one = { item, key: options.keyOf(item), resume }
+        const one = { item, key: options.keyOf?.(item), resume }
         waiting.push(one)
         some.unsafeOpen()
         return Effect.sync(() => {

@@ -19,7 +19,6 @@ import * as Arr from "effect/Array"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
@@ -241,7 +240,6 @@ export const make = (database: Database) =>
     /** A journal, read together with those of other tasks that are asked for at the same time. */
     const readJournal = yield* group.make<string, Rows, SqlError>({
       limit: journalLimit,
-      keyOf: identity,
       isAlone,
       together: (taskIds) =>
         Effect.map(readRows(taskIds), (rows) => {

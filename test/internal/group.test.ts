@@ -3,13 +3,15 @@ import { Deferred, Effect, Exit, Fiber, Scope } from "effect"
 import * as group from "../../src/internal/group.ts"
 
 /** A group of numbers that are doubled, where negative ones are refused, and what was done together. */
-const doubling = (options: { readonly limit?: number; readonly isAlone?: () => boolean } = {}) =>
+const doubling = (
+  options: { readonly limit?: number; readonly isAlone?: () => boolean; readonly withoutKeys?: boolean } = {}
+) =>
   Effect.gen(function*() {
     const done: Array<ReadonlyArray<number>> = []
     const gate = yield* Effect.makeLatch(true)
     const submit = yield* group.make<number, number, string>({
       limit: options.limit ?? 10,
-      keyOf: (item) => String(Math.abs(item)),
+      ...(options.withoutKeys === true ? {} : { keyOf: (item: number) => String(Math.abs(item)) }),
       isAlone: options.isAlone ?? (() => false),
       together: (items) =>
         Effect.as(
@@ -39,6 +41,13 @@ describe("what is done in groups", () => {
       const { done, submit } = yield* doubling({ limit: 2 })
       expect(yield* all(submit, [1, 1, 2, 3, 4])).toEqual([2, 2, 4, 6, 8])
       expect(done).toEqual([[1, 2], [1, 3], [4]])
+    }))
+
+  it.scoped("where there are no keys, the same goes in one group as often as it is asked for", () =>
+    Effect.gen(function*() {
+      const { done, submit } = yield* doubling({ withoutKeys: true })
+      expect(yield* all(submit, [1, 1, 2, 1])).toEqual([2, 2, 4, 2])
+      expect(done).toEqual([[1, 1, 2, 1]])
     }))
 
   it.scoped("what comes while a group is under way goes into the next", () =>

@@ -181,6 +181,24 @@ describe("a journal", () => {
     }).pipe(Effect.scoped, Effect.provide(memory)))
 
   for (const name of ["SQLite", "Postgres"] as const) {
+    it.effect(`is whole to each of many who read it at once, beside others: ${name}`, () =>
+      Effect.gen(function*() {
+        const store = yield* Sql.makeTaskIO({ prefix: "readers_" })
+        for (const taskId of ["a", "b"]) {
+          const journal = yield* store.open(taskId)
+          for (const record of [0, 1, 2]) {
+            yield* journal.append(record, [JSON.stringify(`${taskId}${record}`)], summaryOf(taskId))
+          }
+        }
+        const asked = ["a", "b", "a", "a", "none", "b", "a"]
+        const read = yield* Effect.forEach(asked, (taskId) => store.read(taskId, 0), { concurrency: "unbounded" })
+        expect(read).toEqual(
+          asked.map((taskId) =>
+            taskId === "none" ? [] : [0, 1, 2].map((record) => JSON.stringify(`${taskId}${record}`))
+          )
+        )
+      }).pipe(Effect.scoped, Effect.provide(name === "SQLite" ? memory : server)))
+
     it.effect(`comes through every crash to the same end: ${name}`, () =>
       Effect.gen(function*() {
         const explored = yield* Crashes.explore(
