@@ -176,7 +176,8 @@ export type Output<F extends State.Fields, Provides extends keyof F> = Types.Sim
   { readonly [K in Provides]: State.Attributes<F>[K] }
 >
 
-type AnyOutput<F extends State.Fields> = Partial<State.Attributes<F>> | void
+// With object: what shares no attribute with the model would be refused before its sentence is told.
+type AnyOutput<F extends State.Fields> = (Partial<State.Attributes<F>> & object) | void
 type KeysOf<Out> = Out extends unknown ? keyof Out : never
 type MissingFrom<Out, Provides> = Out extends unknown ? Exclude<Provides, keyof Out> : never
 

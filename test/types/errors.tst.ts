@@ -51,6 +51,14 @@ describe("Stage.make", () => {
     // @ts-expect-error "stage \"less\" provides \"count\", which its execute does not return"
     Stage.make(Docs, "less", { provides: ["files", "count"], execute: () => Effect.succeed({ files: [""] }) })
   })
+  test("an attribute that is misspelt, whatever else is returned", () => {
+    // @ts-expect-error "stage \"typo\" provides \"files\", which its execute does not return"
+    Stage.make(Docs, "typo", { provides: ["files"], execute: () => Effect.succeed({ flies: [""] }) })
+    // @ts-expect-error "stage \"typo\" provides \"files\", which its execute does not return"
+    Stage.make(Docs, "typo", { provides: ["files", "count"], execute: () => Effect.succeed({ flies: [""], count: 1 }) })
+    // @ts-expect-error "stage \"typo\" provides nothing, so its execute must return nothing; end it with Effect.asVoid
+    Stage.make(Docs, "typo", { execute: () => Effect.succeed({ flies: [""] }) })
+  })
   test("an output where nothing is provided", () => {
     // @ts-expect-error "stage \"none\" provides nothing, so its execute must return nothing; end it with Effect.asVoid
     Stage.make(Docs, "none", { execute: () => Effect.succeed({ files: [""] }) })
