@@ -62,6 +62,7 @@ export type {
   CleanOptions,
   FindOptions,
   Handle,
+  HoldError,
   Options,
   ResumeAllOptions,
   Resumed,
@@ -135,6 +136,8 @@ export const layerFileSystem = (
  * One that has succeeded returns its output without running anything. So a stage that has used the value an attribute had
  * before keeps its result: to run it with the new one, use {@link retryFrom}. To see it work, use {@link watch}.
  *
+ * Fails with what the stage fails with that gives up, and with whatever {@link RunError} lists.
+ *
  * ```ts
  * const { indexed } = yield* CheckMateEngine.run(cm_factory_ingest(), {
  *   taskId: "docs-november",
@@ -152,8 +155,10 @@ export const run = <Input extends object, Output, E, R>(
   Effect.flatMap(CheckMateEngine, (engine) => engine.run(checkMate, options))
 
 /**
- * Runs a task in the background and returns a handle to it, once the task can be seen or has failed. It outlives the caller, and is interrupted, resumably,
- * when the engine's layer is released.
+ * Runs a task in the background and returns a handle to it, once the task can be seen or has failed. It outlives the
+ * caller, and is interrupted, resumably, when the engine's layer is released.
+ *
+ * Fails only for an id that is none; all else is told by the handle, and logged where it happens before the task began.
  *
  * ```ts
  * const handle = yield* CheckMateEngine.start(cm_factory_ingest(), { input: { folder: "./docs" } })
@@ -171,7 +176,7 @@ export const start = <Input extends object, Output, E, R>(
   Effect.flatMap(CheckMateEngine, (engine) => engine.start(checkMate, options))
 
 /**
- * Goes on with a task that exists, and fails with `TaskNotFoundError` where it does not.
+ * Goes on with a task that exists, and fails with `TaskNotFoundError` where it does not; else as {@link run}.
  *
  * ```ts
  * yield* CheckMateEngine.resume(cm_factory_ingest(), "docs-november", { input: { folder: "./moved" } })
@@ -191,6 +196,8 @@ export const resume = <Input extends object, Output, E, R>(
  * Goes on with every task of these CheckMates that was running or being rolled back when its engine ended, and
  * reports what became of each. For the start of a backend. Tasks that another engine holds are left to it.
  *
+ * Fails with `TaskIOError` where the tasks cannot be listed; why a task did not succeed stands in the report.
+ *
  * ```ts
  * const report = yield* CheckMateEngine.resumeAll([cm_factory_ingest(), cm_factory_report()], { concurrency: 8 })
  * ```
@@ -207,6 +214,9 @@ export const resumeAll = <E, R>(
 /**
  * Rolls back a stage and all that ran after it, and runs on from there. The way back for a task that was cancelled,
  * poisoned, or succeeded with the wrong result.
+ *
+ * Fails as {@link run}, with `TaskNotFoundError`, with `UnknownStageError` for a stage that the definition does not have,
+ * and with `TaskStatusError` where a stage before it has not succeeded.
  *
  * ```ts
  * yield* CheckMateEngine.retryFrom(cm_factory_ingest(), "docs-november", "chunk")
@@ -230,6 +240,9 @@ export const retryFrom = <Input extends object, Output, E, R>(
  * Rolls back every stage that succeeded, last one first, or goes on with a rollback that failed or was cut off. The
  * task must not be running; to stop and roll back one that is, use {@link cancel}.
  *
+ * Fails with `TaskNotFoundError`, with `RollbackFailedError` where a stage's rollback fails for good (call it again to go
+ * on from there), and as {@link RunError} says.
+ *
  * ```ts
  * yield* CheckMateEngine.rollback(cm_factory_order(), "order-17", { reason: "the customer withdrew" })
  * ```
@@ -248,6 +261,9 @@ export const rollback = <E, R>(
  * Cancels a task, wherever it runs: a running stage is interrupted at once and its attempt rolled back. With
  * `rollback`, the stages that succeeded are rolled back too. Returns once that is done.
  *
+ * Fails with `TaskNotFoundError`, with `TaskStatusError` for a task that has succeeded, if only just then, or that is
+ * being rolled back, and as {@link RunError} says.
+ *
  * ```ts
  * yield* CheckMateEngine.cancel("order-17", { reason: "out of stock", rollback: cm_factory_order() })
  * ```
@@ -264,6 +280,9 @@ export const cancel = <E = never, R = never>(
 /**
  * Asks a task to stop at its next stage boundary, wherever it runs; one that waits for a retry stops at once. `run`
  * and `resume` go on. For a task that runs in this engine it returns as soon as that is asked.
+ *
+ * Fails with `TaskNotFoundError`, with `TaskStatusError` for a task that is not running, with `TaskCancelledError` where a
+ * cancel overtakes it, and as {@link HoldError} says.
  *
  * ```ts
  * yield* CheckMateEngine.pause("docs-november")
@@ -283,6 +302,9 @@ export const pause = (
 /**
  * One task: status, state, stages, attempts, history, and who holds it. Needs no lock.
  *
+ * Fails with `TaskNotFoundError`, with `BindLockError` where the lock cannot be asked, and as `ReadError` says for a
+ * journal that cannot be read.
+ *
  * ```ts
  * const { history, holder, stages, task } = yield* CheckMateEngine.get("docs-november")
  * ```
@@ -296,7 +318,8 @@ export const get = (
   Effect.flatMap(CheckMateEngine, (engine) => engine.get(taskId))
 
 /**
- * Lists tasks by their summaries, without folding their journals.
+ * Lists tasks by their summaries, without folding their journals. Fails with `TaskIOError` where the store cannot be
+ * read.
  *
  * ```ts
  * const failed = yield* CheckMateEngine.find({ status: ["Failed"], checkMate: "ingest", limit: 20 })
@@ -311,7 +334,7 @@ export const find = (
   Effect.flatMap(CheckMateEngine, (engine) => engine.find(options))
 
 /**
- * One task as it changes, beginning with how it is now and ending when it has settled.
+ * One task as it changes, beginning with how it is now and ending when it has settled. Fails as {@link get}.
  *
  * ```ts
  * yield* Stream.runForEach(CheckMateEngine.watch(taskId), ({ task }) => Effect.log(task.status._tag))
@@ -326,7 +349,8 @@ export const watch = (
   Stream.unwrap(Effect.map(CheckMateEngine, (engine) => engine.watch(taskId)))
 
 /**
- * All tasks as they change: each summary once to begin with, and again whenever it is another. Does not end.
+ * All tasks as they change: each summary once to begin with, and again whenever it is another. Does not end. Fails
+ * as {@link find}.
  *
  * ```ts
  * yield* Stream.runForEach(CheckMateEngine.watchAll({ tags: ["nightly"] }), ({ status, taskId }) =>
@@ -340,7 +364,10 @@ export const watchAll = (query?: TaskIO.Query): Stream.Stream<Task.Summary, Task
   Stream.unwrap(Effect.map(CheckMateEngine, (engine) => engine.watchAll(query)))
 
 /**
- * Removes tasks that are over, and reports which. With `dryRun` it only reports which it would remove.
+ * Removes tasks that are over, and reports which. With `dryRun` it only reports which it would remove. Tasks that are
+ * held are left alone.
+ *
+ * Fails with `BindLockError` where the lock cannot be reached, and as `ReadError` says; what was removed by then is gone.
  *
  * ```ts
  * yield* CheckMateEngine.clean({ olderThan: "30 days", dryRun: true })

@@ -607,7 +607,9 @@ export type CheckMateError =
   | JournalVersionError
   | MissingStateError
   | RollbackFailedError
+  | StageDefectError
   | StageOutputError
+  | StageTimeoutError
   | StaleWriterError
   | TaskBoundError
   | TaskCancelledError
@@ -617,6 +619,7 @@ export type CheckMateError =
   | TaskPoisonedError
   | TaskRolledBackError
   | TaskStatusError
+  | TransactionUnsupportedError
   | UnfitStoreError
   | UnknownAttributeError
   | UnknownStageError

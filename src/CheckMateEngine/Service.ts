@@ -218,7 +218,16 @@ export interface CleanOptions {
 // --- what comes back ------------------------------------------------------------
 
 /**
- * What running a task can fail with, beside the failures of its stages.
+ * What running a task can fail with, beside the failures of its stages:
+ *
+ * - what it was given: `InvalidTaskIdError`, `InvalidDefinitionError`, `UnknownAttributeError`, `AttributeError` (a value
+ *   that its schema refuses), `TransactionUnsupportedError` (a stage that the store is not fit for)
+ * - what stands in its journal: `WrongCheckMateError`, `DefinitionChangedError`, `TaskCancelledError`,
+ *   `TaskPoisonedError` (it has crashed its process too often), `TaskRolledBackError`
+ * - who else runs it: `TaskBoundError`, `BindingLostError`, `StaleWriterError`
+ * - what became of it: `MissingStateError`, `StageOutputError`, `RollbackFailedError`, `TaskPausedError`
+ * - the store and the lock: `TaskIOError`, `BindLockError`, `JournalDamagedError`, `JournalVersionError`,
+ *   `InvalidTransitionError` (a journal that tells an impossible story)
  *
  * @since 0.1.0
  * @category models
@@ -272,7 +281,9 @@ export interface Resumed {
 }
 
 /**
- * What holding a task can fail with: the lock, the store, and losing either.
+ * What holding a task can fail with: the lock (`BindLockError`, `TaskBoundError`, `BindingLostError`) and the store
+ * (`InvalidTaskIdError`, `TaskIOError`, `StaleWriterError`, `JournalDamagedError`, `JournalVersionError`,
+ * `InvalidTransitionError`).
  *
  * @since 0.1.0
  * @category models

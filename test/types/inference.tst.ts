@@ -1,6 +1,6 @@
 /** The inferred types of pipelines of 1, 3 and 30 stages. */
 import { Context, Data, Effect, Layer, Schedule, Schema } from "effect"
-import { CheckMate, CheckMateEngine, Stage, State } from "effect-checkmate"
+import { CheckMate, CheckMateEngine, type CheckMateError, Stage, State } from "effect-checkmate"
 import type * as Sql from "effect-checkmate/sql"
 import { describe, expect, test } from "tstyche"
 
@@ -58,6 +58,48 @@ describe("a pipeline of one stage", () => {
     >()
     expect<Effect.Effect.Error<typeof running>>().type.toBe<Boom | CheckMateEngine.RunError>()
     expect<Effect.Effect.Context<typeof running>>().type.toBe<Files | CheckMateEngine.CheckMateEngine>()
+  })
+  test("what the engine's own are is what its documentation lists", () => {
+    expect<CheckMateEngine.RunError["_tag"]>().type.toBe<
+      | "AttributeError"
+      | "BindLockError"
+      | "BindingLostError"
+      | "DefinitionChangedError"
+      | "InvalidDefinitionError"
+      | "InvalidTaskIdError"
+      | "InvalidTransitionError"
+      | "JournalDamagedError"
+      | "JournalVersionError"
+      | "MissingStateError"
+      | "RollbackFailedError"
+      | "StageOutputError"
+      | "StaleWriterError"
+      | "TaskBoundError"
+      | "TaskCancelledError"
+      | "TaskIOError"
+      | "TaskPausedError"
+      | "TaskPoisonedError"
+      | "TaskRolledBackError"
+      | "TransactionUnsupportedError"
+      | "UnknownAttributeError"
+      | "WrongCheckMateError"
+    >()
+    expect<CheckMateEngine.HoldError["_tag"]>().type.toBe<
+      | "BindLockError"
+      | "BindingLostError"
+      | "InvalidTaskIdError"
+      | "InvalidTransitionError"
+      | "JournalDamagedError"
+      | "JournalVersionError"
+      | "StaleWriterError"
+      | "TaskBoundError"
+      | "TaskIOError"
+    >()
+  })
+  test("the union of all errors has every class of them", () => {
+    type Exported = (typeof CheckMateError)[keyof typeof CheckMateError]
+    type Classes = Exported extends infer C ? C extends new(...args: never) => infer Made ? Made : never : never
+    expect<CheckMateError.CheckMateError["_tag"]>().type.toBe<Extract<Classes, { readonly _tag: string }>["_tag"]>()
   })
   test("run demands the input", () => {
     expect(CheckMateEngine.run).type.not.toBeCallableWith(one, { input: {} })
