@@ -141,12 +141,12 @@ export const make = (
           yield* Effect.mapError(syncFile(fs, older), storeError("open the journal", older, taskId))
         }
         const origin = Option.isSome(chain.origin) ? chain.origin.value : yield* nonce
-        const headerLine = JournalFile.headerLine({ taskId, epoch, origin, after: chain.seal })
+        const header = { taskId, epoch, origin, after: chain.seal }
         // The first epoch's header goes with its first append; of a later one it says how much counts from here on.
         if (epoch > 1) {
-          yield* Effect.mapError(handle.writeAll(headerLine), storeError("open the journal", file, taskId))
+          const line = JournalFile.headerLine(header)
+          yield* Effect.mapError(handle.writeAll(line), storeError("open the journal", file, taskId))
         }
-        let header = epoch > 1 ? undefined : headerLine
         let firstAppend = true
         let length = chain.records.length
         let broken: string | undefined
@@ -171,7 +171,8 @@ export const make = (
             Effect.suspend(() => {
               if (broken !== undefined) return Effect.fail(stale(`an earlier append failed: ${broken}`))
               if (position !== length) return Effect.fail(stale(`it holds ${length} records, not ${position}`))
-              const bytes = JournalFile.batch(header, position, records, summary)
+              const first = epoch === 1 && firstAppend ? header : undefined
+              const bytes = JournalFile.batch(first, position, records, summary)
               // Any outcome but success leaves the file in doubt, so nothing more is written to it.
               broken = "its outcome is unknown"
               return Effect.matchEffect(Effect.zipRight(handle.writeAll(bytes), firstAppend ? syncFirst : sync), {
@@ -181,7 +182,6 @@ export const make = (
                   return Effect.fail(failure)
                 },
                 onSuccess: () => {
-                  header = undefined
                   firstAppend = false
                   length += records.length
                   broken = undefined

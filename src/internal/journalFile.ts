@@ -28,21 +28,19 @@ const decoder = new TextDecoder()
 /** `{"sum":"xxxxxxxx",` */
 const prefixLength = 18
 
-const line = (content: string): Uint8Array => {
-  const bytes = encoder.encode(`{"sum":"00000000",${content}}\n`)
-  const sum = crc32(bytes, prefixLength, bytes.length - 1)
-  for (let index = 0; index < 8; index++) bytes[8 + index] = sum.charCodeAt(index)
-  return bytes
-}
-
-const concat = (parts: ReadonlyArray<Uint8Array>): Uint8Array => {
-  const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0))
-  let offset = 0
-  for (const part of parts) {
-    whole.set(part, offset)
-    offset += part.length
+/** Lines with their checksums; encoded together, because to encode one takes as long as to write it down. */
+const lines = (contents: ReadonlyArray<string>): Uint8Array => {
+  let text = ""
+  for (const content of contents) text += `{"sum":"00000000",${content}}\n`
+  const bytes = encoder.encode(text)
+  // What stands in JSON has no line breaks.
+  for (let start = 0; start < bytes.length;) {
+    const end = bytes.indexOf(newline, start)
+    const sum = crc32(bytes, start + prefixLength, end)
+    for (let index = 0; index < 8; index++) bytes[start + 8 + index] = sum.charCodeAt(index)
+    start = end + 1
   }
-  return whole
+  return bytes
 }
 
 const Seal = Schema.Struct({ epoch: Schema.Int, bytes: Schema.Int, records: Schema.Int })
@@ -72,20 +70,24 @@ const EndLine = Schema.parseJson(
 const decodeHeader = Schema.decodeUnknownOption(HeaderLine)
 const decodeEnd = Schema.decodeUnknownOption(EndLine)
 
-export const headerLine = (header: Omit<Header, "format">): Uint8Array =>
-  line(`"header":${JSON.stringify({ format, ...header })}`)
+const headerContent = (header: Omit<Header, "format">): string => `"header":${JSON.stringify({ format, ...header })}`
 
-/** A batch as it is appended: its records, numbered from `position`, and the line that makes them count. */
+export const headerLine = (header: Omit<Header, "format">): Uint8Array => lines([headerContent(header)])
+
+/**
+ * A batch as it is appended: its records, numbered from `position`, and the line that makes them count. The first of a
+ * file has the file's header before it.
+ */
 export const batch = (
-  header: Uint8Array | undefined,
+  header: Omit<Header, "format"> | undefined,
   position: number,
   records: ReadonlyArray<string>,
   summary: EncodedSummary
 ): Uint8Array =>
-  concat([
-    ...(header === undefined ? [] : [header]),
-    ...records.map((record, index) => line(`"n":${position + index},"event":${record}`)),
-    line(`"end":${position + records.length},"task":${JSON.stringify(summary)}`)
+  lines([
+    ...(header === undefined ? [] : [headerContent(header)]),
+    ...records.map((record, index) => `"n":${position + index},"event":${record}`),
+    `"end":${position + records.length},"task":${JSON.stringify(summary)}`
   ])
 
 /** What stands in a file. */

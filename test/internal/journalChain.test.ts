@@ -8,7 +8,7 @@ const summary = summaryOf("t")
 
 const header = (epoch: number, origin: string, after: Seal | null) => headerLine({ taskId: "t", epoch, origin, after })
 const withRecord = (epoch: number, origin: string, after: Seal | null) =>
-  batch(header(epoch, origin, after), after?.records ?? 0, [JSON.stringify(epoch)], summary)
+  batch({ taskId: "t", epoch, origin, after }, after?.records ?? 0, [JSON.stringify(epoch)], summary)
 const nothing = new Uint8Array(0)
 const emptied = (epoch: number, origin: string): Seal => ({
   epoch,

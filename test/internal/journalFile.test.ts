@@ -24,7 +24,7 @@ const later: Omit<Header, "format"> = { ...header, epoch: 2, after: { epoch: 1, 
 const appends = (batches: Batches, own = header): ReadonlyArray<Uint8Array> => {
   let position = own.after?.records ?? 0
   return batches.map((records, index) => {
-    const bytes = batch(index === 0 ? headerLine(own) : undefined, position, records, summaryAfter(position))
+    const bytes = batch(index === 0 ? own : undefined, position, records, summaryAfter(position))
     position += records.length
     return bytes
   })
