@@ -232,7 +232,20 @@ const evolveStage = (
   }
 }
 
+/** Whether anything can become of a stage while its task has this status. */
+const allows = (status: TaskStatus.Tag, event: StageStatus.Event["_tag"]): boolean => {
+  switch (status) {
+    case "Running":
+      return true
+    case "RollingBack":
+      return event !== "StageStarted" && event !== "StageSucceeded"
+    default:
+      return false
+  }
+}
+
 const onStage = (task: Task, event: StageStatus.Event): Either.Either<Task, InvalidTransitionError> => {
+  if (!allows(task.status._tag, event._tag)) return illegal(task, "the task", task.status._tag, event._tag)
   const record = stage(task, event.stage)
   const status = StageStatus.step(record.status, event)
   if (status === undefined) return illegal(task, `stage "${event.stage}"`, record.status._tag, event._tag)
@@ -297,7 +310,7 @@ const begin = (id: string, event: Extract<TaskEvent, { readonly _tag: "TaskStart
 })
 
 /**
- * The task after one more event. An event its status does not allow is an `InvalidTransitionError`.
+ * The task after one more event. An event that its status or its stage's does not allow is an `InvalidTransitionError`.
  *
  * @since 0.1.0
  * @category folding
@@ -323,6 +336,7 @@ export const evolve = (
   }
   switch (event._tag) {
     case "AttributesOverridden":
+      if (task.status._tag !== "Running") return illegal(task, "the task", task.status._tag, event._tag)
       return Either.right(evolved(task, event, {
         attributes: withAttributes(task.attributes, event.attributes),
         given: { ...task.given, ...event.attributes }

@@ -338,6 +338,39 @@ describe("Task", () => {
       }
     })
 
+    it("is refused: whatever a stage does or a caller overrides in a task that is not running", () => {
+      const failure = failureOf("503")
+      const overs: ReadonlyArray<ReadonlyArray<Untimed>> = [
+        [{ _tag: "TaskPaused" }],
+        [{ _tag: "TaskSucceeded" }],
+        [{ _tag: "TaskCancelled" }],
+        [{ _tag: "TaskFailed", stage: "scan", failure }],
+        [{ _tag: "TaskPoisoned", stage: "scan", recoveries: 5 }],
+        [rollback({ _tag: "Request" }), { _tag: "TaskRolledBack" }],
+        [rollback({ _tag: "Request" }), { _tag: "TaskRollbackFailed", stage: "scan", failure }]
+      ]
+      for (const over of overs) {
+        const { _tag: status } = after(...over).status
+        for (const event of [started("scan"), overridden({ folder: "./other" })]) {
+          expect(refusal(begun, ...over, event)).toMatchObject({ subject: "the task", status, event: event._tag })
+        }
+      }
+    })
+
+    it("is refused: a stage that begins, goes well or finds its state overridden while the task is rolled back", () => {
+      const rollingBack = [begun, started("scan"), rollback({ _tag: "Request" })]
+      for (const event of [started("chunk"), succeeded("scan"), overridden({ folder: "./other" })]) {
+        expect(refusal(...rollingBack, event)).toMatchObject({
+          subject: "the task",
+          status: "RollingBack",
+          event: event._tag
+        })
+      }
+      // What an earlier process left behind is undone first.
+      const undone = folded(told(...rollingBack, attemptFailed("scan", giveUp), attemptUndone("scan")))
+      expect(Task.stage(undone, "scan").status._tag).toBe("Failed")
+    })
+
     it.prop("leaves the task as it was", { events: wild }, ({ events }) => {
       let task = after(started("scan"))
       for (const event of events) {
