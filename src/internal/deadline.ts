@@ -32,17 +32,15 @@ export const make = <E>(limit: Duration.Duration, late: () => E): Effect.Effect<
     )
 
     return <A, E2, R>(self: Effect.Effect<A, E2, R>) =>
-      Effect.flatMap(
-        Effect.forkDaemon(Effect.interruptible(self)),
-        (fiber) =>
-          Effect.async<A, E | E2>((resume) => {
-            const callOff = () => {
-              running.delete(one)
-              fiber.unsafeInterruptAsFork(FiberId.none)
-            }
+      // What is begun is called off, whenever its caller is interrupted.
+      Effect.uninterruptibleMask((restore) =>
+        Effect.flatMap(Effect.forkDaemon(Effect.interruptible(self)), (fiber) => {
+          const callOff = () => fiber.unsafeInterruptAsFork(FiberId.none)
+          const answer = Effect.async<A, E | E2>((resume) => {
             const one: Running = {
               since: clock.unsafeCurrentTimeMillis(),
               giveUp: () => {
+                running.delete(one)
                 callOff()
                 resume(Effect.fail(late()))
               }
@@ -53,7 +51,8 @@ export const make = <E>(limit: Duration.Duration, late: () => E): Effect.Effect<
               running.delete(one)
               resume(exit)
             })
-            return Effect.sync(callOff)
           })
+          return Effect.onInterrupt(restore(answer), () => Effect.sync(callOff))
+        })
       )
   })

@@ -187,7 +187,8 @@ export const makeOver = (
       rollback: <E, R>(checkMate: CheckMate.Any<E, R>, taskId: string, options: RollbackOptions = {}) =>
         runTask.rollBack(parts, checkMate, taskId, {
           whenBound: options.whenBound ?? "fail",
-          purpose: { _tag: "Request", ...(options.reason === undefined ? {} : { reason: options.reason }) }
+          purpose: { _tag: "Request", ...(options.reason === undefined ? {} : { reason: options.reason }) },
+          isDone: (task) => Effect.succeed(task.status._tag === "RolledBack")
         }).pipe(traced("rollback", taskId)),
 
       cancel: <E, R>(taskId: string, options: CancelOptions<E, R> = {}) => {
@@ -200,7 +201,7 @@ export const makeOver = (
           reason,
           rollback === undefined
             ? Option.none()
-            : Option.some(runTask.rollBack(parts, rollback, taskId, { whenBound: "fail", purpose }))
+            : Option.some((isDone) => runTask.rollBack(parts, rollback, taskId, { whenBound: "fail", purpose, isDone }))
         ).pipe(traced("cancel", taskId))
       },
 

@@ -320,19 +320,20 @@ const holdExisting = <A, E, E2, E3, R>(
     )
   })
 
-/** Rolls a whole task back, or goes on with a rollback that is not done. */
-export const rollBack = <E, R>(
+/** Rolls a whole task back, or goes on with a rollback that is not done; `isDone` says what is left alone. */
+export const rollBack = <E, R, E2 = never>(
   parts: Parts,
   checkMate: CheckMate.Any<E, R>,
   taskId: string,
   options: {
     readonly whenBound: "fail" | "wait"
     readonly purpose: Extract<TaskStatus.Purpose, { readonly _tag: "Request" | "Cancel" }>
+    readonly isDone: (task: Task.Task) => Effect.Effect<boolean, E2>
   }
 ) =>
   holdExisting(parts, checkMate, taskId, options.whenBound, (session, task) =>
     Effect.gen(function*() {
-      if (task.status._tag === "RolledBack") return
+      if (yield* options.isDone(task)) return
       yield* checkDefinition(checkMate, task)
       yield* rollback.rollBackFor(checkMate, session, task, options.purpose)
     }), () => Effect.fail(cancelledError(taskId, undefined)))

@@ -9,7 +9,7 @@ import type * as Task from "../Task.ts"
 import type * as TaskIO from "../TaskIO.ts"
 import type * as TaskStatus from "../TaskStatus.ts"
 import * as registry from "./registry.ts"
-import { commit, type Session, type Untimed } from "./session.ts"
+import { commit, type Untimed } from "./session.ts"
 import { cancelledError, hold, type Parts, writeCancelled } from "./supervise.ts"
 import { checkTaskId } from "./taskId.ts"
 
@@ -26,19 +26,22 @@ const getExisting = (parts: Parts, taskId: string) =>
 const refuse = (task: Task.Task, operation: string, problem: string) =>
   new TaskStatusError({ taskId: task.id, operation, status: task.status._tag, problem })
 
+/** Whether nothing is left to do for a task. Fails where it is past what was to be done. */
+type IsDone = (task: Task.Task) => Effect.Effect<boolean, TaskStatusError>
+
 /**
  * Does something to a task: to the one running in this engine, else by holding it, else by asking its holder, for as
- * long as that takes. `isDone` tells when nothing is left to do.
+ * long as that takes.
  */
-const reach = <E, E2, E3, R>(
+const reach = <E, E2, R>(
   parts: Parts,
   interval: Duration.Duration,
   taskId: string,
   options: {
-    readonly here: (running: registry.Running) => Effect.Effect<void, E3>
+    readonly here: (running: registry.Running) => Effect.Effect<void, E2>
     readonly held: Effect.Effect<void, E, R>
     readonly message: (at: DateTime.Utc) => TaskIO.Message
-    readonly isDone: (task: Task.Task) => Effect.Effect<boolean, E2>
+    readonly isDone: IsDone
   }
 ) =>
   Effect.gen(function*() {
@@ -64,13 +67,17 @@ const reach = <E, E2, E3, R>(
     }
   })
 
-/** Holds a task that nobody runs, to write events that its status allows. */
-const write = (parts: Parts, taskId: string, events: (session: Session) => ReadonlyArray<Untimed>) =>
+/** Holds a task that nobody runs, to write an event, if that is still to be done then. */
+const write = (parts: Parts, taskId: string, isDone: IsDone, event: Untimed) =>
   hold(
     parts,
     taskId,
     "fail",
-    (session) => commit(session, events(session)),
+    (session) =>
+      Effect.gen(function*() {
+        if (session.task === undefined) return yield* new TaskNotFoundError({ taskId })
+        if (!(yield* isDone(session.task))) yield* commit(session, [event])
+      }),
     (session, { reason }) =>
       Effect.zipRight(writeCancelled(session, reason), Effect.fail(cancelledError(taskId, reason)))
   )
@@ -80,11 +87,26 @@ export const cancel = <E, R>(
   interval: Duration.Duration,
   taskId: string,
   reason: string | undefined,
-  rollBack: Option.Option<Effect.Effect<void, E, R>>
+  rollBack: Option.Option<(isDone: IsDone) => Effect.Effect<void, E, R>>
 ) => {
   const because = reason === undefined ? {} : { reason }
   const rollback = Option.isSome(rollBack)
   const succeeded = (task: Task.Task) => refuse(task, "be cancelled", "it has succeeded. Undo it with rollback")
+  const isDone: IsDone = (task) => {
+    switch (task.status._tag) {
+      case "Cancelled":
+      case "RolledBack":
+        return Effect.succeed(true)
+      case "Succeeded":
+        return Effect.fail(succeeded(task))
+      case "RollingBack":
+        return rollback
+          ? Effect.succeed(false)
+          : Effect.fail(refuse(task, "be cancelled", "it is being rolled back. Finish that with rollback or resume"))
+      default:
+        return Effect.succeed(false)
+    }
+  }
   return reach(parts, interval, taskId, {
     here: (running) =>
       Effect.gen(function*() {
@@ -95,39 +117,31 @@ export const cancel = <E, R>(
         if (task?.status._tag === "Succeeded") return yield* succeeded(task)
       }),
     held: Option.match(rollBack, {
-      onNone: () => Effect.asVoid(write(parts, taskId, () => [{ _tag: "TaskCancelled", ...because }])),
-      onSome: (effect): Effect.Effect<void, E | Effect.Effect.Error<ReturnType<typeof write>>, R> => effect
+      onNone: () => write(parts, taskId, isDone, { _tag: "TaskCancelled", ...because }),
+      onSome: (held): Effect.Effect<void, E | Effect.Effect.Error<ReturnType<typeof write>>, R> => held(isDone)
     }),
     message: (at) => ({ _tag: "Cancel", at, rollback, ...because }),
-    isDone: (task) => {
-      switch (task.status._tag) {
-        case "Cancelled":
-        case "RolledBack":
-          return Effect.succeed(true)
-        case "Succeeded":
-          return Effect.fail(succeeded(task))
-        case "RollingBack":
-          return rollback
-            ? Effect.succeed(false)
-            : Effect.fail(refuse(task, "be cancelled", "it is being rolled back. Finish that with rollback or resume"))
-        default:
-          return Effect.succeed(false)
-      }
-    }
+    isDone
   })
+}
+
+const isPaused: IsDone = (task) => {
+  switch (task.status._tag) {
+    case "Running":
+      return Effect.succeed(false)
+    case "Paused":
+      return Effect.succeed(true)
+    default:
+      return Effect.fail(refuse(task, "be paused", "only a running task can be"))
+  }
 }
 
 export const pause = (parts: Parts, interval: Duration.Duration, taskId: string) =>
   reach(parts, interval, taskId, {
     here: registry.pause,
-    held: Effect.asVoid(write(parts, taskId, () => [{ _tag: "TaskPaused" }])),
+    held: write(parts, taskId, isPaused, { _tag: "TaskPaused" }),
     message: (at) => ({ _tag: "Pause", at }),
-    isDone: (task) =>
-      task.status._tag === "Running"
-        ? Effect.succeed(false)
-        : task.status._tag === "Paused"
-        ? Effect.succeed(true)
-        : Effect.fail(refuse(task, "be paused", "only a running task can be"))
+    isDone: isPaused
   })
 
 /** Acts on the messages that other processes left for tasks that run here. */

@@ -359,6 +359,67 @@ describe("a cancel that comes in on a task's last append", () => {
     }).pipe(Effect.provide(CheckMateEngine.layerMemory)))
 })
 
+describe("what becomes of a task between the look at it and its binding", () => {
+  /** A task that another engine is in the middle of, and ends in the middle of this engine's first look at it. */
+  const changing = (
+    ledger: Ledger,
+    end: (other: CheckMateEngine.CheckMateEngine["Type"], run: Fiber.RuntimeFiber<unknown, unknown>) => Effect.Effect<
+      unknown,
+      unknown
+    >
+  ) =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const lock = Layer.succeedContext(yield* Layer.build(BindLock.layerMemory))
+      const engineOn = (driver: TaskIO.Encoded) =>
+        Effect.map(Layer.build(engineOver(driver, lock)), (context) =>
+          Context.get(context, CheckMateEngine.CheckMateEngine))
+      const other = yield* engineOn(store)
+      const gate = yield* Effect.makeLatch()
+      const definition = abc(ledger, {
+        fail: (stage) =>
+          stage === "b" ? gate.await : Effect.void
+      })
+      const run = yield* Effect.fork(other.run(definition, { taskId: "t", input: { seed: 1 } }))
+      yield* until(() => ledger.count("run b") === 1)
+      let looked = false
+      const late = yield* engineOn({
+        ...store,
+        read: (taskId, from) =>
+          Effect.tap(store.read(taskId, from), () => {
+            if (looked) return Effect.void
+            looked = true
+            return Effect.zipRight(gate.open, Effect.ignore(end(other, run)))
+          })
+      })
+      return { definition, late, store }
+    })
+
+  it.scoped("a cancel of one that was cancelled writes nothing more", () =>
+    Effect.gen(function*() {
+      const ledger = new Ledger()
+      const { definition, late, store } = yield* changing(ledger, (other) => other.cancel("t"))
+      yield* late.cancel("t", { rollback: definition })
+      const events = (yield* store.read("t", 0)).map((record) => JSON.parse(record)._tag)
+      expect(events.filter((tag) => tag === "TaskCancelled" || tag === "TaskRollbackStarted")).toEqual([
+        "TaskCancelled"
+      ])
+    }))
+
+  for (const what of ["a cancel", "a cancel with rollback", "a pause"] as const) {
+    it.scoped(`${what} of one that has succeeded is refused, and nothing is rolled back`, () =>
+      Effect.gen(function*() {
+        const ledger = new Ledger()
+        const { definition, late } = yield* changing(ledger, (_, run) => Fiber.await(run))
+        const asked = what === "a pause"
+          ? late.pause("t")
+          : late.cancel("t", what === "a cancel" ? {} : { rollback: definition })
+        expect(yield* Effect.flip(asked)).toMatchObject({ _tag: "TaskStatusError", status: "Succeeded" })
+        expect(ledger.entries).toEqual(["run a", "run b", "run c"])
+      }))
+  }
+})
+
 describe("poisoned tasks", () => {
   it.effect("promise 4: a task that keeps crashing its process is stopped after a bounded number of recoveries", () =>
     Effect.gen(function*() {

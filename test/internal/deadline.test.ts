@@ -72,4 +72,32 @@ describe("a deadline", () => {
       yield* Effect.yieldNow()
       expect(calledOff).toBe(true)
     }))
+
+  it.scoped("calls off what was begun, at whatever step its caller is interrupted", () =>
+    Effect.gen(function*() {
+      const inTime = yield* make
+      const seen = new Set<string>()
+      for (let steps = 10; steps < 50; steps++) {
+        let begun = false
+        let calledOff = false
+        const endless = Effect.sync(() => {
+          begun = true
+        }).pipe(
+          Effect.zipRight(Effect.never),
+          Effect.onInterrupt(() =>
+            Effect.sync(() => {
+              calledOff = true
+            })
+          )
+        )
+        // A caller that lets others go first after so many of its steps.
+        const fiber = yield* Effect.fork(Effect.withMaxOpsBeforeYield(inTime(endless), steps))
+        yield* Effect.yieldNow()
+        yield* Fiber.interrupt(fiber)
+        for (let step = 0; step < 30; step++) yield* Effect.yieldNow()
+        expect(calledOff, `after ${steps} steps`).toBe(begun)
+        seen.add(begun ? "begun" : "not begun")
+      }
+      expect(seen).toEqual(new Set(["begun", "not begun"]))
+    }))
 })
