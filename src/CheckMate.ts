@@ -11,6 +11,7 @@ import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
 import type * as Types from "effect/Types"
 import { type DefinitionProblem, InvalidDefinitionError } from "./CheckMateError.ts"
+import { list } from "./internal/words.ts"
 import type * as Stage from "./Stage.ts"
 import type * as State from "./State.ts"
 
@@ -151,8 +152,6 @@ const nameProblem = (name: unknown): string | undefined =>
 /** A name for people, also where untyped code gave something else. */
 const asText = (name: unknown): string => String(name)
 
-const quoted = (names: ReadonlyArray<string>): string => names.map((name) => `"${name}"`).join(", ")
-
 const isStage = (u: unknown): u is Stage.Any =>
   Predicate.hasProperty(u, "requires") && Predicate.hasProperty(u, "provides") && Predicate.hasProperty(u, "execute")
 
@@ -205,7 +204,7 @@ const findProblems = (
     ...options.input.filter((attribute) => !options.state.codecs.has(attribute)).map((attribute) => ({
       attribute,
       problem: `the input names "${attribute}", which the state model does not declare; it declares ${
-        quoted([...options.state.codecs.keys()])
+        list(options.state.codecs.keys())
       }`
     })),
     ...(["halt", "rollback", undefined].includes(options.onFailure)

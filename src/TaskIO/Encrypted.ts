@@ -31,6 +31,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { EncryptionKeysError, JournalDamagedError, JournalVersionError, TaskIOError } from "../CheckMateError.ts"
 import * as Cipher from "../internal/cipher.ts"
+import { list } from "../internal/words.ts"
 import type { Encoded, EncodedJournal, EncodedSummary, Letter } from "./Encoded.ts"
 
 /** The newest format of a sealed text this version opens, and the one it makes. */
@@ -128,8 +129,6 @@ const placeOf = (kind: "record" | "memo" | "mail", taskId: string, position: num
 
 /** What keeps a text from being opened. */
 type Shut = JournalDamagedError | JournalVersionError | TaskIOError
-
-const list = (ids: Iterable<string>): string => [...ids].map((id) => `"${id}"`).join(", ")
 
 /** Seals and opens texts for one store. */
 const sealer = (ring: Ring, allowPlaintext: boolean) => {

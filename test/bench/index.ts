@@ -4,6 +4,7 @@
  */
 import { Effect, Option } from "effect"
 import { CheckMateEngine } from "effect-checkmate"
+import { Crashes } from "effect-checkmate/testing"
 import * as os from "node:os"
 import { performance } from "node:perf_hooks"
 import { s3 } from "./s3.ts"
@@ -212,7 +213,29 @@ const boot = async () => {
   })
 }
 
+/** Every cut and every pair of cuts of a task of five stages: what a crash test of a small pipeline costs. */
+const crashes = async () => {
+  const explore = Crashes.explore(bench.pipeline(5), { input: {} })
+  const cuts: Array<number> = []
+  const processes: Array<number> = []
+  for (let round = 0; round < rounds * 3; round++) {
+    const start = performance.now()
+    const report = await Effect.runPromise(explore)
+    const seconds = (performance.now() - start) / 1000
+    if (round < rounds) continue
+    cuts.push(report.cuts / seconds)
+    processes.push((report.cuts + report.runs) / seconds)
+  }
+  const aSecond = (values: ReadonlyArray<number>) => Math.round(bench.median(values)).toLocaleString("en")
+  row(
+    "crash kit, every cut and pair of cuts of 5 stages in memory",
+    `${aSecond(cuts)} cuts a second, ${aSecond(processes)} processes run`,
+    "thousands"
+  )
+}
+
 await memory()
+await crashes()
 await flat(1_000)
 await flat(10_000)
 await large()
