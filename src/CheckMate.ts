@@ -107,6 +107,9 @@ type OneName<Name extends string> = {} extends Record<Name, 1> ? never
   : [Name] extends [Types.UnionToIntersection<Name>] ? Name
   : never
 
+/** Whether a stage is one of several, chosen when the program runs. */
+type IsOneOf<S, All = S> = S extends unknown ? [All] extends [S] ? false : true : never
+
 /** `Stages` where the dataflow is right; where it is not, a sentence in the place of the stage that is wrong. */
 type Checked<
   F extends State.Fields,
@@ -116,7 +119,9 @@ type Checked<
   Done extends ReadonlyArray<unknown> = []
 > = number extends Stages["length"] ? Stages // a list made at run time, checked there
   : Stages extends readonly [infer Head, ...infer Tail]
-    ? Head extends Stage.Stage<infer Name, infer G, infer Requires, infer Provides, infer _E, infer _R> ? Checked<
+    ? IsOneOf<Head> extends true
+      ? Checked<F, Tail, Have, Names, [...Done, "this is one of several stages; spread a list of one or none instead"]>
+    : Head extends Stage.Stage<infer Name, infer G, infer Requires, infer Provides, infer _E, infer _R> ? Checked<
         F,
         Tail,
         Have | Provides,

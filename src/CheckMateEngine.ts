@@ -150,7 +150,7 @@ export const layerFileSystem = (
  */
 export const run = <Input extends object, Output, E, R>(
   checkMate: Of<Input, Output, E, R>,
-  options: RunOptions<Input>
+  options: RunOptions<NoInfer<Input>>
 ): Effect.Effect<Output, E | RunError, R | CheckMateEngine> =>
   Effect.flatMap(CheckMateEngine, (engine) => engine.run(checkMate, options))
 
@@ -171,7 +171,7 @@ export const run = <Input extends object, Output, E, R>(
  */
 export const start = <Input extends object, Output, E, R>(
   checkMate: Of<Input, Output, E, R>,
-  options: RunOptions<Input>
+  options: RunOptions<NoInfer<Input>>
 ): Effect.Effect<Handle<Output, E>, InvalidTaskIdError, R | CheckMateEngine> =>
   Effect.flatMap(CheckMateEngine, (engine) => engine.start(checkMate, options))
 

@@ -194,6 +194,10 @@ type CheckOutput<Name extends string, F extends State.Fields, Provides extends k
       : [Provides] extends [never]
         ? `stage "${Name}" provides nothing, so its execute must return nothing; end it with Effect.asVoid, or list what it returns in provides`
       : `stage "${Name}" returns "${Exclude<KeysOf<Out>, Provides> & string}", which it does not list in provides`
+    // A name that is none makes the compiler take Provides for every attribute.
+    : [keyof F] extends [Provides] ? `stage "${Name}" provides "${
+        & MissingFrom<Out, Provides>
+        & string}", which its execute does not return, or names in provides what the state model does not declare`
     : `stage "${Name}" provides "${MissingFrom<Out, Provides> & string}", which its execute does not return`
 
 /**

@@ -307,11 +307,11 @@ export type Of<Input, Output, E, R> = CheckMate.CheckMate<string, Input, Output,
 export interface Service {
   readonly run: <Input extends object, Output, E, R>(
     checkMate: Of<Input, Output, E, R>,
-    options: RunOptions<Input>
+    options: RunOptions<NoInfer<Input>>
   ) => Effect.Effect<Output, E | RunError, R>
   readonly start: <Input extends object, Output, E, R>(
     checkMate: Of<Input, Output, E, R>,
-    options: RunOptions<Input>
+    options: RunOptions<NoInfer<Input>>
   ) => Effect.Effect<Handle<Output, E>, InvalidTaskIdError, R>
   readonly resume: <Input extends object, Output, E, R>(
     checkMate: Of<Input, Output, E, R>,

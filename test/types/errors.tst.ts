@@ -36,6 +36,11 @@ describe("CheckMate.make", () => {
     // @ts-expect-error "stage \"other\" is a stage of another state model"
     CheckMate.make("bad", { state: Docs, input: ["folder"], stages: [scan, other] })
   })
+  test("a stage that is one of several", () => {
+    // @ts-expect-error "this is one of several stages; spread a list of one or none instead"
+    CheckMate.make("bad", { state: Docs, input: ["folder"], stages: [scan, Math.random() > 0.5 ? chunk : scan] })
+    CheckMate.make("good", { state: Docs, input: ["folder"], stages: [scan, ...(Math.random() > 0.5 ? [chunk] : [])] })
+  })
   test("an input the state model does not declare", () => {
     // @ts-expect-error Type '"foldr"' is not assignable to type
     CheckMate.make("bad", { state: Docs, input: ["foldr"], stages: [scan] })
@@ -58,6 +63,10 @@ describe("Stage.make", () => {
     Stage.make(Docs, "typo", { provides: ["files", "count"], execute: () => Effect.succeed({ flies: [""], count: 1 }) })
     // @ts-expect-error "stage \"typo\" provides nothing, so its execute must return nothing; end it with Effect.asVoid
     Stage.make(Docs, "typo", { execute: () => Effect.succeed({ flies: [""] }) })
+  })
+  test("a provided attribute that is misspelt", () => {
+    // @ts-expect-error or names in provides what the state model does not declare"
+    Stage.make(Docs, "typo", { provides: ["flies"], execute: () => Effect.succeed({ files: [""] }) })
   })
   test("an output where nothing is provided", () => {
     // @ts-expect-error "stage \"none\" provides nothing, so its execute must return nothing; end it with Effect.asVoid

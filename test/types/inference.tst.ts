@@ -105,6 +105,11 @@ describe("a pipeline of one stage", () => {
     expect(CheckMateEngine.run).type.not.toBeCallableWith(one, { input: {} })
     expect(CheckMateEngine.run).type.not.toBeCallableWith(one, { input: { folder: 1 } })
   })
+  test("an input that is misspelt is refused by all that take one", () => {
+    expect(CheckMateEngine.run).type.not.toBeCallableWith(one, { input: { folder: "", flies: [""] } })
+    expect(CheckMateEngine.start).type.not.toBeCallableWith(one, { input: { folder: "", flies: [""] } })
+    expect(CheckMateEngine.resume).type.not.toBeCallableWith(one, "t", { input: { flies: [""] } })
+  })
 })
 
 describe("a pipeline of three stages", () => {
