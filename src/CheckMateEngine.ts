@@ -47,6 +47,7 @@ import type {
   BindLockError,
   InvalidTaskIdError,
   ReadError,
+  TaskBoundError,
   TaskCancelledError,
   TaskIOError,
   TaskNotFoundError,
@@ -193,13 +194,16 @@ export const resume = <Input extends object, Output, E, R>(
   Effect.flatMap(CheckMateEngine, (engine) => engine.resume(checkMate, taskId, options))
 
 /**
- * Goes on with every task of these CheckMates that was running or being rolled back when its engine ended, and
- * reports what became of each. For the start of a backend. Tasks that another engine holds are left to it.
+ * Goes on with every task that was running or being rolled back when its engine ended, and reports what became of each,
+ * once all have ended: in a backend, fork it at the start. Tasks that another engine holds are left to it, or waited for
+ * with `whenBound: "wait"`, which also takes up those of an engine that died where its lock cannot tell. A task of a
+ * CheckMate that is not among these is reported with `WrongCheckMateError`.
  *
  * Fails with `TaskIOError` where the tasks cannot be listed; why a task did not succeed stands in the report.
  *
  * ```ts
- * const report = yield* CheckMateEngine.resumeAll([cm_factory_ingest(), cm_factory_report()], { concurrency: 8 })
+ * const checkMates = [cm_factory_ingest(), cm_factory_report()]
+ * yield* Effect.forkScoped(CheckMateEngine.resumeAll(checkMates, { concurrency: 8, whenBound: "wait" }))
  * ```
  *
  * @since 0.1.0
@@ -365,9 +369,11 @@ export const watchAll = (query?: TaskIO.Query): Stream.Stream<Task.Summary, Task
 
 /**
  * Removes tasks that are over, and reports which. With `dryRun` it only reports which it would remove. Tasks that are
- * held are left alone.
+ * held are left alone, and so are those whose journal cannot be read, with a warning; to remove one of them, use
+ * {@link remove}.
  *
- * Fails with `BindLockError` where the lock cannot be reached, and as `ReadError` says; what was removed by then is gone.
+ * Fails with `BindLockError` and `TaskIOError` where the lock or the store cannot be reached; what was removed by then is
+ * gone.
  *
  * ```ts
  * yield* CheckMateEngine.clean({ olderThan: "30 days", dryRun: true })
@@ -378,5 +384,28 @@ export const watchAll = (query?: TaskIO.Query): Stream.Stream<Task.Summary, Task
  */
 export const clean = (
   options?: CleanOptions
-): Effect.Effect<ReadonlyArray<Task.Summary>, ReadError | BindLockError, CheckMateEngine> =>
+): Effect.Effect<ReadonlyArray<Task.Summary>, TaskIOError | BindLockError, CheckMateEngine> =>
   Effect.flatMap(CheckMateEngine, (engine) => engine.clean(options))
+
+/**
+ * Removes one task that is over, also one whose journal is damaged or cannot be decrypted, so that its id can be used
+ * anew. What its stages did is not undone.
+ *
+ * Fails with `TaskNotFoundError`, with `TaskStatusError` for a task that is running or being rolled back, if only because
+ * its process died (cancel it first), with `TaskBoundError` for one that is held, and where the lock or the store cannot
+ * be reached.
+ *
+ * ```ts
+ * yield* CheckMateEngine.remove("docs-november")
+ * ```
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const remove = (
+  taskId: string
+): Effect.Effect<
+  void,
+  InvalidTaskIdError | TaskIOError | BindLockError | TaskBoundError | TaskNotFoundError | TaskStatusError,
+  CheckMateEngine
+> => Effect.flatMap(CheckMateEngine, (engine) => engine.remove(taskId))

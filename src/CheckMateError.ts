@@ -21,8 +21,7 @@ export * from "./CheckMateError/Task.ts"
 export type ReadError =
   | Definition.InvalidTaskIdError
   | Store.TaskIOError
-  | Store.JournalDamagedError
-  | Store.JournalVersionError
+  | Store.UnreadableError
   | Store.InvalidTransitionError
 
 /**
@@ -36,6 +35,7 @@ export type CheckMateError =
   | Store.BindingLostError
   | Store.BindLockError
   | Store.CopyConflictError
+  | Store.DecryptionError
   | Definition.DefinitionChangedError
   | Store.EncryptionKeysError
   | Definition.InvalidDefinitionError

@@ -7,7 +7,7 @@ import * as Either from "effect/Either"
 import * as ParseResult from "effect/ParseResult"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
-import { JournalDamagedError, JournalVersionError } from "./CheckMateError.ts"
+import { DecryptionError, JournalDamagedError, JournalVersionError, type UnreadableError } from "./CheckMateError.ts"
 import { isoTime } from "./internal/isoTime.ts"
 import * as StageStatus from "./StageStatus.ts"
 import * as TaskStatus from "./TaskStatus.ts"
@@ -83,8 +83,8 @@ export const encode = (event: TaskEvent): string =>
   `{"v":${version},${JSON.stringify({ ...event, at: isoTime(event.at) }).slice(1)}`
 
 /**
- * Reads an event from its journal text. A newer format is a `JournalVersionError`; anything else that does not read
- * is a `JournalDamagedError` that names the position.
+ * Reads an event from its journal text. A newer format is a `JournalVersionError`, an encrypted text a
+ * `DecryptionError`; anything else that does not read is a `JournalDamagedError` that names the position.
  *
  * @since 0.1.0
  * @category codecs
@@ -93,14 +93,20 @@ export const decode = (
   taskId: string,
   position: number,
   text: string
-): Either.Either<TaskEvent, JournalDamagedError | JournalVersionError> => {
+): Either.Either<TaskEvent, UnreadableError> => {
   const damaged = (problem: string) =>
     Either.left(new JournalDamagedError({ taskId, location: `record ${position}`, problem }))
   const parsed = parseJson(text)
   if (Either.isLeft(parsed)) return damaged("the record is not JSON")
   const record = parsed.right
   if (Predicate.hasProperty(record, "encrypted")) {
-    return damaged("the record is encrypted, and this store has no keys. Give them with TaskIO.encrypted")
+    return Either.left(
+      new DecryptionError({
+        taskId,
+        location: `record ${position}`,
+        problem: "it is encrypted, and this store has no keys. Give them with TaskIO.encrypted"
+      })
+    )
   }
   const format = Predicate.hasProperty(record, "v") ? record.v : undefined
   if (typeof format !== "number" || !Number.isInteger(format) || format < 1) {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { DateTime, Either, FastCheck, Predicate, Schema, SchemaAST as AST } from "effect"
 import { TaskEvent } from "effect-checkmate"
-import type { JournalDamagedError, JournalVersionError } from "effect-checkmate/CheckMateError"
+import type { UnreadableError } from "effect-checkmate/CheckMateError"
 import { json, tagsOf, valuesOf } from "./support/arbitraries.ts"
 
 const events = valuesOf(TaskEvent.TaskEvent)
@@ -11,7 +11,7 @@ const succeeded: TaskEvent.TaskEvent = { _tag: "StageSucceeded", at, stage: "ind
 /** JSON that does not claim a version. */
 const unversioned = json.filter((value) => !Predicate.hasProperty(value, "v"))
 
-const refusal = (text: string, position = 7): JournalDamagedError | JournalVersionError =>
+const refusal = (text: string, position = 7): UnreadableError =>
   Either.getOrThrow(Either.flip(TaskEvent.decode("docs", position, text)))
 
 /** The fields of records that may be left out. */

@@ -13,6 +13,7 @@ import type {
   BindLockError,
   InvalidTaskIdError,
   ReadError,
+  TaskBoundError,
   TaskCancelledError,
   TaskIOError,
   TaskNotFoundError,
@@ -90,6 +91,14 @@ export interface Retention {
 export type SettledTag = Exclude<TaskStatus.Tag, "Running" | "RollingBack">
 
 /**
+ * The statuses from which `resume` goes on.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type ResumableTag = Exclude<TaskStatus.Tag, "Succeeded" | "Cancelled" | "Poisoned" | "RolledBack">
+
+/**
  * What to do about a task that another engine holds: fail with `TaskBoundError`, or wait until it is free.
  *
  * @since 0.1.0
@@ -116,7 +125,7 @@ export interface RunOptions<Input> extends WhenBound {
   readonly taskId?: string
   /**
    * The input attributes. For a task that exists, those that are given anew, with another value than was given before,
-   * override persisted ones; those absent are restored.
+   * override persisted ones; those absent are restored. One that has succeeded returns what it returned, with a warning.
    */
   readonly input: Input
   /** For finding the task; kept from its start. */
@@ -158,13 +167,20 @@ export interface RollbackOptions extends WhenBound {
  * @since 0.1.0
  * @category options
  */
-export interface ResumeAllOptions {
+export interface ResumeAllOptions extends WhenBound {
   /**
-   * How many tasks run at a time.
+   * How many tasks run at a time, those included that wait to be free.
    *
    * @default 4
    */
   readonly concurrency?: number
+  /**
+   * Tasks in these statuses. With `Failed` those are tried again that gave up, and with `Paused` those go on that were
+   * paused.
+   *
+   * @default ["Running", "RollingBack"]
+   */
+  readonly status?: ReadonlyArray<ResumableTag>
 }
 
 /**
@@ -227,7 +243,7 @@ export interface CleanOptions {
  * - who else runs it: `TaskBoundError`, `BindingLostError`, `StaleWriterError`
  * - what became of it: `MissingStateError`, `StageOutputError`, `RollbackFailedError`, `TaskPausedError`
  * - the store and the lock: `TaskIOError`, `BindLockError`, `JournalDamagedError`, `JournalVersionError`,
- *   `InvalidTransitionError` (a journal that tells an impossible story)
+ *   `DecryptionError`, `InvalidTransitionError` (a journal that tells an impossible story)
  *
  * @since 0.1.0
  * @category models
@@ -283,7 +299,7 @@ export interface Resumed {
 /**
  * What holding a task can fail with: the lock (`BindLockError`, `TaskBoundError`, `BindingLostError`) and the store
  * (`InvalidTaskIdError`, `TaskIOError`, `StaleWriterError`, `JournalDamagedError`, `JournalVersionError`,
- * `InvalidTransitionError`).
+ * `DecryptionError`, `InvalidTransitionError`).
  *
  * @since 0.1.0
  * @category models
@@ -344,7 +360,11 @@ export interface Service {
   readonly find: (options?: FindOptions) => Effect.Effect<ReadonlyArray<Task.Summary>, TaskIOError>
   readonly watch: (taskId: string) => Stream.Stream<View, ReadError | BindLockError | TaskNotFoundError>
   readonly watchAll: (query?: TaskIO.Query) => Stream.Stream<Task.Summary, TaskIOError>
-  readonly clean: (
-    options?: CleanOptions
-  ) => Effect.Effect<ReadonlyArray<Task.Summary>, ReadError | BindLockError>
+  readonly clean: (options?: CleanOptions) => Effect.Effect<ReadonlyArray<Task.Summary>, TaskIOError | BindLockError>
+  readonly remove: (
+    taskId: string
+  ) => Effect.Effect<
+    void,
+    InvalidTaskIdError | TaskIOError | BindLockError | TaskBoundError | TaskNotFoundError | TaskStatusError
+  >
 }

@@ -195,7 +195,7 @@ export class WrongCheckMateError extends Schema.TaggedError<WrongCheckMateError>
 }) {
   override get message(): string {
     return `Task ${quote(this.taskId)} is a task of CheckMate ${quote(this.actual)}, not of ${quote(this.expected)}. `
-      + "Use another task id, or the CheckMate it was started with"
+      + "Use the CheckMate it was started with, or another task id"
   }
 }
 

@@ -71,7 +71,7 @@ export class JournalDamagedError extends Schema.TaggedError<JournalDamagedError>
 }) {
   override get message(): string {
     return `The journal of task ${quote(this.taskId)} is damaged at ${this.location}: ${this.problem}. Nothing was `
-      + "changed. Restore it from a backup, or remove the task to run it anew"
+      + "changed. Restore it from a backup, or remove the task (CheckMateEngine.remove) to run it anew"
   }
 }
 
@@ -89,6 +89,24 @@ export class JournalVersionError extends Schema.TaggedError<JournalVersionError>
   override get message(): string {
     return `The journal of task ${quote(this.taskId)} is of format ${this.version}; this version of effect-checkmate `
       + `reads up to format ${this.supported}. Upgrade effect-checkmate to read it`
+  }
+}
+
+/**
+ * A task's journal, memo or message cannot be decrypted: its key is not among those given, it is not what that key wrote,
+ * or it is not encrypted at all. Nothing is overwritten.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class DecryptionError extends Schema.TaggedError<DecryptionError>()("DecryptionError", {
+  taskId: Schema.String,
+  location: Schema.String,
+  key: Schema.optional(Schema.String),
+  problem: Schema.String
+}) {
+  override get message(): string {
+    return `Task ${quote(this.taskId)} cannot be decrypted at ${this.location}: ${this.problem}. Nothing was changed`
   }
 }
 
@@ -201,9 +219,17 @@ export class InvalidTransitionError extends Schema.TaggedError<InvalidTransition
 }
 
 /**
+ * What makes a journal unreadable.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type UnreadableError = JournalDamagedError | JournalVersionError | DecryptionError
+
+/**
  * Everything the store can fail with.
  *
  * @since 0.1.0
  * @category models
  */
-export type StoreError = TaskIOError | StaleWriterError | JournalDamagedError | JournalVersionError
+export type StoreError = TaskIOError | StaleWriterError | UnreadableError

@@ -7,7 +7,7 @@
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
-import type { JournalDamagedError, JournalVersionError, StaleWriterError, TaskIOError } from "../CheckMateError.ts"
+import type { StaleWriterError, TaskIOError, UnreadableError } from "../CheckMateError.ts"
 import type * as TaskStatus from "../TaskStatus.ts"
 
 /**
@@ -98,16 +98,12 @@ export interface Encoded {
    */
   readonly open: (
     taskId: string
-  ) => Effect.Effect<
-    EncodedJournal,
-    TaskIOError | JournalDamagedError | JournalVersionError | StaleWriterError,
-    Scope.Scope
-  >
+  ) => Effect.Effect<EncodedJournal, TaskIOError | StaleWriterError | UnreadableError, Scope.Scope>
   /** The acknowledged records from a position on; none for a task that does not exist. Needs no claim. */
   readonly read: (
     taskId: string,
     from: number
-  ) => Effect.Effect<ReadonlyArray<string>, TaskIOError | JournalDamagedError | JournalVersionError>
+  ) => Effect.Effect<ReadonlyArray<string>, TaskIOError | UnreadableError>
   /** The summaries of the latest appends, without reading the journals. In no particular order. */
   readonly list: (query: EncodedQuery) => Stream.Stream<EncodedSummary, TaskIOError>
   /** Removes a task's journal and mail, if there is any. */

@@ -29,7 +29,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { EncryptionKeysError, JournalDamagedError, JournalVersionError, TaskIOError } from "../CheckMateError.ts"
+import { DecryptionError, EncryptionKeysError, JournalVersionError, TaskIOError } from "../CheckMateError.ts"
 import * as Cipher from "../internal/cipher.ts"
 import { list } from "../internal/words.ts"
 import type { Encoded, EncodedJournal, EncodedSummary, Letter } from "./Encoded.ts"
@@ -128,7 +128,7 @@ const placeOf = (kind: "record" | "memo" | "mail", taskId: string, position: num
   JSON.stringify(["checkmate", format, kind, taskId, position, key])
 
 /** What keeps a text from being opened. */
-type Shut = JournalDamagedError | JournalVersionError | TaskIOError
+type Shut = DecryptionError | JournalVersionError
 
 /** Seals and opens texts for one store. */
 const sealer = (ring: Ring, allowPlaintext: boolean) => {
@@ -146,8 +146,8 @@ const sealer = (ring: Ring, allowPlaintext: boolean) => {
     text: string
   ): Effect.Effect<string, Shut> => {
     const location = kind === "record" ? `record ${position}` : `the ${kind}`
-    const refuse = (problem: string) =>
-      Effect.fail(new TaskIOError({ operation: `decrypt the ${kind}`, taskId, location, problem }))
+    const refuse = (problem: string, key?: string) =>
+      Effect.fail(new DecryptionError({ taskId, location, problem, ...(key === undefined ? {} : { key }) }))
     const sealed = decodeSealed(text)
     if (Option.isNone(sealed)) {
       return allowPlaintext ? Effect.succeed(text) : refuse(
@@ -161,14 +161,20 @@ const sealer = (ring: Ring, allowPlaintext: boolean) => {
     }
     const key = ring.keys.get(id)
     if (key === undefined) {
-      return refuse(`it was encrypted with key "${id}", and known are ${list(ring.keys.keys())}. Give that key, too`)
+      return refuse(
+        `it was encrypted with key "${id}", and known are ${list(ring.keys.keys())}. Give that key, too`,
+        id
+      )
     }
-    return Effect.mapError(Cipher.open(key, placeOf(kind, taskId, position, id), data), () =>
-      new JournalDamagedError({
-        taskId,
-        location,
-        problem: `not authentic: changed, moved, or written with another key of the id "${id}"`
-      }))
+    return Effect.catchAll(
+      Cipher.open(key, placeOf(kind, taskId, position, id), data),
+      () =>
+        refuse(
+          `it is not what key "${id}" wrote here. Give the key of that id it was written with; if you have, it was changed `
+            + "or moved, so restore it from a backup",
+          id
+        )
+    )
   }
 
   return { seal, open }
@@ -178,8 +184,7 @@ const sealer = (ring: Ring, allowPlaintext: boolean) => {
 
 /**
  * The driver over another one, with what that one stores encrypted. A key that is no key is an `EncryptionKeysError`. A
- * record of an unknown key, or one that is not encrypted, is a `TaskIOError`; one that is not authentic, a
- * `JournalDamagedError`. Memos and messages that cannot be opened are left out with a warning: there may be another
+ * record of an unknown key, one that is not encrypted and one that is not authentic is a `DecryptionError`. Memos and messages that cannot be opened are left out with a warning: there may be another
  * engine that can.
  *
  * @since 0.1.0

@@ -76,15 +76,15 @@ const actOnMail = (parts: Parts, interval: Duration.Duration) => {
   })
 }
 
-/** A task that failed before its first write has left no trace but this. */
-const reportUnstarted = (parts: Parts, taskId: string, cause: Cause.Cause<unknown>) =>
-  Effect.flatMap(
-    Effect.orElseSucceed(parts.taskIO.get(taskId), Option.none),
-    (task) =>
-      Option.isSome(task) || Cause.isInterruptedOnly(cause)
-        ? Effect.void
-        : Effect.logWarning(`Task ${taskId} failed before it began`, cause)
-  )
+/** Nobody may be waiting for a task in the background: what becomes of it is told, unless somebody asked for that. */
+const reportFailure = (taskId: string, cause: Cause.Cause<unknown>) =>
+  Cause.isInterruptedOnly(cause) || ["TaskPausedError", "TaskCancelledError"].includes(Failure.fromCause(cause).tag)
+    ? Effect.void
+    : Effect.annotateLogs(
+      Effect.logWarning(`Task ${taskId}, in the background, ended with a failure`, cause),
+      "task",
+      taskId
+    )
 
 /** An engine over a store and a lock, for the length of the Scope. */
 export const makeOver = (
@@ -125,7 +125,7 @@ export const makeOver = (
           // Subscribed before it is forked, so that its first write is not missed.
           const changes = yield* parts.registry.changes.listen
           const fiber = yield* Effect.forkIn(
-            Effect.tapErrorCause(run(checkMate, taskId, options), (cause) => reportUnstarted(parts, taskId, cause)),
+            Effect.tapErrorCause(run(checkMate, taskId, options), (cause) => reportFailure(taskId, cause)),
             scope
           )
           // There is something to be seen once this returns, or the task has failed before that.
@@ -151,7 +151,7 @@ export const makeOver = (
         ),
 
       resumeAll: <E, R>(checkMates: ReadonlyArray<CheckMate.Any<E, R>>, options: ResumeAllOptions = {}) =>
-        parts.taskIO.list({ status: ["Running", "RollingBack"] }).pipe(
+        parts.taskIO.list({ status: options.status ?? ["Running", "RollingBack"] }).pipe(
           Stream.runCollect,
           Effect.flatMap(Effect.forEach((summary) => {
             const checkMate = checkMates.find(({ name }) => name === summary.checkMate)
@@ -163,7 +163,11 @@ export const makeOver = (
                   actual: summary.checkMate
                 })
               )
-              : runTask.resume(parts, checkMate, requestOf(maxRecoveries, summary.taskId))
+              : runTask.resume(
+                parts,
+                checkMate,
+                requestOf(maxRecoveries, summary.taskId, { whenBound: options.whenBound ?? "fail" })
+              )
             return Effect.map(Effect.exit(resumed), (exit): Resumed => ({
               taskId: summary.taskId,
               checkMate: summary.checkMate,
@@ -205,6 +209,7 @@ export const makeOver = (
         ).pipe(traced("cancel", taskId))
       },
 
+      remove: (taskId) => steer.remove(parts, taskId).pipe(traced("remove", taskId)),
       pause: (taskId) => steer.pause(parts, interval, taskId).pipe(traced("pause", taskId)),
       get: (taskId) => observe.get(parts, taskId).pipe(traced("get", taskId)),
       find: (options: FindOptions = {}) => observe.find(parts, options).pipe(traced("find")),

@@ -1,7 +1,7 @@
 /** Journals and summaries between what drivers store and what is typed. */
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
-import type { JournalDamagedError, JournalVersionError } from "../CheckMateError.ts"
+import type { UnreadableError } from "../CheckMateError.ts"
 import type * as Task from "../Task.ts"
 import * as TaskEvent from "../TaskEvent.ts"
 import type { EncodedQuery, EncodedSummary } from "../TaskIO/Encoded.ts"
@@ -21,7 +21,7 @@ export const decodeAll = (
   taskId: string,
   from: number,
   records: ReadonlyArray<string>
-): Either.Either<ReadonlyArray<TaskEvent.TaskEvent>, JournalDamagedError | JournalVersionError> => {
+): Either.Either<ReadonlyArray<TaskEvent.TaskEvent>, UnreadableError> => {
   const events: Array<TaskEvent.TaskEvent> = []
   for (const record of records) {
     const event = TaskEvent.decode(taskId, from + events.length, record)

@@ -48,7 +48,7 @@ export const find = (parts: Parts, options: FindOptions) =>
       Order.mapInput(Order.string, (summary: Task.Summary) => summary.taskId)
     )
     const order = options.order === "ascending" ? ascending : Order.reverse(ascending)
-    return [...summaries].sort(order).slice(0, options.limit)
+    return [...summaries].sort(order).slice(0, options.limit === undefined ? undefined : Math.max(0, options.limit))
   })
 
 /** Ticks when a task may have changed: at every change in this engine, and at intervals for changes elsewhere. */

@@ -31,6 +31,7 @@ import { type Cancelled, commit, record, type Session, stageOf, type Untimed } f
 import { cancelledError, hold, type HoldError, type Parts, writeCancelled } from "./supervise.ts"
 import { checkTaskId } from "./taskId.ts"
 import { decodeState, encodeInput, type Values } from "./values.ts"
+import { list } from "./words.ts"
 
 export interface Request {
   readonly taskId: string
@@ -126,16 +127,30 @@ const isProvided = (task: Task.Task, attribute: string): boolean =>
  */
 const override = (session: Session, given: Values) =>
   Effect.suspend(() => {
-    const { task } = session
-    if (task === undefined) return Effect.void
-    const state = Task.state(task)
-    const known = { ...state, ...task.given }
-    const overrides = Object.entries(given).filter(([attribute, value]) =>
-      !sameJson(value, known[attribute]) || (!sameJson(value, state[attribute]) && !isProvided(task, attribute))
-    )
+    const overrides = session.task === undefined ? [] : overridesOf(session.task, given)
     return overrides.length === 0
       ? Effect.void
       : record(session, [{ _tag: "AttributesOverridden", attributes: Object.fromEntries(overrides) }])
+  })
+
+const overridesOf = (task: Task.Task, given: Values) => {
+  const state = Task.state(task)
+  const known = { ...state, ...task.given }
+  return Object.entries(given).filter(([attribute, value]) =>
+    !sameJson(value, known[attribute]) || (!sameJson(value, state[attribute]) && !isProvided(task, attribute))
+  )
+}
+
+/** Says which of what is given a task that has succeeded makes no use of. */
+const warnOfIgnored = (task: Task.Task, given: Values) =>
+  Effect.suspend(() => {
+    const ignored = overridesOf(task, given).map(([attribute]) => attribute)
+    return ignored.length === 0 ? Effect.void : Effect.logWarning(
+      `Task ${task.id} has succeeded, so another value given for ${
+        list(ignored)
+      } changes nothing. Have it run again with `
+        + "retryFrom, or give another task id"
+    )
   })
 
 /** Finishes a rollback that the task is in the middle of; only one for a retry leaves something to run. */
@@ -179,7 +194,9 @@ const runHeld = <E, R>(
     } else {
       yield* checkDefinition(checkMate, task)
       // Another engine may have finished it between the look and the binding.
-      if (task.status._tag === "Succeeded") return yield* outputOf(checkMate, task)
+      if (task.status._tag === "Succeeded") {
+        return yield* Effect.zipRight(warnOfIgnored(task, given), outputOf(checkMate, task))
+      }
       yield* refuseEnded(task)
       yield* goOn(checkMate, session, task, request.maxRecoveries)
       yield* finishRollback(checkMate, session)
@@ -262,7 +279,9 @@ const runOr = <E, R, E2>(
     if (Option.isSome(found.task)) {
       const task = found.task.value
       yield* checkDefinition(checkMate, task)
-      if (task.status._tag === "Succeeded") return yield* outputOf(checkMate, task)
+      if (task.status._tag === "Succeeded") {
+        return yield* Effect.zipRight(warnOfIgnored(task, given), outputOf(checkMate, task))
+      }
       yield* refuseEnded(task)
     } else {
       yield* whenMissing

@@ -4,10 +4,16 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import { TaskBoundError, TaskNotFoundError, TaskStatusError } from "../CheckMateError.ts"
+import {
+  type ReadError,
+  TaskBoundError,
+  type TaskIOError,
+  TaskNotFoundError,
+  TaskStatusError
+} from "../CheckMateError.ts"
 import type * as Task from "../Task.ts"
 import type * as TaskIO from "../TaskIO.ts"
-import type * as TaskStatus from "../TaskStatus.ts"
+import * as TaskStatus from "../TaskStatus.ts"
 import * as registry from "./registry.ts"
 import { commit, type Untimed } from "./session.ts"
 import { cancelledError, hold, type Parts, writeCancelled } from "./supervise.ts"
@@ -168,6 +174,17 @@ export const readMail = (parts: Parts) =>
     }
   })
 
+type Unreadable = Exclude<ReadError, TaskIOError>
+
+/** What is done about a task of which the journal tells nothing, whatever the reason. */
+const unreadable = <A>(answer: (error: Unreadable) => A) => ({
+  DecryptionError: answer,
+  InvalidTaskIdError: answer,
+  InvalidTransitionError: answer,
+  JournalDamagedError: answer,
+  JournalVersionError: answer
+})
+
 /** Removes a task while it is held, and only if it is still to be removed then. Tells whether it did. */
 export const removeIf = (
   parts: Parts,
@@ -183,7 +200,25 @@ export const removeIf = (
     return true
   })).pipe(Effect.catchTag("TaskBoundError", () => Effect.succeed(false)))
 
-/** Removes tasks that are over. */
+/** Removes a task while it is held, unless there is something to do for it. One that cannot be read is removed, too. */
+export const remove = (parts: Parts, taskId: string) =>
+  Effect.scoped(Effect.gen(function*() {
+    yield* checkTaskId(taskId)
+    yield* parts.bindLock.acquire(taskId)
+    yield* Effect.catchTags(
+      Effect.flatMap(
+        getExisting(parts, taskId),
+        (task) =>
+          TaskStatus.isActive(task.status)
+            ? Effect.fail(refuse(task, "be removed", "it is not over. Cancel it first"))
+            : Effect.void
+      ),
+      unreadable(() => Effect.void)
+    )
+    yield* Effect.uninterruptible(parts.taskIO.remove(taskId))
+  }))
+
+/** Removes tasks that are over. What cannot be read is left alone, and keeps no other. */
 export const clean = (
   parts: Parts,
   options: {
@@ -202,5 +237,9 @@ export const clean = (
       ...(options.checkMate === undefined ? {} : { checkMate: options.checkMate })
     }).pipe(Stream.filter(isOver), Stream.runCollect)
     if (options.dryRun) return [...found]
-    return yield* Effect.filter(found, ({ taskId }) => removeIf(parts, taskId, isOver))
+    return yield* Effect.filter(found, ({ taskId }) => {
+      const leave = (error: Unreadable) =>
+        Effect.as(Effect.logWarning(`Task ${taskId} is over and was not removed: ${error.message}`), false)
+      return Effect.catchTags(removeIf(parts, taskId, isOver), unreadable(leave))
+    })
   })

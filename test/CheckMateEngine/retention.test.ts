@@ -1,11 +1,12 @@
 import { FileSystem, KeyValueStore } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Layer, Logger, Stream, TestClock } from "effect"
+import { Deferred, Effect, Exit, Fiber, Layer, Stream, TestClock } from "effect"
 import { BindLock, CheckMateEngine, type TaskIO } from "effect-checkmate"
 import { TaskIOError } from "effect-checkmate/CheckMateError"
 import * as FileDriver from "effect-checkmate/TaskIO/FileSystem"
 import * as KeyValueDriver from "effect-checkmate/TaskIO/KeyValueStore"
+import { recorder } from "../support/logs.ts"
 import { abc, engineOver, failing, Ledger, makeStore } from "../support/pipelines.ts"
 
 const retention: CheckMateEngine.Retention = {
@@ -31,19 +32,10 @@ const populate = Effect.gen(function*() {
   yield* CheckMateEngine.cancel("cancelled")
 })
 
-const logged = () => {
-  const lines: Array<string> = []
-  const layer = Logger.replace(
-    Logger.defaultLogger,
-    Logger.make(({ message }) => lines.push([message].flat().map(String).join(" ")))
-  )
-  return { lines, layer }
-}
-
 /** A retention that keeps everything until its time, over a store that begins empty. */
 const keepsByStatus = (store: TaskIO.Encoded) =>
   Effect.gen(function*() {
-    const { layer, lines } = logged()
+    const { layer, lines } = recorder()
     yield* Effect.gen(function*() {
       yield* populate
       yield* adjust("29 days")
@@ -86,7 +78,7 @@ describe("retention", () => {
       const store = yield* FileDriver.make(directory)
       yield* Effect.provide(populate, engineOver(store))
       yield* adjust("100 days")
-      const { layer, lines } = logged()
+      const { layer, lines } = recorder()
       yield* Effect.gen(function*() {
         // The disk takes its own time.
         while ((yield* idsIn(store)).length > 1) yield* Effect.yieldNow()
@@ -139,7 +131,7 @@ describe("retention", () => {
         list: (query) => lists++ === 0 ? Stream.fail(broken) : store.list(query),
         remove: (id) => id === "b" && !works ? Effect.fail(broken) : store.remove(id)
       }
-      const { layer, lines } = logged()
+      const { layer, lines } = recorder()
       yield* Effect.gen(function*() {
         yield* adjust("1 minute")
         expect(yield* idsIn(store)).toEqual(["a", "b", "c"])

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Clock, Duration, Effect, Exit, Fiber, Logger, Random, Schedule, TestClock } from "effect"
+import { Clock, Duration, Effect, Exit, Fiber, Random, Schedule, TestClock } from "effect"
 import { BindLock, CheckMate, CheckMateEngine, Stage, StageStatus, type TaskIO } from "effect-checkmate"
+import { logged } from "../support/logs.ts"
 import { Boom, engineOver, Ledger, makeStore, Numbers } from "../support/pipelines.ts"
 
 /** One stage that fails `times` times with ascending status, then passes; it notes the clock at every attempt. */
@@ -35,16 +36,6 @@ const flaky = (
 
 const inMemory = <A, E>(effect: Effect.Effect<A, E, CheckMateEngine.CheckMateEngine>) =>
   Effect.provide(effect, CheckMateEngine.layerMemory)
-
-/** What is logged while an effect runs. */
-const logged = <A, E, R>(effect: Effect.Effect<A, E, R>) => {
-  const lines: Array<string> = []
-  const logger = Logger.make(({ annotations, logLevel, message }) => {
-    const marks = [...annotations].map(([key, value]) => `${key}=${String(value)}`).sort()
-    lines.push([logLevel.label, ...marks, [message].flat().map(String).join(" ")].join(" "))
-  })
-  return Effect.as(Effect.provide(effect, Logger.replace(Logger.defaultLogger, logger)), lines)
-}
 
 const settle = Effect.repeatN(Effect.yieldNow(), 20)
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Context, DateTime, Duration, Effect, Exit, Fiber, Layer, Logger, Option, Schedule, TestClock } from "effect"
+import { Context, DateTime, Duration, Effect, Exit, Fiber, Layer, Option, Schedule, TestClock } from "effect"
 import { BindLock, CheckMate, CheckMateEngine, Stage, type TaskIO } from "effect-checkmate"
+import { logged, recorder } from "../support/logs.ts"
 import { abc, Boom, engineOver, failing, Ledger, makeStore, Numbers } from "../support/pipelines.ts"
 
 const inMemory = <A, E>(effect: Effect.Effect<A, E, CheckMateEngine.CheckMateEngine>) =>
@@ -429,19 +430,13 @@ describe("poisoned tasks", () => {
         fail: (stage) => stage === "b" ? Effect.uninterruptible(Effect.never) : Effect.void
       })
       const engine = () => engineOver(store, BindLock.layerMemory, { maxRecoveries: 3 })
-      const messages: Array<string> = []
-      const listening = Logger.replace(
-        Logger.defaultLogger,
-        Logger.make(({ logLevel, message }) =>
-          messages.push(`${logLevel.label} ${[message].flat().map(String).join(" ")}`)
-        )
-      )
+      const { layer: listening, lines } = recorder()
       const run = CheckMateEngine.run(killing, { taskId: "t", input: { seed: 1 } })
       for (let crash = 1; crash <= 4; crash++) {
         yield* Effect.forkDaemon(Effect.provide(run, Layer.merge(engine(), listening)))
         yield* until(() => ledger.count("run b") === crash)
       }
-      expect(messages).toEqual(Array.from({ length: 3 }, () => "INFO Task t goes on after a crash in stage b"))
+      expect(lines).toEqual(Array.from({ length: 3 }, () => "INFO task=t Task t goes on after a crash in stage b"))
       const error = yield* Effect.flip(Effect.provide(run, engine()))
       expect(error).toMatchObject({ _tag: "TaskPoisonedError", stage: "b", recoveries: 3 })
       expect(ledger.count("run b")).toBe(4)
@@ -528,4 +523,105 @@ describe("start, resumeAll and clean", () => {
       expect(ids(yield* CheckMateEngine.clean({ status: ["Failed"], checkMate: "other" }))).toEqual([])
       expect(ids(yield* CheckMateEngine.clean({ status: ["Failed"], checkMate: "abc" }))).toEqual(["failed"])
     })))
+
+  /** Changes the records of a task, as damage does. */
+  const damaging = (store: TaskIO.Encoded, damaged: string): TaskIO.Encoded => ({
+    ...store,
+    read: (taskId, from) => Effect.map(store.read(taskId, from), (all) => taskId === damaged ? ["{}", ...all] : all)
+  })
+
+  it.effect("clean goes on past a task whose journal cannot be read, and remove removes that, too", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const engine = engineOver(damaging(store, "b"))
+      for (const taskId of ["a", "b", "c"]) {
+        yield* Effect.provide(CheckMateEngine.run(abc(new Ledger()), { taskId, input: { seed: 1 } }), engineOver(store))
+      }
+      const lines = yield* logged(
+        Effect.gen(function*() {
+          expect((yield* CheckMateEngine.clean()).map(({ taskId }) => taskId).sort()).toEqual(["a", "c"])
+        }).pipe(Effect.provide(engine))
+      )
+      expect(lines).toEqual([
+        expect.stringContaining(`WARN Task b is over and was not removed: The journal of task "b" is damaged`)
+      ])
+      yield* Effect.provide(CheckMateEngine.remove("b"), engine)
+      expect(yield* Effect.provide(CheckMateEngine.find(), engine)).toEqual([])
+      expect(
+        yield* Effect.provide(
+          CheckMateEngine.run(abc(new Ledger()), { taskId: "b", input: { seed: 2 } }),
+          engineOver(store)
+        )
+      )
+        .toMatchObject({ c: 5 })
+    }))
+
+  it.effect("remove takes what is over, and leaves what is not, what is held, and what is not there", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      yield* CheckMateEngine.run(abc(ledger), { taskId: "over", input: { seed: 1 } })
+      yield* CheckMateEngine.remove("over")
+      expect(yield* Effect.flip(CheckMateEngine.remove("over"))).toMatchObject({ _tag: "TaskNotFoundError" })
+      expect(yield* Effect.flip(CheckMateEngine.remove("../over"))).toMatchObject({ _tag: "InvalidTaskIdError" })
+      const fiber = yield* Effect.fork(
+        CheckMateEngine.run(hangingInB(ledger), { taskId: "running", input: { seed: 1 } })
+      )
+      yield* until(() => ledger.count("run b") === 2)
+      expect(yield* Effect.flip(CheckMateEngine.remove("running"))).toMatchObject({ _tag: "TaskBoundError" })
+      yield* Fiber.interrupt(fiber)
+      const refused = yield* Effect.flip(CheckMateEngine.remove("running"))
+      expect(refused).toMatchObject({ _tag: "TaskStatusError", operation: "be removed", status: "Running" })
+      yield* CheckMateEngine.cancel("running")
+      yield* CheckMateEngine.remove("running")
+      expect(yield* CheckMateEngine.find()).toEqual([])
+    })))
+
+  it.effect("resumeAll takes the statuses it is given, and waits for tasks that are held where it is told to", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const failed = CheckMateEngine.run(abc(ledger, { fail: failing({ a: 1 }) }), { taskId: "f", input: { seed: 1 } })
+      yield* Effect.exit(failed)
+      const gate = yield* Effect.makeLatch()
+      const held = abc(ledger, { fail: (stage) => stage === "b" ? gate.await : Effect.void })
+      const fiber = yield* Effect.fork(CheckMateEngine.run(held, { taskId: "h", input: { seed: 1 } }))
+      yield* until(() => ledger.count("run b") === 1)
+      const tagOf = (
+        [resumed]: ReadonlyArray<CheckMateEngine.Resumed>
+      ) => [resumed?.taskId, Option.getOrUndefined(resumed?.failure ?? Option.none())?.tag]
+      expect(tagOf(yield* CheckMateEngine.resumeAll([held]))).toEqual(["h", "TaskBoundError"])
+      const waiting = yield* Effect.fork(CheckMateEngine.resumeAll([held], { whenBound: "wait" }))
+      yield* gate.open
+      yield* Fiber.join(fiber)
+      yield* TestClock.adjust("1 second")
+      expect(tagOf(yield* Fiber.join(waiting))).toEqual(["h", undefined])
+      expect(tagOf(yield* CheckMateEngine.resumeAll([held], { status: ["Failed"] }))).toEqual(["f", undefined])
+    })))
+
+  it.effect("what fails in the background is told, and what was asked for is not", () =>
+    Effect.gen(function*() {
+      const lines = yield* logged(inMemory(Effect.gen(function*() {
+        const failed = yield* CheckMateEngine.start(abc(new Ledger(), { fail: failing({ b: 1 }) }), {
+          taskId: "failed",
+          input: { seed: 1 }
+        })
+        yield* Effect.exit(failed.await)
+        const ledger = new Ledger()
+        const stopped = yield* CheckMateEngine.start(hangingInB(ledger), { taskId: "stopped", input: { seed: 1 } })
+        yield* until(() => ledger.count("run b") === 1)
+        yield* CheckMateEngine.cancel("stopped")
+        yield* Effect.exit(stopped.await)
+      })))
+      expect(lines).toEqual(["WARN task=failed Task failed, in the background, ended with a failure"])
+    }))
+
+  it.effect("another input for a task that has succeeded changes nothing, which is told", () =>
+    Effect.gen(function*() {
+      const run = (seed: number) => CheckMateEngine.run(abc(new Ledger()), { taskId: "t", input: { seed } })
+      const lines = yield* logged(inMemory(Effect.gen(function*() {
+        yield* run(1)
+        expect(yield* run(1)).toMatchObject({ seed: 1, c: 4 })
+        expect(yield* run(2)).toMatchObject({ seed: 1, c: 4 })
+      })))
+      expect(lines).toEqual([expect.stringContaining(`another value given for "seed" changes nothing`)])
+    }))
 })

@@ -64,6 +64,7 @@ describe("a pipeline of one stage", () => {
       | "AttributeError"
       | "BindLockError"
       | "BindingLostError"
+      | "DecryptionError"
       | "DefinitionChangedError"
       | "InvalidDefinitionError"
       | "InvalidTaskIdError"
@@ -87,6 +88,7 @@ describe("a pipeline of one stage", () => {
     expect<CheckMateEngine.HoldError["_tag"]>().type.toBe<
       | "BindLockError"
       | "BindingLostError"
+      | "DecryptionError"
       | "InvalidTaskIdError"
       | "InvalidTransitionError"
       | "JournalDamagedError"
