@@ -74,10 +74,15 @@ export type EncodedSummary = Driver.EncodedSummary
 export const Message = Schema.Union(
   Schema.TaggedStruct("Cancel", {
     at: Schema.DateTimeUtc,
+    /** How long the journal was when it was written. */
+    position: Schema.optionalWith(Schema.Int, { exact: true }),
     rollback: Schema.Boolean,
     reason: Schema.optionalWith(Schema.String, { exact: true })
   }),
-  Schema.TaggedStruct("Pause", { at: Schema.DateTimeUtc })
+  Schema.TaggedStruct("Pause", {
+    at: Schema.DateTimeUtc,
+    position: Schema.optionalWith(Schema.Int, { exact: true })
+  })
 )
 
 /**

@@ -246,8 +246,10 @@ export const make = (
         )
       )
 
-    const release = (taskId: string) =>
+    const release = (taskId: string, mine: Lease.Held<void>) =>
       Effect.suspend(() => {
+        // It was lost, and is held anew by this very engine.
+        if (held.get(taskId) !== mine) return Effect.void
         held.delete(taskId)
         return Effect.ignore(Effect.flatMap(isMine(taskId), (own) => own ? fs.remove(lockOf(taskId)) : Effect.void))
       })
@@ -255,8 +257,9 @@ export const make = (
     const acquire = (taskId: string): Effect.Effect<Binding, TaskBoundError | BindLockError, Scope.Scope> =>
       Effect.uninterruptibleMask((restore) =>
         Effect.gen(function*() {
-          const { lost } = yield* leased.hold(taskId, tryToHold(taskId), restore)
-          yield* Scope.addFinalizer(yield* Effect.scope, release(taskId))
+          const mine = yield* leased.hold(taskId, tryToHold(taskId), restore)
+          const { lost } = mine
+          yield* Scope.addFinalizer(yield* Effect.scope, release(taskId, mine))
           return { holder: { name, since: yield* DateTime.now }, lost: Deferred.await(lost) }
         })
       )

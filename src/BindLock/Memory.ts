@@ -21,11 +21,12 @@ export const make: Effect.Effect<Driver> = Effect.sync(() => {
   return {
     acquire: (taskId) =>
       Effect.uninterruptible(Effect.gen(function*() {
+        const holder: Holder = { name: "this process", since: yield* DateTime.now }
+        // From here to where it is set nothing yields, or two would hold it.
         const other = held.get(taskId)
         if (other !== undefined) {
           return yield* new TaskBoundError({ taskId, holder: other.name, since: other.since })
         }
-        const holder: Holder = { name: "this process", since: yield* DateTime.now }
         held.set(taskId, holder)
         yield* Scope.addFinalizer(yield* Effect.scope, Effect.sync(() => held.delete(taskId)))
         return { holder, lost: Effect.never }

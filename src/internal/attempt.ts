@@ -25,7 +25,7 @@ import type * as StageStatus from "../StageStatus.ts"
 import { type Ended, provided, type Restore, spanned } from "./inContext.ts"
 import * as metrics from "./metrics.ts"
 import * as retry from "./retry.ts"
-import { type AppendError, commit, foldIn, record, type Session, stageOf } from "./session.ts"
+import { type AppendError, commit, foldIn, isEnding, record, type Session, stageOf } from "./session.ts"
 import { encodeOutput, type Output, type Values } from "./values.ts"
 
 /** An output the engine refuses: a failure of the attempt that no Schedule is asked about. */
@@ -115,6 +115,13 @@ export const checkOutput = (stage: Stage.Any, session: Session) => (output: unkn
   return Either.isLeft(encoded) ? Exit.fail(new Refused({ error: encoded.left })) : Exit.succeed(encoded.right)
 }
 
+/** The last moment there is a date for. */
+const latest = 8.64e15
+
+/** The cause as users know it. */
+const unwrapped = (cause: Cause.Cause<unknown>): Cause.Cause<unknown> =>
+  Cause.map(cause, (error) => error instanceof Refused ? error.error : error)
+
 /** Whether there is to be another attempt, as the stage's Schedule sees the failure. */
 const decide = <E, R>(
   stage: Stage.Any<E, R>,
@@ -140,11 +147,16 @@ const decide = <E, R>(
     if (schedule === undefined || Option.isNone(failure) || failure.value instanceof Refused) return { _tag: "GiveUp" }
     const state = Option.isSome(position.state) ? position.state.value : yield* retry.restore(schedule, retries)
     const now = yield* DateTime.now
-    const next = yield* retry.step(schedule, state, DateTime.toEpochMillis(now), failure.value)
+    const stepped = yield* Effect.exit(retry.step(schedule, state, DateTime.toEpochMillis(now), failure.value))
+    if (Exit.isFailure(stepped)) {
+      yield* Effect.logWarning(`The retry Schedule of stage ${stage.name} died; the stage is given up`, stepped.cause)
+      return { _tag: "GiveUp" }
+    }
+    const next = stepped.value
     position.state = Option.some(next.state)
     if (Option.isNone(next.dueAt)) return { _tag: "GiveUp" }
     yield* metrics.retried
-    return { _tag: "Retry", dueAt: DateTime.unsafeMake(next.dueAt.value) }
+    return { _tag: "Retry", dueAt: DateTime.unsafeMake(Math.min(next.dueAt.value, latest)) }
   })
 
 /** One try at something. */
@@ -169,10 +181,14 @@ export const runRollback = <E, R>(
       )
     })
   ))
-  return Effect.exit(session.stopping === undefined ? retry.retry(once, stage.rollbackRetry) : once).pipe(
+  return Effect.exit(isEnding(session) ? once : retry.retry(once, stage.rollbackRetry, session.ending)).pipe(
     Effect.tap((exit) => metrics.rollbackEnded(Exit.isSuccess(exit) ? "succeeded" : "failed"))
   )
 }
+
+/** The process is about to end, or the task is no longer its own: a rollback that failed is left to the next. */
+export const leftToWhoeverResumes = (stage: Stage.Any, cause: Cause.Cause<unknown>): Effect.Effect<void> =>
+  Effect.logWarning(`The rollback of stage ${stage.name} failed while stopping; it is made again on resume`, cause)
 
 /** Journals that a rollback failed for good, and fails with it. */
 export const rollbackFailed = (
@@ -206,9 +222,9 @@ export const undo = <E, R>(
       yield* commit(session)
       const exit = yield* runRollback(stage, session, values, cause)
       if (Exit.isFailure(exit)) {
-        if (session.stopping === undefined) return yield* rollbackFailed(session, stage, exit.cause)
-        // The process is about to end; whoever resumes the task tries again.
-        return yield* Effect.logWarning(`The rollback of stage ${stage.name} failed while stopping`, exit.cause)
+        return yield* isEnding(session)
+          ? leftToWhoeverResumes(stage, exit.cause)
+          : rollbackFailed(session, stage, exit.cause)
       }
     }
     yield* record(session, [
@@ -229,7 +245,7 @@ export const failed = <E, R>(
     // The task is another engine's now, and so is undoing this attempt.
     if (session.stopping?._tag === "Lost") return
     const next = yield* decide(stage, session, position, cause)
-    const failure = Failure.fromCause(Cause.map(cause, (error) => error instanceof Refused ? error.error : error))
+    const failure = Failure.fromCause(unwrapped(cause))
     yield* metrics.attemptEnded(session.stopping === undefined ? "failed" : "interrupted", nanos)
     yield* record(session, [{ _tag: "AttemptFailed", stage: stage.name, failure, next }])
     // What is given up fails its caller; of a retry nobody would hear until it is over.
@@ -238,7 +254,7 @@ export const failed = <E, R>(
         `${stage.name} failed and is tried again at ${DateTime.formatIso(next.dueAt)}: ${Failure.format(failure)}`
       )
     }
-    yield* undo(stage, session, values, cause)
+    yield* undo(stage, session, values, unwrapped(cause))
   })
 
 /** The cause a stage gives up with, as its caller sees it. */
@@ -246,7 +262,14 @@ export const ownCause = <E, R>(
   stage: Stage.Any<E, R>,
   cause: Cause.Cause<unknown>
 ): Cause.Cause<E | StageOutputError | AttributeError> =>
-  Cause.map(cause, (error) => error instanceof Refused ? error.error : stage.mapError(error))
+  // A mapError that throws is a defect of the stage, and no reason to leave the task as it is.
+  Either.getOrElse(
+    Either.try({
+      try: () => Cause.map(cause, (error) => error instanceof Refused ? error.error : stage.mapError(error)),
+      catch: (defect) => defect
+    }),
+    Cause.die
+  )
 
 /** What an attempt came to: its output, or the cause its stage would give up with. */
 export type Outcome<E> = Either.Either<Output, Cause.Cause<E | StageOutputError | AttributeError>>
@@ -291,9 +314,9 @@ export const runAttempt = <E, R>(
         session.progress = undefined
         const checked = Exit.flatMap(exit, checkOutput(stage, session))
         const fail = (cause: Cause.Cause<unknown>, seen: Cause.Cause<unknown>) =>
-          Effect.as(
+          Effect.map(
             undoAtEnd(stage, session, values, position, cause, nanos),
-            Either.left(ownCause(stage, seen))
+            () => Either.left(ownCause(stage, seen))
           )
         return Effect.matchCauseEffect(Scope.close(scope, checked), {
           // Resources that fail to be released fail an attempt that had come through.

@@ -69,10 +69,17 @@ const actOnMail = (parts: Parts, interval: Duration.Duration) => {
     steer.readMail(parts),
     (cause) => Effect.logWarning("Messages for running tasks could not be read", cause)
   )
+  const look = Effect.forever(
+    Effect.zipRight(parts.registry.busy.await, Effect.zipRight(Effect.sleep(interval), read))
+  )
   return Option.match(parts.taskIO.arrivals, {
-    onNone: () =>
-      Effect.forever(Effect.zipRight(parts.registry.busy.await, Effect.zipRight(Effect.sleep(interval), read))),
-    onSome: (arrivals) => Effect.ignoreLogged(Stream.runForEach(arrivals, () => read))
+    onNone: () => look,
+    onSome: (arrivals) =>
+      Effect.catchAllCause(
+        Stream.runForEach(arrivals, () => read),
+        (cause) =>
+          Effect.zipRight(Effect.logWarning("Messages no longer arrive, and are looked for instead", cause), look)
+      )
   })
 }
 

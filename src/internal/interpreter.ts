@@ -33,6 +33,7 @@ import * as Failure from "../Failure.ts"
 import type * as Stage from "../Stage.ts"
 import * as attempt from "./attempt.ts"
 import type { Restore } from "./inContext.ts"
+import * as retry from "./retry.ts"
 import * as rollback from "./rollback.ts"
 import { commit, record, type Session, stageOf, write } from "./session.ts"
 import * as transactional from "./transactional.ts"
@@ -60,16 +61,8 @@ const waitUntil = (session: Session, dueAt: DateTime.Utc) =>
     const left = DateTime.toEpochMillis(dueAt) - DateTime.toEpochMillis(yield* DateTime.now)
     if (left <= 0) return
     yield* commit(session)
-    yield* Effect.raceFirst(Effect.sleep(left), session.pause.await)
+    yield* Effect.raceFirst(retry.sleep(left), session.pause.await)
   })
-
-const refuseMissing = (session: Session, stage: Stage.Any, missing: ReadonlyArray<string>) => {
-  const error = new MissingStateError({ taskId: session.taskId, stage: stage.name, missing })
-  return Effect.zipRight(
-    commit(session, [{ _tag: "TaskFailed", stage: stage.name, failure: Failure.fromUnknown(error, "Failure") }]),
-    Effect.fail(error)
-  )
-}
 
 /** Ends the task after a stage failed for good, by the CheckMate's policy, with the cause the stage failed with. */
 const giveUp = <E, R, E2>(
@@ -126,8 +119,11 @@ const runStage = <E, R>(
     // The fiber is being interrupted; whatever comes next does not run.
     if (session.stopping !== undefined) return Effect.interrupt
     if (session.pausing) return stopAtBoundary(session)
-    const missing = stage.requires.filter((attribute) => values[attribute] === undefined)
-    if (missing.length > 0) return refuseMissing(session, stage, missing)
+    const missing = stage.requires.filter((name) => !Object.hasOwn(values, name) || values[name] === undefined)
+    if (missing.length > 0) {
+      const error = new MissingStateError({ taskId: session.taskId, stage: stage.name, missing })
+      return giveUp(checkMate, session, stage, Failure.fromUnknown(error, "Failure"), Cause.fail(error))
+    }
     const number = stageOf(session, stage.name).attempts + 1
     return write(session, (at) => [{ _tag: "StageStarted", at, stage: stage.name, attempt: number }]).pipe(
       Effect.zipRight(runAttempt(stage, session, values, position, restore)),

@@ -6,6 +6,7 @@
 import type * as Chunk from "effect/Chunk"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Decision from "effect/ScheduleDecision"
 import * as Intervals from "effect/ScheduleIntervals"
@@ -57,10 +58,20 @@ export const restore = <R>(
       )
   )
 
-/** Retries an effect within this process, by a Schedule. */
+/** Timers take 31 bits of milliseconds, and what is longer never fires: it is waited for day by day. */
+const day = 86_400_000
+
+/** Sleeps for any number of milliseconds. */
+export const sleep = (milliseconds: number): Effect.Effect<void> =>
+  milliseconds <= day
+    ? Effect.sleep(milliseconds)
+    : Effect.zipRight(Effect.sleep(day), Effect.suspend(() => sleep(milliseconds - day)))
+
+/** Retries an effect within this process, by a Schedule, until `ending` opens: then its failure stands. */
 export const retry = <A, E, R, R2>(
   self: Effect.Effect<A, E, R>,
-  schedule: Stage.RetrySchedule<R2> | undefined
+  schedule: Stage.RetrySchedule<R2> | undefined,
+  ending: Effect.Latch
 ): Effect.Effect<A, E, R | R2> => {
   if (schedule === undefined) return self
   const loop = (state: unknown): Effect.Effect<A, E, R | R2> =>
@@ -69,8 +80,12 @@ export const retry = <A, E, R, R2>(
         const now = DateTime.toEpochMillis(yield* DateTime.now)
         const next = yield* step(schedule, state, now, error)
         if (Option.isNone(next.dueAt)) return yield* Effect.fail(error)
-        yield* Effect.sleep(next.dueAt.value - now)
-        return yield* loop(next.state)
+        // In a fiber of its own, where it can be cut short though its caller is not to be interrupted.
+        const waited = yield* Effect.fork(Effect.interruptible(Effect.raceFirst(
+          Effect.as(sleep(next.dueAt.value - now), true),
+          Effect.as(ending.await, false)
+        )))
+        return yield* (yield* Fiber.join(waited)) ? loop(next.state) : Effect.fail(error)
       }))
   return Effect.suspend(() => loop(schedule.initial))
 }

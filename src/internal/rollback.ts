@@ -16,7 +16,7 @@ import * as Task from "../Task.ts"
 import type * as TaskStatus from "../TaskStatus.ts"
 import * as attempt from "./attempt.ts"
 import { sameJson } from "./json.ts"
-import { type AppendError, commit, record, type Session, stageOf } from "./session.ts"
+import { type AppendError, commit, isEnding, record, type Session, stageOf } from "./session.ts"
 import * as transactional from "./transactional.ts"
 import { decodeState } from "./values.ts"
 
@@ -78,7 +78,11 @@ const rollBackStage = <E, R>(
         : stage.transactional
         ? yield* transactional.rollBack(stage, session, values.right, cause)
         : yield* attempt.runRollback(stage, session, values.right, cause)
-      if (Exit.isFailure(exit)) return yield* attempt.rollbackFailed(session, stage, exit.cause)
+      if (Exit.isFailure(exit)) {
+        return yield* isEnding(session)
+          ? attempt.leftToWhoeverResumes(stage, exit.cause)
+          : attempt.rollbackFailed(session, stage, exit.cause)
+      }
       if (stage.transactional) return
     }
     yield* record(session, [{ _tag: "StageRolledBack", stage: stage.name }])

@@ -28,7 +28,7 @@ import { sameJson } from "./json.ts"
 import * as metrics from "./metrics.ts"
 import * as rollback from "./rollback.ts"
 import { type Cancelled, commit, record, type Session, stageOf, type Untimed } from "./session.ts"
-import { cancelledError, hold, type HoldError, type Parts, writeCancelled } from "./supervise.ts"
+import { cancelledError, hold, type HoldError, type Parts, rollbackFailedError, writeCancelled } from "./supervise.ts"
 import { checkTaskId } from "./taskId.ts"
 import { decodeState, encodeInput, type Values } from "./values.ts"
 import { list } from "./words.ts"
@@ -118,7 +118,7 @@ const goOn = (
 
 /** Whether a stage whose success stands provides an attribute. */
 const isProvided = (task: Task.Task, attribute: string): boolean =>
-  Task.stages(task).some(({ output, status }) => status._tag === "Succeeded" && attribute in output)
+  Task.stages(task).some(({ output, status }) => status._tag === "Succeeded" && Object.hasOwn(output, attribute))
 
 /**
  * Folds in the attributes that the caller gives anew. Giving again what was given before overrides nothing that a stage
@@ -240,6 +240,9 @@ const cancelHeld = <A, E, E2, R>(
       return whenSucceeded(task)
     case "RolledBack":
       return cancelled
+    case "RollbackFailed":
+      // What it was interrupted in could not be undone, which needs attention first.
+      return Effect.fail(rollbackFailedError(task.id, task.status))
     default:
       return Effect.zipRight(writeCancel(checkMate, session, task, stop), cancelled)
   }
@@ -259,8 +262,18 @@ const outcomeOf = (cause: Cause.Cause<unknown>): Parameters<typeof metrics.taskE
   }
 }
 
-const counted = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.onExit(self, (exit) => metrics.taskEnded(Exit.isSuccess(exit) ? "succeeded" : outcomeOf(exit.cause)))
+/** Counts how a task ended, once it has `begun`: one that others hold does not count. */
+const counted = <A, E, R>(held: (begun: Effect.Effect<void>) => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.suspend(() => {
+    let counts = false
+    const begun = Effect.sync(() => {
+      counts = true
+    })
+    return Effect.onExit(
+      held(begun),
+      (exit) => counts ? metrics.taskEnded(Exit.isSuccess(exit) ? "succeeded" : outcomeOf(exit.cause)) : Effect.void
+    )
+  })
 
 const runOr = <E, R, E2>(
   parts: Parts,
@@ -286,14 +299,20 @@ const runOr = <E, R, E2>(
     } else {
       yield* whenMissing
     }
-    return yield* counted(hold(
-      parts,
-      taskId,
-      request.whenBound,
-      (session) => runHeld(checkMate, session, request, given),
-      (session, stop) => cancelHeld(checkMate, session, stop, (task) => outputOf(checkMate, task)),
-      found
-    ))
+    return yield* counted((begun) =>
+      hold(
+        parts,
+        taskId,
+        request.whenBound,
+        (session) => {
+          const work = Effect.zipRight(begun, runHeld(checkMate, session, request, given))
+          // It may have been removed since.
+          return session.task === undefined ? Effect.zipRight(whenMissing, work) : work
+        },
+        (session, stop) => cancelHeld(checkMate, session, stop, (task) => outputOf(checkMate, task)),
+        found
+      )
+    )
   })
 
 /** Runs a task: starts it where there is none of this id, else goes on with it. */
@@ -371,26 +390,29 @@ export const retryFrom = <E, R>(
       return yield* new UnknownStageError({ taskId, checkMate: checkMate.name, stage, known })
     }
     const given = yield* encodeInput(checkMate, taskId, request.input)
-    return yield* counted(holdExisting(parts, checkMate, taskId, request.whenBound, (session, task) =>
-      Effect.gen(function*() {
-        yield* checkDefinition(checkMate, task)
-        const index = known.indexOf(stage)
-        const before = known.slice(0, index).find((name) => stageOf(session, name).status._tag !== "Succeeded")
-        if (before !== undefined && task.status._tag !== "RolledBack") {
-          return yield* new TaskStatusError({
-            taskId,
-            operation: `go on from stage "${stage}"`,
-            status: task.status._tag,
-            problem: `stage "${before}" before it has not succeeded. Go on from there instead`
-          })
-        }
-        yield* rollback.rollBackFor(checkMate, session, task, { _tag: "Retry", from: stage })
-        const rolledBack = session.task ?? task
-        // It was in the middle of another rollback, which is done now and leaves nothing to go on with.
-        if (rolledBack.status._tag !== "Running") return yield* new TaskRolledBackError({ taskId })
-        yield* goOn(checkMate, session, rolledBack, request.maxRecoveries)
-        yield* override(session, given)
-        const values = yield* stateOf(checkMate, session)
-        return yield* interpreter.runStages(checkMate, session, values)
-      }), (task) => outputOf(checkMate, task)))
+    return yield* counted((begun) =>
+      holdExisting(parts, checkMate, taskId, request.whenBound, (session, task) =>
+        Effect.gen(function*() {
+          yield* begun
+          yield* checkDefinition(checkMate, task)
+          const index = known.indexOf(stage)
+          const before = known.slice(0, index).find((name) => stageOf(session, name).status._tag !== "Succeeded")
+          if (before !== undefined && task.status._tag !== "RolledBack") {
+            return yield* new TaskStatusError({
+              taskId,
+              operation: `go on from stage "${stage}"`,
+              status: task.status._tag,
+              problem: `stage "${before}" before it has not succeeded. Go on from there instead`
+            })
+          }
+          yield* rollback.rollBackFor(checkMate, session, task, { _tag: "Retry", from: stage })
+          const rolledBack = session.task ?? task
+          // It was in the middle of another rollback, which is done now and leaves nothing to go on with.
+          if (rolledBack.status._tag !== "Running") return yield* new TaskRolledBackError({ taskId })
+          yield* goOn(checkMate, session, rolledBack, request.maxRecoveries)
+          yield* override(session, given)
+          const values = yield* stateOf(checkMate, session)
+          return yield* interpreter.runStages(checkMate, session, values)
+        }), (task) => outputOf(checkMate, task))
+    )
   })

@@ -24,6 +24,8 @@ export type Cancelled = Extract<Stop, { readonly _tag: "Cancelled" }>
 
 export interface Session {
   readonly taskId: string
+  /** How long the journal was when it was taken up. */
+  readonly heldFrom: number
   readonly journal: TaskIO.Journal
   readonly transaction: TaskIO.Transaction | undefined
   /** Tells whoever watches that the task has changed. */
@@ -31,12 +33,17 @@ export interface Session {
   /** Opened once the task is asked to stop at the next boundary; `pausing` says the same without asking. */
   readonly pause: Effect.Latch
   pausing: boolean
+  /** Opened once {@link isEnding}. */
+  readonly ending: Effect.Latch
   task: Task.Task | undefined
   /** Folded into `task`, and not yet written. */
   pending: Array<TaskEvent.TaskEvent>
   stopping: Stop | undefined
   progress: Stage.Progress | undefined
 }
+
+/** Whether the work ends here and somebody else will go on with it; with a task that is cancelled, nobody will. */
+export const isEnding = ({ stopping }: Session): boolean => stopping !== undefined && stopping._tag !== "Cancelled"
 
 export type AppendError = TaskIOError | StaleWriterError | InvalidTransitionError
 

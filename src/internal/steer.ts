@@ -7,6 +7,7 @@ import * as Stream from "effect/Stream"
 import {
   type ReadError,
   TaskBoundError,
+  TaskCancelledError,
   type TaskIOError,
   TaskNotFoundError,
   TaskStatusError
@@ -16,7 +17,7 @@ import type * as TaskIO from "../TaskIO.ts"
 import * as TaskStatus from "../TaskStatus.ts"
 import * as registry from "./registry.ts"
 import { commit, type Untimed } from "./session.ts"
-import { cancelledError, hold, type Parts, writeCancelled } from "./supervise.ts"
+import { cancelledError, hold, type Parts, rollbackFailedError, writeCancelled } from "./supervise.ts"
 import { checkTaskId } from "./taskId.ts"
 
 /** The task, which must exist. */
@@ -44,31 +45,34 @@ const reach = <E, E2, R>(
   interval: Duration.Duration,
   taskId: string,
   options: {
-    readonly here: (running: registry.Running) => Effect.Effect<void, E2>
-    readonly held: Effect.Effect<void, E, R>
-    readonly message: (at: DateTime.Utc) => TaskIO.Message
+    /** Tells whether that was all there was to do. */
+    readonly here: (running: registry.Running) => Effect.Effect<boolean, E2>
+    /** Tells whether that was all there was to do. */
+    readonly held: Effect.Effect<boolean, E, R>
+    readonly message: (at: DateTime.Utc, position: number) => TaskIO.Message
     readonly isDone: IsDone
   }
 ) =>
   Effect.gen(function*() {
     yield* checkTaskId(taskId)
-    let asked = false
     while (true) {
       const task = yield* getExisting(parts, taskId)
       if (yield* options.isDone(task)) return
       const running = parts.registry.running.get(taskId)
-      if (running !== undefined) return yield* options.here(running)
-      const bound = yield* Effect.matchEffect(options.held, {
-        onFailure: (error): Effect.Effect<boolean, E> =>
-          error instanceof TaskBoundError ? Effect.succeed(true) : Effect.fail(error),
-        onSuccess: () => Effect.succeed(false)
-      })
-      if (!bound) return
-      // Sent again while it lies unread: its holder may not have been ready for it.
-      if (!asked || (yield* parts.taskIO.waiting).includes(taskId)) {
-        yield* parts.taskIO.send(taskId, options.message(yield* DateTime.now))
+      if (running !== undefined) {
+        if (yield* options.here(running)) return
+        continue
       }
-      asked = true
+      const held = yield* Effect.matchEffect(options.held, {
+        onFailure: (error): Effect.Effect<"bound", E> =>
+          error instanceof TaskBoundError ? Effect.succeed("bound") : Effect.fail(error),
+        onSuccess: (done) => Effect.succeed(done)
+      })
+      if (held === true) return
+      if (held === false) continue
+      // Sent again and again: its holder may not have been ready for it, or have ended with it in its hands. What is
+      // left over is for nobody, by its position.
+      yield* parts.taskIO.send(taskId, options.message(yield* DateTime.now, task.position))
       yield* Effect.sleep(interval)
     }
   })
@@ -118,15 +122,22 @@ export const cancel = <E, R>(
       Effect.gen(function*() {
         yield* running.stop({ _tag: "Cancelled", rollback, reason })
         yield* running.left
-        // It may have come in on the task's last append.
-        const { task } = running.session
-        if (task?.status._tag === "Succeeded") return yield* succeeded(task)
+        const status = running.session.task?.status
+        if (status?._tag === "RollbackFailed") return yield* rollbackFailedError(taskId, status)
+        // It may have been stopping for another reason, or have come to its end: looked at again.
+        return false
       }),
-    held: Option.match(rollBack, {
-      onNone: () => write(parts, taskId, isDone, { _tag: "TaskCancelled", ...because }),
-      onSome: (held): Effect.Effect<void, E | Effect.Effect.Error<ReturnType<typeof write>>, R> => held(isDone)
-    }),
-    message: (at) => ({ _tag: "Cancel", at, rollback, ...because }),
+    held: Effect.as(
+      Option.match(rollBack, {
+        onNone: () => write(parts, taskId, isDone, { _tag: "TaskCancelled", ...because }),
+        onSome: (held): Effect.Effect<void, E | Effect.Effect.Error<ReturnType<typeof write>>, R> => held(isDone)
+      }),
+      true
+    ).pipe(
+      // Another cancel came in on this one: looked at again.
+      Effect.catchIf((error) => error instanceof TaskCancelledError, () => Effect.succeed(false))
+    ),
+    message: (at, position) => ({ _tag: "Cancel", at, position, rollback, ...because }),
     isDone
   })
 }
@@ -144,9 +155,9 @@ const isPaused: IsDone = (task) => {
 
 export const pause = (parts: Parts, interval: Duration.Duration, taskId: string) =>
   reach(parts, interval, taskId, {
-    here: registry.pause,
-    held: write(parts, taskId, isPaused, { _tag: "TaskPaused" }),
-    message: (at) => ({ _tag: "Pause", at }),
+    here: (running) => Effect.as(registry.pause(running), true),
+    held: Effect.as(write(parts, taskId, isPaused, { _tag: "TaskPaused" }), true),
+    message: (at, position) => ({ _tag: "Pause", at, position }),
     isDone: isPaused
   })
 
@@ -160,6 +171,8 @@ export const readMail = (parts: Parts) =>
       const task = running.get(taskId)
       if (task === undefined) continue
       for (const message of yield* parts.taskIO.take(taskId)) {
+        // Written to an earlier holder.
+        if (message.position !== undefined && message.position < task.session.heldFrom) continue
         switch (message._tag) {
           case "Cancel":
             // Not awaited: a stage may take its time to stop, and there may be more mail.

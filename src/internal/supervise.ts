@@ -10,12 +10,20 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import type * as BindLock from "../BindLock.ts"
-import { BindingLostError, type BindLockError, TaskBoundError, TaskCancelledError } from "../CheckMateError.ts"
+import {
+  BindingLostError,
+  type BindLockError,
+  RollbackFailedError,
+  TaskBoundError,
+  TaskCancelledError
+} from "../CheckMateError.ts"
+import * as Failure from "../Failure.ts"
 import type * as Task from "../Task.ts"
 import type * as TaskIO from "../TaskIO.ts"
+import type * as TaskStatus from "../TaskStatus.ts"
 import { inScope, type Restore } from "./inContext.ts"
 import type { Registry } from "./registry.ts"
-import { type AppendError, type Cancelled, commit, type Session, type Stop } from "./session.ts"
+import { type AppendError, type Cancelled, commit, isEnding, type Session, type Stop } from "./session.ts"
 
 /** The services an engine is made of. */
 export interface Parts {
@@ -69,7 +77,9 @@ const supervise = <A, E, R>(
     let fiber: Fiber.RuntimeFiber<A, E> | undefined
     const stop = (reason: Stop) =>
       Effect.suspend(() => {
-        session.stopping ??= reason
+        // Whatever else was asked for, nothing is written about a task that somebody else has.
+        if (session.stopping === undefined || reason._tag === "Lost") session.stopping = reason
+        if (isEnding(session)) session.ending.unsafeOpen()
         return fiber === undefined ? Effect.void : Effect.asVoid(Fiber.interrupt(fiber))
       })
     // Forked first, so that work whose binding is lost already does not begin.
@@ -94,6 +104,12 @@ const supervise = <A, E, R>(
 
 export const cancelledError = (taskId: string, reason: string | undefined): TaskCancelledError =>
   new TaskCancelledError({ taskId, ...(reason === undefined ? {} : { reason }) })
+
+/** What is told of a task that stands where a rollback has failed. */
+export const rollbackFailedError = (
+  taskId: string,
+  { failure, stage }: typeof TaskStatus.RollbackFailed.Type
+): RollbackFailedError => new RollbackFailedError({ taskId, stage, problem: Failure.format(failure) })
 
 /** Writes that the task is cancelled, where nothing is to be rolled back. */
 export const writeCancelled = (session: Session, reason: string | undefined): Effect.Effect<unknown, AppendError> =>
@@ -124,10 +140,12 @@ export const hold = <A, E, R, E2, R2>(
       const journal = yield* restore(parts.taskIO.open(taskId, found))
       const held: Session = {
         taskId,
+        heldFrom: Option.match(journal.task, { onNone: () => 0, onSome: (task) => task.position }),
         journal,
         transaction: parts.taskIO.driver.transaction,
         changed: () => parts.registry.changes.tell(taskId),
         pause: Effect.unsafeMakeLatch(),
+        ending: Effect.unsafeMakeLatch(),
         pausing: false,
         task: Option.getOrUndefined(journal.task),
         pending: [],

@@ -231,12 +231,16 @@ const hold = (pipeline: Pipeline, world: World, task: Task) => {
     return (yield* rollBack()) ? ended : "RollbackFailedError"
   }
 
-  /** Stops in the middle of an attempt; a rollback that fails now is left to whoever goes on. */
+  /** Stops in the middle of an attempt; a rollback that fails as a process ends is left to whoever goes on. */
   function* stop(stage: Stage, outcome: Outcome): Writes<string> {
     move(stage, { status: "Undoing", next: "resume" })
-    if (yield* undo(stage)) undone(stage)
+    if (outcome === "interrupted") {
+      if (yield* undo(stage)) undone(stage)
+      yield* write()
+      return "interrupted"
+    }
+    if (!(yield* undoAttempt(stage))) return "RollbackFailedError"
     yield* write()
-    if (outcome === "interrupted") return "interrupted"
     if (outcome === "cancelled") return yield* end("Cancelled", "TaskCancelledError")
     startRollback({ _tag: "cancel" })
     return (yield* rollBack()) ? "TaskCancelledError" : "RollbackFailedError"
