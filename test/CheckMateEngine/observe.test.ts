@@ -284,7 +284,14 @@ describe("what is told to operators", () => {
         return values
       })
       const before = yield* read
-      yield* CheckMateEngine.run(abc(new Ledger()), { taskId: "good", input: { seed: 1 } })
+      const gate = yield* Effect.makeLatch()
+      const slow = abc(new Ledger(), { fail: (stage) => stage === "a" ? gate.await : Effect.void })
+      const good = yield* Effect.fork(CheckMateEngine.run(slow, { taskId: "good", input: { seed: 1 } }))
+      yield* Effect.repeat(CheckMateEngine.find(), { until: (found) => found.length > 0 })
+      // Held by the other, which is no end of the task.
+      yield* Effect.exit(CheckMateEngine.run(slow, { taskId: "good", input: { seed: 1 } }))
+      yield* gate.open
+      yield* Fiber.join(good)
       const bad = abc(new Ledger(), { onFailure: "rollback", fail: failing({ c: 1 }) })
       yield* Effect.exit(CheckMateEngine.run(bad, { taskId: "bad", input: { seed: 1 } }))
       const after = yield* read

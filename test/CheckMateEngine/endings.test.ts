@@ -1,0 +1,386 @@
+/** What a task comes to where one thing gets in the way of another. */
+import { describe, expect, it } from "@effect/vitest"
+import {
+  Cause,
+  Chunk,
+  Clock,
+  Context,
+  Deferred,
+  Duration,
+  Effect,
+  Exit,
+  Fiber,
+  Layer,
+  Schedule,
+  Schema,
+  Stream,
+  TestClock
+} from "effect"
+import { BindLock, CheckMate, CheckMateEngine, Stage, State, type TaskIO } from "effect-checkmate"
+import * as MemoryLock from "effect-checkmate/BindLock/Memory"
+import { TaskIOError } from "effect-checkmate/CheckMateError"
+import { logged } from "../support/logs.ts"
+import { abc, Boom, engineOver, failing, Ledger, makeStore, Numbers } from "../support/pipelines.ts"
+
+const until = (condition: () => boolean) => Effect.repeat(Effect.yieldNow(), { until: condition })
+
+const inMemory = <A, E>(effect: Effect.Effect<A, E, CheckMateEngine.CheckMateEngine>) =>
+  Effect.provide(effect, CheckMateEngine.layerMemory)
+
+const statusOf = (taskId: string) => Effect.map(CheckMateEngine.get(taskId), ({ task }) => task.status)
+
+/** Engines over one lock and one store, whose mail is looked for at intervals. */
+const engines = Effect.gen(function*() {
+  const { arrivals: _, ...store } = yield* makeStore
+  const lock = Layer.succeedContext(yield* Layer.build(BindLock.layerMemory))
+  const engineOn = (driver: TaskIO.Encoded) =>
+    Effect.map(
+      Layer.build(engineOver(driver, lock)),
+      (context) => Context.get(context, CheckMateEngine.CheckMateEngine)
+    )
+  return { store, engineOn }
+})
+
+/** Stage b hangs where it is told to, and takes its time to stop. */
+const slowToStop = (ledger: Ledger, hangs: () => boolean, gate: Effect.Latch) =>
+  abc(ledger, {
+    fail: (stage) =>
+      stage === "b" && hangs()
+        ? Effect.onInterrupt(Effect.never, () => Effect.zipRight(ledger.note("stopping"), gate.await))
+        : Effect.void
+  })
+
+describe("a letter", () => {
+  for (const what of ["cancel", "pause"] as const) {
+    it.scoped(`to ${what}, that came too late for whoever held the task, stops no later run`, () =>
+      Effect.gen(function*() {
+        const { engineOn, store } = yield* engines
+        const [one, other] = [yield* engineOn(store), yield* engineOn(store)]
+        const ledger = new Ledger()
+        const gate = yield* Effect.makeLatch()
+        const opened = yield* Effect.makeLatch(true)
+        let hangs = true
+        const definition = slowToStop(ledger, () => hangs, opened)
+        const first = yield* Effect.fork(one.run(definition, { taskId: "t", input: { seed: 1 } }))
+        yield* until(() => ledger.count("run b") === 1)
+        const asking = yield* Effect.fork(other[what]("t"))
+        yield* Effect.repeat(store.waiting, { until: (waiting) => waiting.length > 0 })
+        yield* Fiber.interrupt(first)
+        yield* TestClock.adjust("500 millis")
+        yield* Fiber.join(asking)
+        hangs = false
+        const again = abc(ledger, { fail: (stage) => stage === "b" ? gate.await : Effect.void })
+        const second = yield* Effect.fork(one.retryFrom(again, "t", "b"))
+        yield* until(() => ledger.count("run b") === 2)
+        yield* TestClock.adjust("2 seconds")
+        expect(yield* store.waiting).toEqual([])
+        yield* gate.open
+        expect(yield* Fiber.join(second)).toMatchObject({ c: 4 })
+      }))
+  }
+
+  it.scoped("that its reader took along into its death is sent again", () =>
+    Effect.gen(function*() {
+      const { engineOn, store } = yield* engines
+      const [one, other] = [yield* engineOn(store), yield* engineOn(store)]
+      const ledger = new Ledger()
+      const opened = yield* Effect.makeLatch(true)
+      const run = yield* Effect.fork(
+        one.run(slowToStop(ledger, () => true, opened), { taskId: "t", input: { seed: 1 } })
+      )
+      yield* until(() => ledger.count("run b") === 1)
+      const cancelling = yield* Effect.fork(other.cancel("t"))
+      yield* Effect.repeat(store.waiting, { until: (waiting) => waiting.length > 0 })
+      // As a reader does that dies before it acts.
+      yield* store.acknowledge("t", (yield* store.receive("t")).map(({ id }) => id))
+      yield* TestClock.adjust("2 seconds")
+      expect(yield* Effect.flip(Fiber.join(run))).toMatchObject({ _tag: "TaskCancelledError" })
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(cancelling)
+    }))
+
+  it.scoped("is looked for at intervals once none arrive any more", () =>
+    Effect.gen(function*() {
+      const { engineOn, store } = yield* engines
+      const cut = Stream.fail(new TaskIOError({ operation: "listen", location: "here", problem: "cut off" }))
+      const ledger = new Ledger()
+      const opened = yield* Effect.makeLatch(true)
+      const lines = yield* logged(Effect.gen(function*() {
+        const one = yield* engineOn({ ...store, arrivals: cut })
+        const run = yield* Effect.fork(
+          one.run(slowToStop(ledger, () => true, opened), { taskId: "t", input: { seed: 1 } })
+        )
+        yield* until(() => ledger.count("run b") === 1)
+        const other = yield* engineOn(store)
+        const cancelling = yield* Effect.fork(other.cancel("t"))
+        yield* Effect.repeat(store.waiting, { until: (waiting) => waiting.length > 0 })
+        yield* TestClock.adjust("1 second")
+        expect(yield* Effect.flip(Fiber.join(run))).toMatchObject({ _tag: "TaskCancelledError" })
+        yield* TestClock.adjust("1 second")
+        yield* Fiber.join(cancelling)
+      }))
+      expect(lines).toEqual(["WARN Messages no longer arrive, and are looked for instead"])
+    }))
+})
+
+describe("a cancel", () => {
+  it.effect("of a run that is being interrupted is done all the same", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const gate = yield* Effect.makeLatch()
+      const definition = slowToStop(ledger, () => true, gate)
+      const run = yield* Effect.fork(CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } }))
+      yield* until(() => ledger.count("run b") === 1)
+      const interrupting = yield* Effect.fork(Fiber.interrupt(run))
+      yield* until(() => ledger.count("stopping") === 1)
+      const cancelling = yield* Effect.fork(CheckMateEngine.cancel("t"))
+      yield* Effect.repeatN(Effect.yieldNow(), 50)
+      yield* gate.open
+      yield* Fiber.join(interrupting)
+      yield* Fiber.join(cancelling)
+      expect(yield* statusOf("t")).toEqual({ _tag: "Cancelled" })
+    })))
+
+  it.effect("tells its caller of a rollback that failed for good, and can be given again", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const definition = abc(ledger, {
+        fail: (stage) => stage === "b" ? Effect.never : Effect.void,
+        failUndo: failing({ a: 1 })
+      })
+      const run = yield* Effect.fork(CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } }))
+      yield* until(() => ledger.count("run b") === 1)
+      const cancel = CheckMateEngine.cancel("t", { rollback: definition })
+      expect(yield* Effect.flip(cancel)).toMatchObject({ _tag: "RollbackFailedError", stage: "a" })
+      expect(yield* Effect.flip(Fiber.join(run))).toMatchObject({ _tag: "RollbackFailedError" })
+      yield* cancel
+      expect(yield* statusOf("t")).toEqual({ _tag: "Cancelled" })
+      expect(ledger.count("undo a")).toBe(2)
+    })))
+
+  it.effect("gives the attempt's rollback all its retries, for nobody will make them later", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const fail = failing({ undo: 3 })
+      const definition = CheckMate.make("one", {
+        state: Numbers,
+        input: [],
+        stages: [
+          Stage.make(Numbers, "a", {
+            execute: () => Effect.zipRight(ledger.note("run a"), Effect.never),
+            rollback: () => Effect.zipRight(ledger.note("undo a"), fail("undo")),
+            rollbackRetry: Schedule.intersect(Schedule.spaced("1 second"), Schedule.recurs(5))
+          })
+        ]
+      })
+      const run = yield* Effect.fork(CheckMateEngine.run(definition, { taskId: "t", input: {} }))
+      yield* until(() => ledger.count("run a") === 1)
+      const cancelling = yield* Effect.fork(CheckMateEngine.cancel("t"))
+      yield* TestClock.adjust("10 seconds")
+      yield* Fiber.join(cancelling)
+      expect(yield* Effect.flip(Fiber.join(run))).toMatchObject({ _tag: "TaskCancelledError" })
+      expect(ledger.count("undo a")).toBe(4)
+    })))
+
+  it.effect("and another at the same time are both done", () =>
+    inMemory(Effect.gen(function*() {
+      for (let round = 0; round < 30; round++) {
+        const taskId = `t${round}`
+        const failed = abc(new Ledger(), { fail: failing({ b: 1 }) })
+        yield* Effect.exit(CheckMateEngine.run(failed, { taskId, input: { seed: 1 } }))
+        const both = Effect.all([CheckMateEngine.cancel(taskId), CheckMateEngine.cancel(taskId)], {
+          concurrency: 2,
+          discard: true
+        })
+        yield* Effect.zip(Effect.withMaxOpsBeforeYield(both, 20 + round * 5), TestClock.adjust("2 seconds"), {
+          concurrent: true
+        })
+      }
+    })))
+})
+
+describe("an end", () => {
+  it.effect("of the process cuts the waits of a rollback's retries short, and leaves the rest to the next", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const fail = failing({ undo: 2 })
+      const definition = CheckMate.make("one", {
+        state: Numbers,
+        input: [],
+        onFailure: "rollback",
+        stages: [
+          Stage.make(Numbers, "a", {
+            execute: () => Effect.zipRight(ledger.note("run a"), new Boom({ stage: "a", status: 500 })),
+            rollback: () => Effect.zipRight(ledger.note("undo a"), fail("undo")),
+            rollbackRetry: Schedule.spaced("1 hour")
+          })
+        ]
+      })
+      const run = yield* Effect.fork(CheckMateEngine.run(definition, { taskId: "t", input: {} }))
+      yield* until(() => ledger.count("undo a") === 1)
+      yield* Fiber.interrupt(run)
+      expect(ledger.count("undo a")).toBe(1)
+      expect(yield* statusOf("t")).toEqual({ _tag: "Running" })
+      const resumed = yield* Effect.fork(Effect.flip(CheckMateEngine.resume(definition, "t")))
+      yield* TestClock.adjust("2 hours")
+      expect(yield* Fiber.join(resumed)).toMatchObject({ _tag: "TaskRolledBackError" })
+      expect(ledger.entries).toEqual(["run a", "undo a", "undo a", "undo a"])
+    })))
+
+  it.scoped("of a task between the look at it and its binding: resume makes no new one", () =>
+    Effect.gen(function*() {
+      const { engineOn, store } = yield* engines
+      const definition = abc(new Ledger(), { fail: failing({ b: 1 }) })
+      yield* Effect.exit((yield* engineOn(store)).run(definition, { taskId: "t", input: { seed: 1 } }))
+      let looked = false
+      const late = yield* engineOn({
+        ...store,
+        read: (taskId, from) =>
+          Effect.tap(store.read(taskId, from), () => {
+            if (looked) return Effect.void
+            looked = true
+            return store.remove(taskId)
+          })
+      })
+      expect(yield* Effect.flip(late.resume(definition, "t"))).toMatchObject({ _tag: "TaskNotFoundError" })
+      expect(yield* store.read("t", 0)).toEqual([])
+    }))
+})
+
+describe("a Schedule", () => {
+  const retried = (retry: Schedule.Schedule<unknown>, ledger: Ledger) =>
+    CheckMate.make("retried", {
+      state: Numbers,
+      input: [],
+      stages: [
+        Stage.make(Numbers, "a", {
+          retry,
+          execute: () => Effect.zipRight(ledger.note("run a"), new Boom({ stage: "a", status: 500 })),
+          rollback: () => ledger.note("undo a")
+        })
+      ]
+    })
+
+  it.effect("that dies gives up: the attempt is undone, and the task fails with the stage's own failure", () =>
+    Effect.gen(function*() {
+      const ledger = new Ledger()
+      const dying = Schedule.forever.pipe(Schedule.whileInputEffect(() => Effect.die(new Error("a bug"))))
+      const lines = yield* logged(inMemory(Effect.gen(function*() {
+        const run = CheckMateEngine.run(retried(dying, ledger), { taskId: "t", input: {} })
+        expect(yield* Effect.flip(run)).toMatchObject({ _tag: "Boom" })
+        expect(yield* statusOf("t")).toMatchObject({ _tag: "Failed", failure: { tag: "Boom" } })
+      })))
+      expect(ledger.entries).toEqual(["run a", "undo a"])
+      expect(lines).toEqual([expect.stringContaining("The retry Schedule of stage a died")])
+    }))
+
+  it.effect("may wait for ever, or for longer than a timer can", () =>
+    inMemory(Effect.gen(function*() {
+      for (const delay of [Duration.infinity, Duration.days(30)]) {
+        const ledger = new Ledger()
+        const taskId = `t${String(Duration.isFinite(delay))}`
+        const definition = retried(Schedule.spaced(delay), ledger)
+        const run = yield* Effect.fork(CheckMateEngine.run(definition, { taskId, input: {} }))
+        const stage = Effect.map(CheckMateEngine.get(taskId), ({ stages }) => stages[0]?.status._tag)
+        yield* Effect.repeat(Effect.option(stage), {
+          until: (found) => found._tag === "Some" && found.value === "Waiting"
+        })
+        const now = yield* Clock.currentTimeMillis
+        const timers = Chunk.map(yield* TestClock.sleeps(), (due) => due - now)
+        expect(Math.max(...timers)).toBeLessThanOrEqual(2 ** 31 - 1)
+        if (!Duration.isFinite(delay)) {
+          yield* CheckMateEngine.pause(taskId)
+          expect(yield* Effect.flip(Fiber.join(run))).toMatchObject({ _tag: "TaskPausedError" })
+          continue
+        }
+        yield* TestClock.adjust("29 days")
+        expect(ledger.count("run a")).toBe(1)
+        yield* TestClock.adjust("1 day")
+        expect(ledger.count("run a")).toBe(2)
+        yield* Fiber.interrupt(run)
+      }
+    })))
+})
+
+describe("a stage's own bugs", () => {
+  it.effect("a mapError that throws leaves nothing undone", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const definition = CheckMate.make("mapped", {
+        state: Numbers,
+        input: [],
+        stages: [
+          Stage.make(Numbers, "a", {
+            execute: () => new Boom({ stage: "a", status: 500 }),
+            rollback: () => ledger.note("undo a")
+          }).pipe(Stage.mapError((error): Boom => Schema.decodeSync(Schema.Never)(error as never)))
+        ]
+      })
+      const exit = yield* Effect.exit(CheckMateEngine.run(definition, { taskId: "t", input: {} }))
+      expect(Exit.isFailure(exit) && exit.cause._tag).toBe("Die")
+      expect(ledger.entries).toEqual(["undo a"])
+      expect(yield* statusOf("t")).toMatchObject({ _tag: "Failed", failure: { tag: "Boom" } })
+    })))
+
+  it.effect("a rollback is told of a refused output as its caller is", () =>
+    inMemory(Effect.gen(function*() {
+      const seen: Array<unknown> = []
+      const definition = CheckMate.make("refused", {
+        state: Numbers,
+        input: [],
+        stages: [
+          Stage.make(Numbers, "a", {
+            provides: ["a"],
+            execute: () => Effect.succeed({ a: Number.NaN }),
+            rollback: (_, cause) => Effect.sync(() => seen.push(Cause.squash(cause)))
+          })
+        ]
+      })
+      yield* Effect.exit(CheckMateEngine.run(definition, { taskId: "t", input: {} }))
+      expect(seen).toMatchObject([{ _tag: "AttributeError", attribute: "a" }])
+    })))
+
+  it.effect("what is missing is missing, whatever it is called, and is answered by the policy for failures", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const state = State.make({ constructor: Schema.String })
+      const definition = CheckMate.make("odd", {
+        state,
+        input: ["constructor"],
+        onFailure: "rollback",
+        stages: [
+          Stage.make(state, "first", { execute: () => Effect.void, rollback: () => ledger.note("undo first") }),
+          Stage.make(state, "second", {
+            requires: ["constructor"],
+            execute: ({ constructor }) => ledger.note(`run second with ${constructor}`)
+          })
+        ]
+      })
+      const run = CheckMateEngine.run(definition, { taskId: "t", input: {} as { constructor: string } })
+      expect(yield* Effect.flip(run)).toMatchObject({ _tag: "MissingStateError", missing: ["constructor"] })
+      expect(ledger.entries).toEqual(["undo first"])
+      expect(yield* statusOf("t")).toMatchObject({ _tag: "RolledBack" })
+    })))
+})
+
+describe("the lock in memory", () => {
+  it.effect("is held by one, wherever its takers let others go first", () =>
+    Effect.gen(function*() {
+      for (let steps = 12; steps < 70; steps++) {
+        const lock = yield* MemoryLock.make
+        const free = yield* Deferred.make<void>()
+        let holders = 0
+        const hold = Effect.scoped(Effect.gen(function*() {
+          yield* lock.acquire("t")
+          holders += 1
+          yield* Deferred.await(free)
+        }))
+        const taker = Effect.fork(Effect.exit(Effect.withMaxOpsBeforeYield(hold, steps)))
+        const takers = [yield* taker, yield* taker]
+        yield* Effect.repeatN(Effect.yieldNow(), 20)
+        expect(holders, `after ${steps} steps`).toBe(1)
+        yield* Deferred.succeed(free, undefined)
+        yield* Fiber.joinAll(takers)
+      }
+    }))
+})
