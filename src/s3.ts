@@ -34,7 +34,7 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as BindLock from "./BindLock.ts"
 import * as CheckMateEngine from "./CheckMateEngine.ts"
-import type { TaskIOError, UnfitStoreError } from "./CheckMateError.ts"
+import { type TaskIOError, UnfitStoreError } from "./CheckMateError.ts"
 import * as lock from "./s3/BindLock.ts"
 import * as client from "./s3/client.ts"
 import { toTaskIOError } from "./s3/failure.ts"
@@ -52,10 +52,25 @@ const connect = (options: S3Options): Effect.Effect<
   TaskIOError | UnfitStoreError,
   HttpClient.HttpClient
 > =>
-  client.make(options).pipe(
-    Effect.mapError(toTaskIOError("be reached")),
-    Effect.tap((connected) => probe(connected, options.unquotedETags === true))
+  Effect.zipRight(
+    checkPrefix(options),
+    client.make(options).pipe(
+      Effect.mapError(toTaskIOError("be reached")),
+      Effect.tap((connected) => probe(connected, options.unquotedETags === true))
+    )
   )
+
+/** Addresses are put straight before they are asked for, so that what is written under such a prefix is never listed. */
+const checkPrefix = ({ bucket, prefix = "" }: S3Options): Effect.Effect<void, UnfitStoreError> =>
+  prefix.split("/").some((part) => part === "." || part === "..")
+    ? Effect.fail(
+      new UnfitStoreError({
+        location: `${bucket}/${prefix}`,
+        problem: `the prefix "${prefix}" has a part that is "." or ".."`,
+        advice: "Give a prefix without them"
+      })
+    )
+    : Effect.void
 
 /**
  * The driver over a bucket, for what takes a driver. The store is tried out first.

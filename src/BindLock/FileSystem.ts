@@ -84,6 +84,8 @@ export const make = (
     const locks = path.join(path.resolve(directory), "locks")
     // A folder of their own, which is almost always empty: it is listed for each takeover.
     const takes = path.join(path.resolve(directory), "takes")
+    /** Tasks that were let go of, and whose lock is still there. */
+    const leftover = new Set<string>()
     const leased = Lease.make<void>(options.lease, "10 seconds", "1 second")
     const { held, lease } = leased
     const me = yield* Identity.self(fs)
@@ -179,8 +181,19 @@ export const make = (
             Effect.succeed(false))
         )
 
+    /** Takes away a lock that is this engine's own; where that fails, it is tried again with the next sign of life. */
+    const unlink = (taskId: string) =>
+      Effect.matchEffect(
+        Effect.flatMap(isMine(taskId), (own) => own ? fs.remove(lockOf(taskId)) : Effect.void),
+        {
+          onFailure: () => Effect.sync(() => leftover.add(taskId)),
+          onSuccess: () => Effect.sync(() => leftover.delete(taskId))
+        }
+      )
+
     /** One look at all that is held: the file has one name for itself and one for each task, or some are lost. */
     const checkHeld = Effect.gen(function*() {
+      yield* Effect.forEach([...leftover], unlink, { discard: true })
       const { nlink } = yield* created.handle.stat
       if (Option.contains(nlink, held.size + 1)) return
       for (const taskId of held.keys()) {
@@ -222,10 +235,14 @@ export const make = (
           Math.max(highest, Number(takeName.exec(entry)?.[1])), 1) + 1
         const take = path.join(takes, `${taskId}.${number}.take`)
         if (!(yield* link(take))) return false
-        const still = yield* look(lockOf(taskId))
-        const alone = (yield* takesOf(taskId)).length === 1 && Option.isSome(still) && sameState(still.value, dead)
-        yield* alone ? fs.rename(take, lockOf(taskId)) : Effect.ignore(fs.remove(take))
-        return alone
+        const takeIt = Effect.gen(function*() {
+          const still = yield* look(lockOf(taskId))
+          const alone = (yield* takesOf(taskId)).length === 1 && Option.isSome(still) && sameState(still.value, dead)
+          yield* alone ? fs.rename(take, lockOf(taskId)) : Effect.ignore(fs.remove(take))
+          return alone
+        })
+        // A take that is left would be in everybody's way for as long as this engine lives.
+        return yield* Effect.onError(takeIt, () => Effect.ignore(fs.remove(take)))
       })
 
     /** One try to hold a task; none where another engine was in the way and has not bound it. */
@@ -251,7 +268,7 @@ export const make = (
         // It was lost, and is held anew by this very engine.
         if (held.get(taskId) !== mine) return Effect.void
         held.delete(taskId)
-        return Effect.ignore(Effect.flatMap(isMine(taskId), (own) => own ? fs.remove(lockOf(taskId)) : Effect.void))
+        return unlink(taskId)
       })
 
     const acquire = (taskId: string): Effect.Effect<Binding, TaskBoundError | BindLockError, Scope.Scope> =>

@@ -22,6 +22,7 @@ import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -33,10 +34,14 @@ import { nonce } from "../internal/nonce.ts"
 import type { Encoded, EncodedJournal, EncodedSummary, Letter } from "./Encoded.ts"
 
 const journalName = /^(.+)\.(\d+)\.ndjson$/
+const epochOf = (name: string): number => Number(/\.(\d+)\.\w+$/.exec(name)?.[1])
 const letterName = /^(.+)\.\d+-[0-9a-f]+\.json$/
 
 /** How much of a file's end is read for its last line; a longer one is read whole. */
 const tailLength = 4096
+
+/** More than a file's first line has. */
+const headLength = 4096
 
 /**
  * The driver over a directory, which is created where it does not exist.
@@ -102,16 +107,23 @@ export const make = (
       })
     }
 
-    /** Reads a task's files, from the first on until there is no next. */
-    const read = (taskId: string): Effect.Effect<Chain.Chain, TaskIOError | Chain.Damaged> =>
+    /** A task's files, from the first on until there is no next. */
+    const readFiles = (taskId: string): Effect.Effect<ReadonlyArray<Uint8Array>, TaskIOError> =>
       Effect.gen(function*() {
         const found: Array<Uint8Array> = []
         for (let epoch = 1;; epoch++) {
           const file = yield* readBytes(taskId, fileOf(taskId, epoch))
-          if (Option.isNone(file)) break
+          if (Option.isNone(file)) return found
           found.push(file.value)
         }
-        return yield* Chain.assemble(taskId, found, (epoch) => fileOf(taskId, epoch))
+      })
+
+    /** Reads a task. What does not fit together may have been written to between two reads: then all is read anew. */
+    const read = (taskId: string, before?: number): Effect.Effect<Chain.Chain, TaskIOError | Chain.Damaged> =>
+      Effect.flatMap(readFiles(taskId), (found) => {
+        const bytes = found.reduce((sum, file) => sum + file.length, 0)
+        const chain = Chain.assemble(taskId, found, (epoch) => fileOf(taskId, epoch))
+        return Either.isRight(chain) || bytes === before ? chain : read(taskId, bytes)
       })
 
     // --- writing -------------------------------------------------------------
@@ -194,6 +206,23 @@ export const make = (
 
     // --- listing -------------------------------------------------------------
 
+    const originOf = (taskId: string, epoch: number) =>
+      Effect.scoped(Effect.gen(function*() {
+        const handle = yield* fs.open(fileOf(taskId, epoch), { flag: "r" })
+        const head = yield* handle.readAlloc(headLength)
+        return Option.map(Option.flatMap(head, JournalFile.parseHeader), ({ origin }) => origin)
+      })).pipe(
+        Effect.catchIf(isNotFound, () => Effect.succeedNone),
+        Effect.mapError(storeError("read the journal", fileOf(taskId, epoch), taskId))
+      )
+
+    /** Whether the newest file is of the task that the first one is of, and not left of one that was removed. */
+    const belongs = (taskId: string, newest: number) =>
+      newest === 1 ? Effect.succeed(true) : Effect.map(
+        Effect.zip(originOf(taskId, 1), originOf(taskId, newest)),
+        ([first, last]) => Option.isSome(first) && Option.contains(last, first.value)
+      )
+
     const lastSummary = (taskId: string, newest: number) => {
       const file = fileOf(taskId, newest)
       // One call reads a small file whole; of a long one only the end is read.
@@ -210,8 +239,8 @@ export const make = (
             Effect.succeed(Option.none())),
           Effect.mapError(storeError("read the journal", file, taskId))
         )
-      return Effect.flatMap(tail, (summary) =>
-        Option.isSome(summary) ? Effect.succeed(summary) : Effect.map(read(taskId), (chain) =>
+      return Effect.flatMap(Effect.zip(tail, belongs(taskId, newest)), ([summary, own]) =>
+        Option.isSome(summary) && own ? Effect.succeed(summary) : Effect.map(read(taskId), (chain) =>
           chain.summary))
     }
 
@@ -221,13 +250,23 @@ export const make = (
         Option.none<EncodedSummary>()
       )
 
-    /** The newest epoch of every task, by the names of the files. */
+    /** The newest epoch of every task, by the names of the files. What has no first is left of a removed task. */
     const newestEpochs = (names: ReadonlyArray<string>): ReadonlyMap<string, number> => {
-      const newest = new Map<string, number>()
+      const epochs = new Map<string, Set<number>>()
       for (const name of names) {
         const [, taskId, epoch] = journalName.exec(name) ?? []
         if (taskId !== undefined) {
-          newest.set(taskId, Math.max(newest.get(taskId) ?? 0, Number(epoch)))
+          epochs.set(taskId, (epochs.get(taskId) ?? new Set()).add(Number(epoch)))
+        }
+      }
+      const newest = new Map<string, number>()
+      for (const [taskId, found] of epochs) {
+        let last = 0
+        while (found.has(last + 1)) {
+          last += 1
+        }
+        if (last > 0) {
+          newest.set(taskId, last)
         }
       }
       return newest
@@ -242,7 +281,8 @@ export const make = (
 
     const mail = Effect.map(
       Effect.mapError(entries(fs, mailbox), storeError("read the mail", mailbox)),
-      (names) => names.filter((name) => letterName.test(name)).sort()
+      (names) =>
+        names.filter((name) => letterName.test(name)).sort()
     )
 
     return {
@@ -257,20 +297,26 @@ export const make = (
           ))).pipe(Stream.filterMap((summary) => summary)),
       remove: (taskId) =>
         Effect.gen(function*() {
-          // Without its first file a task is out of sight, in one step; what follows may be cut off anywhere.
-          const grave = path.join(trash, `${taskId}.${yield* nonce}`)
-          yield* fs.rename(fileOf(taskId, 1), grave).pipe(
-            Effect.zipRight(tasksHandle.sync),
-            Effect.catchIf(isNotFound, () => Effect.void),
-            Effect.mapError(storeError("remove the task", fileOf(taskId, 1), taskId))
-          )
           const rest = (yield* taskFiles).filter((name) =>
             name.startsWith(`${taskId}.`) && /^\d+\.(ndjson|sealed)$/.test(name.slice(taskId.length + 1))
+          ).sort((left, right) => epochOf(right) - epochOf(left))
+          const epochs = rest.filter((name) => journalName.test(name)).map(epochOf)
+          // Nobody writes to it any more, who may be frozen and think that it is theirs.
+          for (const epoch of epochs) yield* seal(taskId, epoch)
+          // Without the file it begins in, a task is out of sight, in one step; what follows may be cut off anywhere.
+          const headers = (yield* readFiles(taskId)).map(JournalFile.parseHeader)
+          const first = fileOf(taskId, Math.max(1, headers.findIndex(Option.isSome) + 1))
+          const grave = path.join(trash, `${taskId}.${yield* nonce}`)
+          yield* fs.rename(first, grave).pipe(
+            Effect.zipRight(tasksHandle.sync),
+            Effect.catchIf(isNotFound, () => Effect.void),
+            Effect.mapError(storeError("remove the task", first, taskId))
           )
           const letters = (yield* mail).filter((name) => addressee(name) === taskId)
           yield* Effect.forEach(
             [
               ...rest.map((name) => path.join(tasks, name)),
+              ...epochs.map((epoch) => secondNameOf(taskId, epoch)),
               ...letters.map((name) => path.join(mailbox, name)),
               grave
             ],

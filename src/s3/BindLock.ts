@@ -162,10 +162,15 @@ export const make = (
       })
 
     const settle = Effect.gen(function*() {
-      for (const taskId of [...doubtful].filter((taskId) => !busy.has(taskId))) {
-        const found = yield* client.get(lockOf(taskId))
-        if (Option.isSome(found) && isMine(found.value)) yield* removeLock(taskId, found.value.etag)
-        doubtful.delete(taskId)
+      for (const taskId of doubtful) {
+        if (busy.has(taskId)) continue
+        // Nobody here binds it meanwhile, whose new lock would be removed for the old one.
+        busy.add(taskId)
+        yield* Effect.gen(function*() {
+          const found = yield* client.get(lockOf(taskId))
+          if (Option.isSome(found) && isMine(found.value)) yield* removeLock(taskId, found.value.etag)
+          doubtful.delete(taskId)
+        }).pipe(Effect.ensuring(Effect.sync(() => busy.delete(taskId))))
       }
     })
 

@@ -1,8 +1,9 @@
 import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Fiber, Option, type Scope, TestClock } from "effect"
+import { Effect, Exit, Fiber, Option, Scope, TestClock } from "effect"
 import * as FileLock from "effect-checkmate/BindLock/FileSystem"
+import { failure, shaky } from "../support/shakyFiles.ts"
 
 interface Identity {
   readonly boot: string
@@ -128,5 +129,55 @@ describe("the lock on files", () => {
       yield* FileLock.make(directory)
       expect(yield* fs.exists(file)).toBe(false)
       expect((yield* fs.readDirectory(`${directory}/locks`)).length).toBe(2)
+    })))
+
+  it.scoped("a takeover that fails midway is in nobody's way", () =>
+    onFiles(Effect.gen(function*() {
+      const { directory } = yield* heldBy((own) => ({ ...own, pid: "999999999" }), longAgo)
+      let looks = 0
+      const lock = yield* FileLock.make(directory).pipe(shaky((fs) => ({
+        readFileString: (file) =>
+          file.endsWith("t.lock") && ++looks === 2 ? Effect.fail(failure) : fs.readFileString(file)
+      })))
+      expect(yield* Effect.flip(Effect.scoped(lock.acquire("t")))).toMatchObject({ _tag: "BindLockError" })
+      const other = yield* FileLock.make(directory)
+      const { exit } = yield* inTime(Effect.scoped(other.acquire("t")))
+      expect(exit._tag).toBe("Success")
+    })))
+
+  it.scoped("a lock that could not be let go of is let go of with the next sign of life", () =>
+    onFiles(Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const directory = yield* fs.makeTempDirectoryScoped()
+      let fails = true
+      const lock = yield* FileLock.make(directory).pipe(shaky((whole) => ({
+        remove: (file) => {
+          if (!fails || !file.endsWith("t.lock")) return whole.remove(file)
+          fails = false
+          return Effect.fail(failure)
+        }
+      })))
+      yield* Effect.scoped(lock.acquire("t"))
+      expect(yield* fs.exists(`${directory}/locks/t.lock`)).toBe(true)
+      yield* inTime(
+        Effect.repeat(Effect.delay(fs.exists(`${directory}/locks/t.lock`), "10 millis"), { while: (there) => there })
+      )
+      yield* lock.acquire("t")
+    })))
+
+  it.scoped("to let go of what was lost takes nothing from whoever holds it now, be it the same engine", () =>
+    onFiles(Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const directory = yield* fs.makeTempDirectoryScoped()
+      const lock = yield* FileLock.make(directory)
+      const first = yield* Scope.make()
+      const { lost } = yield* Scope.extend(lock.acquire("t"), first)
+      // As if another engine had taken it over, and let go of it since.
+      yield* fs.remove(`${directory}/locks/t.lock`)
+      yield* inTime(lost)
+      yield* lock.acquire("t")
+      yield* Scope.close(first, Exit.void)
+      const other = yield* FileLock.make(directory)
+      expect(yield* Effect.flip(other.acquire("t"))).toMatchObject({ _tag: "TaskBoundError" })
     })))
 })

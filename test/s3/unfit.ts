@@ -32,9 +32,10 @@ const storeWith = ({ forgets, ignores }: Habits) => {
   )
 }
 
-const tried = (habits: Habits, unquotedETags = false) =>
+const tried = (habits: Habits, unquotedETags = false, prefix = "checkmate/") =>
   S3.makeTaskIO({
     bucket: "b",
+    prefix,
     endpoint: "http://store.example",
     unquotedETags,
     credentials: { accessKeyId: Redacted.make("id"), secretAccessKey: Redacted.make("secret") }
@@ -58,6 +59,15 @@ export const unfit = (): void => {
           expect(error.message).toContain("http://store.example")
         }))
     }
+
+    it.effect("a prefix that addresses do not keep is refused: what is written under it would not be found", () =>
+      Effect.gen(function*() {
+        for (const prefix of ["../tasks/", "a/./b/", ".."]) {
+          const error = yield* Effect.flip(tried({}, false, prefix))
+          expect(error).toMatchObject({ _tag: "UnfitStoreError", problem: expect.stringContaining(`"${prefix}"`) })
+        }
+        yield* tried({}, false, "a..b/.c/")
+      }))
 
     it.effect("one that wants quotes is found out where none are set", () =>
       Effect.gen(function*() {

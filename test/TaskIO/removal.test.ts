@@ -1,0 +1,102 @@
+/** Journals on files while they are removed, and while they are read. */
+import { FileSystem } from "@effect/platform"
+import { NodeContext } from "@effect/platform-node"
+import { describe, expect, it } from "@effect/vitest"
+import { Chunk, Effect, Scope, Stream } from "effect"
+import type { TaskIO } from "effect-checkmate"
+import * as FileDriver from "effect-checkmate/TaskIO/FileSystem"
+import { failure, shaky } from "../support/shakyFiles.ts"
+import { summaryOf } from "../support/summary.ts"
+
+const onFiles = <A, E>(
+  use: (directory: string) => Effect.Effect<A, E, NodeContext.NodeContext | Scope.Scope>
+) =>
+  Effect.flatMap(FileSystem.FileSystem, (fs) => Effect.flatMap(fs.makeTempDirectoryScoped(), use)).pipe(
+    Effect.provide(NodeContext.layer)
+  )
+
+const write = (driver: TaskIO.Encoded, position: number, record: string) =>
+  Effect.tap(driver.open("t"), (journal) => journal.append(position, [record], summaryOf("t", { memo: record })))
+
+const memos = (driver: TaskIO.Encoded) =>
+  Effect.map(Stream.runCollect(driver.list({})), (all) => Chunk.toReadonlyArray(all).map(({ memo }) => memo))
+
+/** Removes the task in a process that dies once it is out of sight. */
+const removeHalf = (directory: string) =>
+  Effect.flatMap(FileDriver.make(directory), (driver) => Effect.flip(driver.remove("t"))).pipe(
+    shaky(() => ({ remove: () => Effect.fail(failure) }))
+  )
+
+describe("a removal that was cut off", () => {
+  it.scoped("leaves no task in lists, and hides none that is begun anew", () =>
+    onFiles((directory) =>
+      Effect.gen(function*() {
+        const driver = yield* FileDriver.make(directory)
+        yield* write(driver, 0, "old 1")
+        yield* write(driver, 1, "old 2")
+        yield* removeHalf(directory)
+        expect([yield* driver.read("t", 0), yield* memos(driver)]).toEqual([[], []])
+        yield* write(driver, 0, "new")
+        expect([yield* driver.read("t", 0), yield* memos(driver)]).toEqual([["new"], ["new"]])
+        yield* driver.remove("t")
+        const fs = yield* FileSystem.FileSystem
+        expect(yield* fs.readDirectory(`${directory}/tasks`)).toEqual([])
+      })
+    ))
+
+  it.scoped("lets nobody write who still thinks that the task is theirs", () =>
+    onFiles((directory) =>
+      Effect.gen(function*() {
+        const driver = yield* FileDriver.make(directory)
+        yield* write(driver, 0, "old 1")
+        const frozen = yield* write(driver, 1, "old 2")
+        yield* removeHalf(directory)
+        const fresh = yield* write(driver, 0, "new 1")
+        const late = frozen.append(2, ["old 3"], summaryOf("t", {}))
+        expect(yield* Effect.flip(late)).toMatchObject({ _tag: "StaleWriterError", epoch: 2 })
+        yield* fresh.append(1, ["new 2"], summaryOf("t", {}))
+        expect(yield* driver.read("t", 0)).toEqual(["new 1", "new 2"])
+      })
+    ))
+
+  it.scoped("brings nothing back where the first who claimed the task had written nothing", () =>
+    onFiles((directory) =>
+      Effect.gen(function*() {
+        const driver = yield* FileDriver.make(directory)
+        yield* Effect.scoped(driver.open("t"))
+        yield* write(driver, 0, "old")
+        yield* removeHalf(directory)
+        expect(yield* driver.read("t", 0)).toEqual([])
+        yield* write(driver, 0, "new 1")
+        expect(yield* driver.read("t", 0)).toEqual(["new 1"])
+        yield* write(driver, 1, "new 2")
+        expect(yield* driver.read("t", 0)).toEqual(["new 1", "new 2"])
+      })
+    ))
+})
+
+describe("a reader", () => {
+  it.scoped("finds no damage where a task is written to and taken over between its looks", () =>
+    onFiles((directory) =>
+      Effect.gen(function*() {
+        const driver = yield* FileDriver.make(directory)
+        const writer = yield* write(driver, 0, "one")
+        let between: Effect.Effect<unknown, unknown, Scope.Scope> = Effect.zipRight(
+          writer.append(1, ["two"], summaryOf("t", {})),
+          driver.open("t")
+        )
+        const scope = yield* Effect.scope
+        const reader = yield* FileDriver.make(directory).pipe(shaky((fs) => ({
+          readFile: (file) =>
+            Effect.tap(fs.readFile(file), () => {
+              const now = between
+              if (file.endsWith("t.1.ndjson")) between = Effect.void
+              return file.endsWith("t.1.ndjson")
+                ? Effect.ignore(Effect.provideService(now, Scope.Scope, scope))
+                : Effect.void
+            })
+        })))
+        expect(yield* reader.read("t", 0)).toEqual(["one", "two"])
+      })
+    ))
+})
