@@ -173,7 +173,11 @@ export const make = <const F extends Fields>(fields: F): State<F> => {
     [TypeId]: TypeId,
     fields,
     problems: entries.flatMap(([attribute, schema]) =>
-      attributeProblems(schema.ast).map((problem) => ({ attribute, problem: `attribute "${attribute}" ${problem}` }))
+      [
+        // Objects have no property of this name, but one that they inherit from.
+        ...(attribute === "__proto__" ? ["is what objects call their prototype; give it another name"] : []),
+        ...attributeProblems(schema.ast)
+      ].map((problem) => ({ attribute, problem: `attribute "${attribute}" ${problem}` }))
     ),
     codecs: new Map(entries.map(([attribute, schema]) => [attribute, makeCodec(attribute, schema)])),
     pipe() {

@@ -183,6 +183,7 @@ describe("State", () => {
   describe("problems", () => {
     it("are none for a model whose every attribute can be checkpointed", () => {
       expect(Ingest.problems).toEqual([])
+      expect(State.make({ ["__proto__"]: Schema.String }).problems).toMatchObject([{ attribute: "__proto__" }])
       expect(
         State.make({
           one: Schema.DateTimeUtc,

@@ -193,7 +193,8 @@ export class BindLockError extends Schema.TaggedError<BindLockError>()("BindLock
   cause: Schema.optional(Schema.Defect)
 }) {
   override get message(): string {
-    return `The lock could not ${this.operation} task ${quote(this.taskId)} at ${this.location}: ${this.problem}`
+    const task = this.taskId === "*" ? "tasks" : `task ${quote(this.taskId)}`
+    return `The lock could not ${this.operation} ${task} at ${this.location}: ${this.problem}`
   }
 }
 

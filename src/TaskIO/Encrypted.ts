@@ -13,8 +13,8 @@
  * of the latest stage, how many stages there are and have succeeded, tags, times, how many records there are and how
  * long, and the ids of tasks that have mail. The memo is sealed. So keep secrets out of ids, tags and names.
  *
- * What it does not tell: that records at a journal's end are gone, that a whole task was put back to an earlier copy, or
- * a letter delivered twice. Who can write to the store can do that, and change what lists show, but make no record.
+ * What it does not tell: that records at a journal's end are gone, that a whole task was put back to an earlier copy, that
+ * a record stands where an earlier task of the same id had it, or that a letter was delivered twice. Who can write to the store can do that, and change what lists show, but make no record.
  *
  * Each record takes a new random nonce, which is safe for 2^32 records and letters per key (NIST SP 800-38D): make
  * another key the current one long before that, once a year for instance. There is no need to write old records anew.

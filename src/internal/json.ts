@@ -73,6 +73,15 @@ export const sameJson = (left: unknown, right: unknown): boolean => {
     entries.every(([key, member]) => other.has(key) && sameJson(member, other.get(key)))
 }
 
+/** Where two JSON values that are not the same first differ. */
+export const firstDifference = (left: unknown, right: unknown): Path => {
+  if (typeof left !== "object" || typeof right !== "object" || left === null || right === null) return []
+  const mine = new Map(Object.entries(left))
+  const theirs = new Map(Object.entries(right))
+  const key = [...mine.keys(), ...theirs.keys()].find((name) => !sameJson(mine.get(name), theirs.get(name)))
+  return key === undefined ? [] : [key, ...firstDifference(mine.get(key), theirs.get(key))]
+}
+
 export const clip = (text: string, length: number): string =>
   text.length <= length ? text : `${text.slice(0, length)}… (${text.length - length} more characters)`
 

@@ -32,7 +32,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type * as CheckMate from "../CheckMate.ts"
 import * as CheckMateEngine from "../CheckMateEngine.ts"
-import { sameJson, showValue } from "../internal/json.ts"
+import { firstDifference, sameJson, showValue } from "../internal/json.ts"
 import * as Task from "../Task.ts"
 import * as TaskIO from "../TaskIO.ts"
 import * as memory from "../TaskIO/Memory.ts"
@@ -142,7 +142,14 @@ export const explore = <
       const found = outcome(ending)
       reference ??= { outcome: found }
       if (!sameJson(found, reference.outcome)) {
-        return { problem: "it ends otherwise", expected: showValue(reference.outcome), found: showValue(found) }
+        const path = firstDifference(reference.outcome, found)
+        return {
+          problem: `it ends otherwise${path.length === 0 ? "" : ` in ${path.join(".")}`}`,
+          expected: showValue(reference.outcome),
+          found: showValue(found),
+          hint:
+            "If that is another each time, as a time or a random number is, say with the option outcome what counts."
+        }
       }
       const held = invariant === undefined ? Exit.void : yield* Effect.exit(Effect.suspend(() => invariant(ending)))
       return Exit.isSuccess(held)
@@ -198,14 +205,16 @@ export const explore = <
       return {
         cuts: made,
         writes: lives.at(-1)?.writes.length ?? 0,
-        failed: Option.map(Option.fromNullable(problem), (found): Story => ({
-          ...found,
+        failed: Option.map(Option.fromNullable(problem), (wrong): Story => ({
+          problem: wrong.problem,
+          expected: wrong.expected,
+          found: wrong.found,
           checkMate: definition.name,
           cuts: made.map((cut, index) => ({
             ...cut,
             events: story.eventsOf(taskId, lives[index]?.writes.at(-1) ?? [])
           })),
-          text: story.tell(definition.name, taskId, lives, found)
+          text: story.tell(definition.name, taskId, lives, wrong)
         }))
       }
     }))

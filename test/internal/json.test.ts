@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
 import { FastCheck, Option, Redacted } from "effect"
-import { findNonJson, likeness, sameJson, showValue } from "../../src/internal/json.ts"
+import { findNonJson, firstDifference, likeness, sameJson, showValue } from "../../src/internal/json.ts"
 import { json } from "../support/arbitraries.ts"
 
 type Path = ReadonlyArray<string | number>
@@ -207,5 +207,23 @@ describe("showValue", () => {
     expect(showValue({ a: [1, { b: 2 }] })).toBe("{\"a\":[1,{\"b\":2}]}")
     expect(showValue(undefined)).toBe("null")
     expect(showValue("x".repeat(9_000)).length).toBeLessThan(8_100)
+  })
+})
+
+describe("firstDifference", () => {
+  it.prop(
+    "names a place where two values differ, and nothing of two that are the same",
+    [json, json],
+    ([left, right]) => {
+      const at = (value: unknown) =>
+        firstDifference(left, right).reduce<unknown>((inner, key) => Object(inner)[key], value)
+      if (sameJson(left, right)) expect(firstDifference(left, right)).toEqual([])
+      else expect(sameJson(at(left), at(right))).toBe(false)
+    }
+  )
+
+  it("goes as deep as the difference does", () => {
+    const value = (when: string) => ({ status: "Succeeded", state: { tries: [1, { when }] } })
+    expect(firstDifference(value("then"), value("now"))).toEqual(["state", "tries", "1", "when"])
   })
 })

@@ -19,6 +19,7 @@ export interface Problem {
   readonly problem: string
   readonly expected: string
   readonly found: string
+  readonly hint?: string
 }
 
 /** The events of one write, by name and stage: `StageSucceeded b`, `TaskSucceeded`. */
@@ -55,7 +56,7 @@ export const tell = (
   checkMate: string,
   taskId: string,
   lives: ReadonlyArray<Life>,
-  { expected, found, problem }: Problem
+  { expected, found, hint, problem }: Problem
 ): string => {
   const deaths = lives.filter(({ exit }) => Option.isNone(exit)).length
   const condition = deaths === 0
@@ -67,7 +68,8 @@ export const tell = (
     `CheckMate "${checkMate}": ${problem}, ${condition}.`,
     ...lives.flatMap(tellLife(taskId)),
     `Expected: ${expected}`,
-    `Found:    ${found}`
+    `Found:    ${found}`,
+    ...(hint === undefined ? [] : [hint])
   ].join("\n")
 }
 
