@@ -94,10 +94,13 @@ export type Transaction = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effe
 export interface Encoded {
   /**
    * Claims a task's journal for writing: from here on every earlier claimant's appends are refused by the store
-   * itself, not by a clock. A task that does not exist yet has an empty journal.
+   * itself, not by a clock. A task that does not exist yet has an empty journal. Where a task is brought here from
+   * another store, the claim's epoch is `atLeast` what it has come to there; a store that leaves that out is claimed
+   * until it is.
    */
   readonly open: (
-    taskId: string
+    taskId: string,
+    atLeast?: number
   ) => Effect.Effect<EncodedJournal, TaskIOError | StaleWriterError | UnreadableError, Scope.Scope>
   /** The acknowledged records from a position on; none for a task that does not exist. Needs no claim. */
   readonly read: (

@@ -264,13 +264,15 @@ export const make = (
 
     return {
       ...driver,
-      open: (taskId) =>
-        Effect.flatMap(driver.open(taskId), (journal) =>
+      open: (taskId, atLeast) =>
+        Effect.flatMap(driver.open(taskId, atLeast), (journal) =>
           Effect.map(openAll(taskId, 0, journal.records), (records) => ({
             ...withSealing(taskId, journal),
             records
           }))),
-      read: (taskId, from) => Effect.flatMap(driver.read(taskId, from), (records) => openAll(taskId, from, records)),
+      read: (taskId, from) =>
+        Effect.flatMap(driver.read(taskId, from), (records) =>
+          openAll(taskId, from, records)),
       list: (query) => Stream.mapEffect(driver.list(query), openSummary),
       send: (taskId, message) =>
         Effect.flatMap(seal("mail", taskId, 0, message), (sealed) => driver.send(taskId, sealed)),
@@ -282,6 +284,8 @@ export const make = (
               Effect.catchAll((error) =>
                 Effect.as(leaveOut(taskId, id, error), [])
               )
-            ))).pipe(Effect.map((letters) => letters.flat()))
+            ))).pipe(Effect.map((letters) =>
+              letters.flat()
+            ))
     }
   })

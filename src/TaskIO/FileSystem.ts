@@ -141,7 +141,10 @@ export const make = (
         }
       })
 
-    const openJournal = (taskId: string): Effect.Effect<EncodedJournal, TaskIOError | Chain.Damaged, Scope.Scope> =>
+    const openJournal = (
+      taskId: string,
+      atLeast = 0
+    ): Effect.Effect<EncodedJournal, TaskIOError | Chain.Damaged, Scope.Scope> =>
       Effect.gen(function*() {
         const { epoch, handle } = yield* claim(taskId, 1)
         const file = fileOf(taskId, epoch)
@@ -153,7 +156,8 @@ export const make = (
           yield* Effect.mapError(syncFile(fs, older), storeError("open the journal", older, taskId))
         }
         const origin = Option.isSome(chain.origin) ? chain.origin.value : yield* nonce
-        const header = { taskId, epoch, origin, after: chain.seal }
+        const ahead = Math.max(chain.ahead, atLeast - epoch)
+        const header = { taskId, epoch, origin, ...(ahead > 0 ? { ahead } : {}), after: chain.seal }
         // The first epoch's header goes with its first append; of a later one it says how much counts from here on.
         if (epoch > 1) {
           const line = JournalFile.headerLine(header)
@@ -163,7 +167,7 @@ export const make = (
         let length = chain.records.length
         let broken: string | undefined
 
-        const stale = (problem: string) => new StaleWriterError({ taskId, epoch, problem })
+        const stale = (problem: string) => new StaleWriterError({ taskId, epoch: epoch + ahead, problem })
         const writing = storeError("append to the journal", file, taskId)
 
         /** Fails once the file has been taken over or removed. */
@@ -177,7 +181,7 @@ export const make = (
         const syncFirst = Effect.zip(sync, tasksHandle.sync, { concurrent: true })
 
         return {
-          epoch,
+          epoch: epoch + ahead,
           records: chain.records,
           append: (position, records, summary) =>
             Effect.suspend(() => {

@@ -164,7 +164,7 @@ export const make = (
             })
           ))
 
-    const open: Encoded["open"] = (taskId) =>
+    const open: Encoded["open"] = (taskId, atLeast = 0) =>
       inTurn(Effect.gen(function*() {
         const found = yield* read("open the journal", headOf(taskId), Head, taskId)
         const before = Option.getOrElse(found, (): Head => ({
@@ -175,7 +175,7 @@ export const make = (
           summary: null
         }))
         const records = yield* whole(taskId, before)
-        const mine: Head = { ...before, epoch: before.epoch + 1, owner: yield* nonce }
+        const mine: Head = { ...before, epoch: Math.max(before.epoch + 1, atLeast), owner: yield* nonce }
         yield* write("open the journal", headOf(taskId), Head, mine, taskId)
         const { epoch, owner } = mine
         let broken: string | undefined

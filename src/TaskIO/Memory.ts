@@ -29,11 +29,11 @@ export const make: Effect.Effect<Encoded> = Effect.sync(() => {
   let letters = 0
 
   return {
-    open: (taskId) =>
+    open: (taskId, atLeast = 0) =>
       Effect.sync(() => {
         const stored: Stored = tasks.get(taskId) ?? { epoch: 0, records: [], summary: undefined }
         tasks.set(taskId, stored)
-        stored.epoch += 1
+        stored.epoch = Math.max(stored.epoch + 1, atLeast)
         const { epoch } = stored
         return {
           epoch,

@@ -190,7 +190,7 @@ const copier = (from: Encoded, to: Encoded, options: CopyOptions) => {
     Effect.gen(function*() {
       for (let claim = 1; claim <= maximumClaims; claim++) {
         const scope = yield* Scope.fork(yield* Effect.scope, ExecutionStrategy.sequential)
-        const journal = yield* Scope.extend(to.open(taskId), scope)
+        const journal = yield* Scope.extend(to.open(taskId, atLeast), scope)
         if (journal.epoch >= atLeast) return journal
         yield* Scope.close(scope, Exit.void)
       }

@@ -13,9 +13,10 @@ export interface Chain {
   readonly seal: JournalFile.Seal | null
   readonly summary: Option.Option<EncodedSummary>
   readonly origin: Option.Option<string>
+  readonly ahead: number
 }
 
-export const nothing: Chain = { records: [], seal: null, summary: Option.none(), origin: Option.none() }
+export const nothing: Chain = { records: [], seal: null, summary: Option.none(), origin: Option.none(), ahead: 0 }
 
 const empty = new Uint8Array(0)
 
@@ -121,6 +122,7 @@ export const assemble = (
     records,
     seal: { epoch: index + 1, bytes: top.right.bytes, records: records.length },
     summary,
-    origin: Option.map(headers[index] ?? Option.none(), (header) => header.origin)
+    origin: Option.map(headers[index] ?? Option.none(), (header) => header.origin),
+    ahead: Option.match(headers[index] ?? Option.none(), { onNone: () => 0, onSome: (header) => header.ahead ?? 0 })
   })
 }

@@ -54,6 +54,8 @@ const Header = Schema.Struct({
   epoch: Schema.Int,
   /** The same in all files of a task, and another one when the task is removed and begun anew. */
   origin: Schema.String,
+  /** How far the fencing token is ahead of the file's number, for a task that was brought here from another store. */
+  ahead: Schema.optionalWith(Schema.Int, { exact: true }),
   after: Schema.NullOr(Seal)
 })
 

@@ -139,7 +139,7 @@ export const make = (connected: Client): Encoded => {
     }).pipe(Effect.catchTag("S3Failure", (failure) => Effect.fail(toTaskIOError(operation, taskId)(failure))))
 
   return {
-    open: (taskId) => open(client, taskId),
+    open: (taskId, atLeast) => open(client, taskId, atLeast),
     read: (taskId, from) =>
       Effect.map(journal.read(client, "read the journal", taskId, from), (chain) => journal.recordsFrom(chain, from)),
     list,

@@ -43,12 +43,13 @@ const follow = (client: Client, taskId: string, { chain, records }: Whole, found
 const mostTries = 200
 
 /** Fills the next slot with a claim, however often another is faster. */
-const claim = (client: Client, taskId: string) =>
+const claim = (client: Client, taskId: string, atLeast: number) =>
   Effect.gen(function*() {
     let before = yield* readWhole(client, taskId)
     for (let tries = 0; tries < mostTries; tries++) {
       const { chain } = before
-      const piece = journal.next(chain, { kind: "claim", epoch: chain.slot + 1, summary: chain.summary }, [])
+      const epoch = Math.max(chain.slot + 1, chain.epoch + 1, atLeast)
+      const piece = journal.next(chain, { kind: "claim", epoch, summary: chain.summary }, [])
       const outcome = yield* Effect.mapError(
         client.put(journal.keyOf(client, taskId, piece.slot), journal.encode(piece), "absent"),
         toTaskIOError("open the journal", taskId)
@@ -73,12 +74,12 @@ const tell = (client: Client, taskId: string, slot: number, found: Option.Option
 /**
  * Claims a task's journal. An append is one request; two more where the task comes to rest, or goes on after that.
  */
-export const open = (client: Client, taskId: string): Effect.Effect<
+export const open = (client: Client, taskId: string, atLeast = 0): Effect.Effect<
   EncodedJournal,
   journal.Unreadable | StaleWriterError
 > =>
   Effect.gen(function*() {
-    const { before, chain: claimed, epoch } = yield* Effect.uninterruptible(claim(client, taskId))
+    const { before, chain: claimed, epoch } = yield* Effect.uninterruptible(claim(client, taskId, atLeast))
     const turn = yield* Effect.makeSemaphore(1)
     const key = register.keyOf(client, taskId, claimed.base)
     let chain = claimed

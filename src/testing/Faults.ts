@@ -178,8 +178,8 @@ export const make = (plan: Plan): Effect.Effect<Injector> =>
 
     const faultyDriver = (driver: TaskIO.Encoded): TaskIO.Encoded => ({
       ...driver,
-      open: (taskId) =>
-        Effect.map(stored("open", taskId, driver.open(taskId)), (journal) => ({
+      open: (taskId, atLeast) =>
+        Effect.map(stored("open", taskId, driver.open(taskId, atLeast)), (journal) => ({
           ...journal,
           append: (...args) => appended(taskId, journal.append(...args))
         })),

@@ -1,4 +1,4 @@
-import { FileSystem, type Path } from "@effect/platform"
+import { FileSystem, KeyValueStore, type Path } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
 import {
@@ -21,6 +21,7 @@ import { BindLock, CheckMate, CheckMateEngine, Stage, State, Task, type TaskEven
 import * as MemoryLock from "effect-checkmate/BindLock/Memory"
 import * as Encrypted from "effect-checkmate/TaskIO/Encrypted"
 import * as FileDriver from "effect-checkmate/TaskIO/FileSystem"
+import * as KeyValueStoreDriver from "effect-checkmate/TaskIO/KeyValueStore"
 import * as MemoryDriver from "effect-checkmate/TaskIO/Memory"
 import { Faults } from "effect-checkmate/testing"
 import { histories } from "../support/histories.ts"
@@ -154,6 +155,38 @@ describe("a copy", () => {
       expect((yield* Effect.scoped(source.open("often"))).epoch).toBe(5)
       expect((yield* Effect.scoped(target.open("often"))).epoch).toBe(1)
     }))
+
+  it.effect("brings each store to the source's epoch in one step, and keeps growing from there", () =>
+    inDirectory((directory) =>
+      Effect.gen(function*() {
+        const source = yield* MemoryDriver.make
+        yield* over(source)(run("t"))
+        yield* Effect.scoped(source.open("t", 1_000_000))
+        const ring = { current: "k", keys: { k: Redacted.make(new Uint8Array(32)) } }
+        const targets = [
+          yield* MemoryDriver.make,
+          yield* FileDriver.make(directory),
+          yield* Effect.flatMap(MemoryDriver.make, (driver) => Encrypted.make(driver, ring)),
+          yield* KeyValueStoreDriver.make().pipe(Effect.provide(KeyValueStore.layerMemory))
+        ]
+        for (const target of targets) {
+          const { copied, failed } = yield* copy(source, target, { claim: true })
+          expect([copied.map(({ taskId }) => taskId), failed]).toEqual([["t"], []])
+          const epochs = yield* Effect.replicateEffect(
+            Effect.scoped(Effect.map(target.open("t"), ({ epoch }) => epoch)),
+            3
+          )
+          expect(epochs[0]).toBeGreaterThan(1_000_000)
+          expect([...epochs].sort((left, right) => left - right)).toEqual(epochs)
+          expect(new Set(epochs).size).toBe(3)
+          expect(yield* target.read("t", 0)).toEqual(yield* source.read("t", 0))
+        }
+        // In files the epochs are the files' numbers still.
+        const fs = yield* FileSystem.FileSystem
+        const names = yield* fs.readDirectory(`${directory}/tasks`)
+        expect(names.filter((name) => name.endsWith(".ndjson")).length).toBeLessThan(7)
+      })
+    ))
 
   it.effect("goes on where an earlier one ended, leaves what has gone on in the target, and overwrites nothing", () =>
     Effect.gen(function*() {

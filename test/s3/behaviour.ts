@@ -43,6 +43,18 @@ export const behaviour = (server: Server): void => {
         expect(ledger.entries).toEqual(["run a", "run b", "run c"])
       }))
 
+    it.live("are claimed at the epoch that another store has brought them to, and at later ones from there", () =>
+      Effect.gen(function*() {
+        const driver = yield* Effect.provide(S3.makeTaskIO(options()), platform)
+        const epochOf = (atLeast?: number) => Effect.scoped(Effect.map(driver.open("t", atLeast), ({ epoch }) => epoch))
+        expect([yield* epochOf(), yield* epochOf(5_000), yield* epochOf(), yield* epochOf(7)]).toEqual([
+          1,
+          5_000,
+          5_001,
+          5_002
+        ])
+      }))
+
     it.live("outlive any death: every write of a run cut, before and after", () =>
       Effect.gen(function*() {
         const report = yield* Crashes.verify((ledger: Ledger) => abc(ledger, { fail: failing({ b: 1 }) }), {
