@@ -212,9 +212,10 @@ export const make = (
               Effect.exit,
               Effect.tap((exit) =>
                 Exit.isSuccess(exit)
-                  ? Effect.mapError(
-                    connection.executeUnprepared("commit", [], undefined),
-                    storeError("commit a transaction", location)
+                  ? connection.executeUnprepared("commit", [], undefined).pipe(
+                    // SQLite leaves a transaction open whose commit it refuses, and what came next would be lost with it.
+                    Effect.onError(() => Effect.ignore(connection.executeUnprepared("rollback", [], undefined))),
+                    Effect.mapError(storeError("commit a transaction", location))
                   )
                   : Effect.ignore(connection.executeUnprepared("rollback", [], undefined))
               ),

@@ -2,10 +2,13 @@
 import { SqlClient } from "@effect/sql"
 import { SqliteClient } from "@effect/sql-sqlite-node"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Layer, Schedule, Schema, type Scope } from "effect"
+import { Context, Effect, Exit, Fiber, Layer, Schedule, Schema, type Scope } from "effect"
 import { BindLock, CheckMate, CheckMateEngine, Stage, State } from "effect-checkmate"
 import * as Sql from "effect-checkmate/sql"
 import { Faults } from "effect-checkmate/testing"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
 import { sharedServer } from "../support/sqlContracts.ts"
 
 const Transfer = State.make({ cents: Schema.Int, moved: Schema.Int, noted: Schema.Boolean })
@@ -194,6 +197,62 @@ const suite = (
         })
       ))
   })
+
+describe("a commit that SQLite refuses", () => {
+  it.scoped("takes no append with it that is acknowledged after it, as another connection sees", () =>
+    Effect.gen(function*() {
+      const directory = yield* Effect.acquireRelease(
+        Effect.sync(() => fs.mkdtempSync(path.join(os.tmpdir(), "checkmate-sqlite-"))),
+        (made) => Effect.sync(() => fs.rmSync(made, { recursive: true }))
+      )
+      const filename = path.join(directory, "work.db")
+      const sql = yield* Effect.map(Layer.build(SqliteClient.layer({ filename })), Context.get(SqlClient.SqlClient))
+      const other = yield* Effect.map(
+        Layer.build(Layer.fresh(SqliteClient.layer({ filename }))),
+        Context.get(SqlClient.SqlClient)
+      )
+      yield* sql`create table parents (id integer primary key)`
+      yield* sql`create table children (parent integer references parents (id) deferrable initially deferred)`
+      const orphan = Effect.flatMap(SqlClient.SqlClient, (own) => Effect.orDie(own`insert into children values (7)`))
+      const begun = yield* Effect.makeLatch()
+      const goOn = yield* Effect.makeLatch()
+      const waiting = CheckMate.make("waiting", {
+        state: Transfer,
+        input: ["cents"],
+        stages: [
+          Stage.make(Transfer, "wait", {
+            requires: ["cents"],
+            provides: ["noted"],
+            execute: () => Effect.as(Effect.zipRight(begun.open, goOn.await), { noted: true })
+          })
+        ]
+      })
+      const refused = CheckMate.make("refused", {
+        state: Transfer,
+        input: ["cents"],
+        stages: [
+          Stage.make(Transfer, "orphan", {
+            requires: ["cents"],
+            provides: ["noted"],
+            execute: () => Effect.as(orphan, { noted: true })
+          }).pipe(Stage.transactional)
+        ]
+      })
+      yield* Effect.gen(function*() {
+        const fiber = yield* Effect.fork(CheckMateEngine.run(waiting, { taskId: "bound-before", input }))
+        yield* begun.await
+        const error = yield* Effect.flip(CheckMateEngine.run(refused, { taskId: "refused", input }))
+        expect(String(error)).toContain("FOREIGN KEY")
+        yield* goOn.open
+        yield* Fiber.join(fiber)
+        expect(yield* other`select task_id, status from checkmate_tasks order by task_id`).toEqual([
+          { task_id: "bound-before", status: "Succeeded" },
+          { task_id: "refused", status: "Running" }
+        ])
+        expect(yield* other`select * from children`).toEqual([])
+      }).pipe(Effect.provide(Sql.layer()), Effect.provideService(SqlClient.SqlClient, sql))
+    }))
+})
 
 suite("SQLite", () => SqliteClient.layer({ filename: ":memory:" }), () => "checkmate_")
 
