@@ -158,8 +158,9 @@ export const make = (database: Database) =>
             : `it holds ${row.records} records, not ${position}`
       )
 
-    const appendOne = (append: Append): Effect.Effect<void, TaskIOError | StaleWriterError> => {
-      let tries = 0
+    /** `said` is how often it was said before without an answer. */
+    const appendOne = (append: Append, said: number): Effect.Effect<void, TaskIOError | StaleWriterError> => {
+      let tries = said
       const once = Effect.suspend(() => {
         tries += 1
         return appendAll([append])
@@ -193,7 +194,10 @@ export const make = (database: Database) =>
         Effect.matchEffect(appendAll(appends), {
           onSuccess: () => Effect.succeed(appends.map(() => Effect.void)),
           // One that is refused refuses all. By itself each gets its own answer, if it has not gone through already.
-          onFailure: () => Effect.forEach(appends, (append) => Effect.exit(appendOne(append)), { concurrency: 4 })
+          onFailure: (error) => {
+            const said = isSaid(error, staleWriter) ? 0 : 1
+            return Effect.forEach(appends, (append) => Effect.exit(appendOne(append, said)), { concurrency: 4 })
+          }
         })
     })
 

@@ -2,6 +2,8 @@
 import { NodeContext } from "@effect/platform-node"
 import { SqlClient } from "@effect/sql"
 import { SqliteClient } from "@effect/sql-sqlite-node"
+import type { Connection } from "@effect/sql/SqlConnection"
+import { SqlError } from "@effect/sql/SqlError"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Option, Random, Scope, Stream, TestClock } from "effect"
 import { CheckMateEngine, TaskIO } from "effect-checkmate"
@@ -159,6 +161,45 @@ describe("a list", () => {
         where summary is not null and status in ('Failed') and task_id > '' order by task_id limit 1000`
       expect(plan.map(({ detail }) => detail).join("; ")).toContain("checkmate_tasks_by_status")
     }).pipe(Effect.scoped, Effect.provide(memory)))
+})
+
+/** A client over SQLite whose answers to some statements are lost: as many as `lost` says, of those that hold a text. */
+const losing = (text: string, lost: { count: number }) =>
+  Layer.effect(
+    SqlClient.SqlClient,
+    Effect.map(SqlClient.SqlClient, (client) => {
+      const reserve = Effect.map(client.reserve, (connection): Connection => ({
+        ...connection,
+        execute: (said, parameters, transform) =>
+          Effect.tap(connection.execute(said, parameters, transform), () => {
+            if (!said.includes(text) || lost.count === 0) return Effect.void
+            lost.count -= 1
+            return new SqlError({ message: "lost", cause: new Error("Connection terminated unexpectedly") })
+          })
+      }))
+      return new Proxy(client, { get: (target, key) => key === "reserve" ? reserve : Reflect.get(target, key) })
+    })
+  ).pipe(Layer.provide(memory))
+
+describe("an append", () => {
+  for (const writers of [1, 2]) {
+    it.scoped(`that went through is told so where its answer was lost: of ${writers} at the same time`, () => {
+      const lost = { count: 0 }
+      return Effect.gen(function*() {
+        const store = yield* Sql.makeTaskIO()
+        const journals = yield* Effect.forEach(
+          Array.from({ length: writers }, (_, index) => `t${index}`),
+          (taskId) => Effect.map(store.open(taskId), (journal) => ({ taskId, journal }))
+        )
+        lost.count = 1
+        yield* Effect.forEach(journals, ({ journal, taskId }) => journal.append(0, ["{}"], summaryOf(taskId)), {
+          concurrency: "unbounded"
+        })
+        expect(lost.count).toBe(0)
+        for (const { taskId } of journals) expect(yield* store.read(taskId, 0)).toEqual(["{}"])
+      }).pipe(Effect.provide(losing("checkmate_appends", lost)))
+    })
+  }
 })
 
 describe("a journal", () => {
