@@ -1,11 +1,14 @@
 /** Does things together that are asked for at the same time, because together they cost little more than one. */
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 
 interface Waiting<A, B, E> {
   readonly item: A
   readonly key: string | undefined
+  readonly size: number
   readonly resume: (result: Effect.Effect<B, E>) => void
 }
 
@@ -16,10 +19,12 @@ interface Waiting<A, B, E> {
  */
 export const make = <A, B, E>(options: {
   readonly limit: number
+  /** How large a group may be in all, and how large each thing is. A larger one goes alone. Without it none is. */
+  readonly size?: { readonly limit: number; readonly of: (item: A) => number }
   /** What must not be done twice at a time. Without it anything may. */
   readonly keyOf?: (item: A) => string
   readonly isAlone: () => boolean
-  /** Does all, and answers for each in the same order. What it fails with itself is the answer for all. */
+  /** Does all, and answers for each in the same order. What it fails with itself is the answer for all; where it dies, each is done by itself. */
   readonly together: (items: ReadonlyArray<A>) => Effect.Effect<ReadonlyArray<Effect.Effect<B, E>>, E>
 }): Effect.Effect<(item: A) => Effect.Effect<B, E>, never, Scope.Scope> =>
   Effect.gen(function*() {
@@ -31,26 +36,40 @@ export const make = <A, B, E>(options: {
       const keys = new Set<string>()
       const group: Array<Waiting<A, B, E>> = []
       const left: Array<Waiting<A, B, E>> = []
+      let size = 0
       for (const one of waiting) {
-        if (group.length === options.limit || (one.key !== undefined && keys.has(one.key))) left.push(one)
+        const isFull = group.length > 0 && size + one.size > (options.size?.limit ?? Number.POSITIVE_INFINITY)
+        if (isFull || group.length === options.limit || (one.key !== undefined && keys.has(one.key))) left.push(one)
         else {
-          if (one.key !== undefined) keys.add(one.key)
+          size += one.size
           group.push(one)
         }
+        // Of what is left too: nothing goes before what was asked for earlier with the same key.
+        if (one.key !== undefined) keys.add(one.key)
       }
       waiting = left
       if (left.length === 0 && !closed) some.unsafeClose()
       return group
     }
 
+    const byItself = (item: A) =>
+      Effect.flatMap(Effect.suspend(() => options.together([item])), ([result]) => result ?? Effect.interrupt)
+
     const doGroup = Effect.suspend(() => {
       const group = takeGroup()
-      return group.length === 0 ? Effect.void : Effect.map(
-        Effect.exit(options.together(group.map(({ item }) => item))),
-        (exit) => {
+      return group.length === 0 ? Effect.void : Effect.flatMap(
+        Effect.exit(Effect.suspend(() => options.together(group.map(({ item }) => item)))),
+        (exit): Effect.Effect<void> => {
+          // One of them may be what it died of.
+          if (group.length > 1 && Exit.isFailure(exit) && Cause.isDie(exit.cause)) {
+            return Effect.forEach(group, ({ item, resume }) => Effect.map(Effect.exit(byItself(item)), resume), {
+              discard: true
+            })
+          }
           for (const [index, one] of group.entries()) {
             one.resume(Effect.flatMap(exit, (results) => results[index] ?? Effect.interrupt))
           }
+          return Effect.void
         }
       )
     })
@@ -73,13 +92,12 @@ export const make = <A, B, E>(options: {
 
     const inGroup = (item: A) =>
       Effect.async<B, E>((resume) => {
-        const one = { item, key: options.keyOf?.(item), resume }
+        const one = { item, key: options.keyOf?.(item), size: options.size?.of(item) ?? 0, resume }
         waiting.push(one)
         some.unsafeOpen()
         return Effect.sync(() => {
           waiting = waiting.filter((other) => other !== one)
         })
       })
-    const byItself = (item: A) => Effect.flatMap(options.together([item]), ([result]) => result ?? Effect.interrupt)
     return (item) => Effect.suspend(() => closed || options.isAlone() ? byItself(item) : inGroup(item))
   })

@@ -37,6 +37,8 @@ import { isSaid, storeError } from "./failure.ts"
 
 /** How many appends go into one statement at most. */
 const groupLimit = 128
+/** How many characters the records of a group have at most, where there is more than one append in it. */
+const groupSize = 16_000_000
 /** How many journals are read by one statement at most. */
 const journalLimit = 16
 /** How many summaries are read at a time. */
@@ -188,6 +190,7 @@ export const make = (database: Database) =>
     )
     const submit = yield* group.make<Append, void, TaskIOError | StaleWriterError>({
       limit: groupLimit,
+      size: { limit: groupSize, of: ({ records }) => records.reduce((sum, record) => sum + record.length, 0) },
       isAlone,
       keyOf: ({ taskId }) => taskId,
       together: (appends) =>

@@ -91,6 +91,47 @@ describe("what is done in groups", () => {
       expect(yield* submit(2)).toBe(4)
     }))
 
+  it.scoped("never larger than the size, but for one that is larger alone, and none before an earlier one of its key", () =>
+    Effect.gen(function*() {
+      const done: Array<ReadonlyArray<string>> = []
+      const submit = yield* group.make<string, number, never>({
+        limit: 10,
+        size: { limit: 5, of: (item) => item.length },
+        keyOf: (item) => item.slice(0, 1),
+        isAlone: () => false,
+        together: (items) =>
+          Effect.sync(() => {
+            done.push(items)
+            return items.map((item) => Effect.succeed(item.length))
+          })
+      })
+      const asked = ["aa", "bbbb", "b", "ccc", "dddddddd", "e"]
+      expect(yield* Effect.forEach(asked, submit, { concurrency: "unbounded" })).toEqual([2, 4, 1, 3, 8, 1])
+      expect(done).toEqual([["aa", "ccc"], ["bbbb", "e"], ["b"], ["dddddddd"]])
+    }))
+
+  for (const how of ["throws", "dies"]) {
+    it.scoped(`where a group ${how}, each of it is done by itself, and the next group is done`, () =>
+      Effect.gen(function*() {
+        const submit = yield* group.make<bigint, bigint, string>({
+          limit: 10,
+          isAlone: () => false,
+          together: (items) => {
+            // A division by zero throws.
+            const build = () => items.map((item) => Effect.succeed(6n / item))
+            return how === "throws" ? Effect.succeed(build()) : Effect.sync(build)
+          }
+        })
+        const exits = yield* Effect.forEach([1n, 0n, 3n], (item) => Effect.exit(submit(item)), {
+          concurrency: "unbounded"
+        })
+        expect(exits).toMatchObject([{ value: 6n }, { cause: { defect: new RangeError("Division by zero") } }, {
+          value: 2n
+        }])
+        expect(yield* submit(2n)).toBe(3n)
+      }))
+  }
+
   it.scoped("a defect is told to all of its group, and the next group is done", () =>
     Effect.gen(function*() {
       let broken = true

@@ -163,19 +163,17 @@ describe("a list", () => {
     }).pipe(Effect.scoped, Effect.provide(memory)))
 })
 
-/** A client over SQLite whose answers to some statements are lost: as many as `lost` says, of those that hold a text. */
-const losing = (text: string, lost: { count: number }) =>
+/** A client over SQLite, and what is done between what a statement did and its answer. */
+const answering = (
+  answered: (text: string, parameters: ReadonlyArray<unknown>) => Effect.Effect<void, SqlError>
+) =>
   Layer.effect(
     SqlClient.SqlClient,
     Effect.map(SqlClient.SqlClient, (client) => {
       const reserve = Effect.map(client.reserve, (connection): Connection => ({
         ...connection,
-        execute: (said, parameters, transform) =>
-          Effect.tap(connection.execute(said, parameters, transform), () => {
-            if (!said.includes(text) || lost.count === 0) return Effect.void
-            lost.count -= 1
-            return new SqlError({ message: "lost", cause: new Error("Connection terminated unexpectedly") })
-          })
+        execute: (text, parameters, transform) =>
+          Effect.tap(connection.execute(text, parameters, transform), () => answered(text, parameters))
       }))
       return new Proxy(client, { get: (target, key) => key === "reserve" ? reserve : Reflect.get(target, key) })
     })
@@ -184,22 +182,49 @@ const losing = (text: string, lost: { count: number }) =>
 describe("an append", () => {
   for (const writers of [1, 2]) {
     it.scoped(`that went through is told so where its answer was lost: of ${writers} at the same time`, () => {
-      const lost = { count: 0 }
+      let losing = 0
       return Effect.gen(function*() {
         const store = yield* Sql.makeTaskIO()
         const journals = yield* Effect.forEach(
           Array.from({ length: writers }, (_, index) => `t${index}`),
           (taskId) => Effect.map(store.open(taskId), (journal) => ({ taskId, journal }))
         )
-        lost.count = 1
+        losing = 1
         yield* Effect.forEach(journals, ({ journal, taskId }) => journal.append(0, ["{}"], summaryOf(taskId)), {
           concurrency: "unbounded"
         })
-        expect(lost.count).toBe(0)
+        expect(losing).toBe(0)
         for (const { taskId } of journals) expect(yield* store.read(taskId, 0)).toEqual(["{}"])
-      }).pipe(Effect.provide(losing("checkmate_appends", lost)))
+      }).pipe(Effect.provide(answering((text) => {
+        if (!text.includes("checkmate_appends") || losing === 0) return Effect.void
+        losing -= 1
+        return new SqlError({ message: "lost", cause: new Error("Connection terminated unexpectedly") })
+      })))
     })
   }
+
+  it.scoped("of many megabytes goes with others only as far as 16 million characters", () => {
+    const ids = ["a", "b", "c", "d"]
+    const sent: Array<ReadonlyArray<string>> = []
+    return Effect.gen(function*() {
+      const store = yield* Sql.makeTaskIO()
+      const journals = yield* Effect.forEach(
+        ids,
+        (taskId) => Effect.map(store.open(taskId), (journal) => ({ taskId, journal }))
+      )
+      const record = JSON.stringify("x".repeat(7_000_000))
+      yield* Effect.forEach(journals, ({ journal, taskId }) => journal.append(0, [record], summaryOf(taskId)), {
+        concurrency: "unbounded"
+      })
+      expect(sent).toEqual([["a", "b"], ["c", "d"]])
+      for (const { taskId } of journals) expect(yield* store.read(taskId, 0)).toEqual([record])
+    }).pipe(Effect.provide(answering((text, parameters) =>
+      Effect.sync(() => {
+        if (!text.includes("checkmate_appends")) return
+        sent.push(ids.filter((id) => parameters.includes(id)))
+      })
+    )))
+  })
 })
 
 describe("a journal", () => {
