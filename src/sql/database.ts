@@ -9,6 +9,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
@@ -86,6 +87,11 @@ export interface Database {
 /** The connection of the store's own transaction, told from those that callers of the engine may have begun. */
 class OwnTransaction extends Context.Tag("checkmate/sql/OwnTransaction")<OwnTransaction, Connection>() {}
 
+/** How to give back the connection of a transaction: noted when it is lent, as an interruption may come before the answer. */
+interface Lent {
+  giveBack: Effect.Effect<void>
+}
+
 /** Soon at first, and twice a second in the end. */
 const backoff = Schedule.jittered(Schedule.union(Schedule.exponential("5 millis"), Schedule.spaced("500 millis")))
 
@@ -159,18 +165,33 @@ export const make = (
     const again = <A>(self: Effect.Effect<A, SqlError>) =>
       Effect.retry(self, { schedule: Schedule.upTo(backoff, patience), while: isPassing })
 
-    /** A connection on which a transaction is begun. One on which that failed is given back before the next try. */
-    const begun = (opened: Array<Scope.CloseableScope>) =>
+    /**
+     * A connection on which a transaction is begun. A fiber of its own sees to that, because clients lend a connection out
+     * for ever where the wait for it is interrupted. What comes too late is given back, without its transaction.
+     */
+    const begun = (lent: Lent) =>
       again(
         Effect.uninterruptibleMask((restore) =>
-          Effect.flatMap(Scope.make(), (scope) =>
-            Scope.extend(client.reserve, scope).pipe(
+          Effect.gen(function*() {
+            const scope = yield* Scope.make()
+            const close = Scope.close(scope, Exit.void)
+            const fiber = yield* Scope.extend(client.reserve, scope).pipe(
               Effect.tap((connection) => connection.executeUnprepared(begin, [], undefined)),
+              Effect.forkDaemon
+            )
+            const giveBack = Fiber.join(fiber).pipe(
+              Effect.flatMap((connection) => connection.executeUnprepared("rollback", [], undefined)),
+              Effect.exit,
+              Effect.zipRight(close)
+            )
+            const connection = yield* Fiber.join(fiber).pipe(
               inTime,
               restore,
-              Effect.onError(() => Scope.close(scope, Exit.void)),
-              Effect.tap(() => Effect.sync(() => opened.push(scope)))
-            ))
+              Effect.onError(() => Effect.forkDaemon(giveBack))
+            )
+            lent.giveBack = giveBack
+            return { close, connection }
+          })
         )
       ).pipe(Effect.mapError(storeError("begin a transaction", location)))
 
@@ -199,33 +220,24 @@ export const make = (
       patiently: (self) => Effect.catchAll(self, (error) => isPassing(error) ? again(self) : Effect.fail(error)),
       transaction: <A, E, R>(self: Effect.Effect<A, E, R>) =>
         Effect.uninterruptibleMask((restore) => {
-          // Noted as they are opened: an interruption may come between that and the answer.
-          const opened: Array<Scope.CloseableScope> = []
-          return Effect.flatMap(restore(begun(opened)), (connection) => {
+          const lent: Lent = { giveBack: Effect.void }
+          return Effect.flatMap(restore(begun(lent)), ({ close, connection }) => {
             const inside = Effect.mapInputContext(self, (context: Context.Context<R>) =>
               context.pipe(
                 Context.add(SqlClient.SqlClient, client),
                 Context.add(SqlClient.TransactionConnection, [connection, 0]),
                 Context.add(OwnTransaction, connection)
               ))
-            return restore(inside).pipe(
-              Effect.exit,
-              Effect.tap((exit) =>
-                Exit.isSuccess(exit)
-                  ? connection.executeUnprepared("commit", [], undefined).pipe(
-                    // SQLite leaves a transaction open whose commit it refuses, and what came next would be lost with it.
-                    Effect.onError(() => Effect.ignore(connection.executeUnprepared("rollback", [], undefined))),
-                    Effect.mapError(storeError("commit a transaction", location))
-                  )
-                  : Effect.ignore(connection.executeUnprepared("rollback", [], undefined))
-              ),
-              Effect.flatten
-            )
-          }).pipe(
-            Effect.ensuring(
-              Effect.suspend(() => Effect.forEach(opened, (scope) => Scope.close(scope, Exit.void), { discard: true }))
-            )
-          )
+            const commit = Effect.mapBoth(connection.executeUnprepared("commit", [], undefined), {
+              onFailure: storeError("commit a transaction", location),
+              onSuccess: () => {
+                lent.giveBack = close
+              }
+            })
+            return Effect.tap(restore(inside), commit)
+            // Rolled back, too, where it is not committed: SQLite leaves a transaction open whose commit it refuses, and what
+            // came next would be lost with it.
+          }).pipe(Effect.ensuring(Effect.suspend(() => lent.giveBack)))
         })
     }
     yield* Effect.zipRight(settle(database, options), migrate(database)).pipe(

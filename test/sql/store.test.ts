@@ -2,7 +2,6 @@
 import { NodeContext } from "@effect/platform-node"
 import { SqlClient } from "@effect/sql"
 import { SqliteClient } from "@effect/sql-sqlite-node"
-import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Option, Random, Scope, Stream, TestClock } from "effect"
@@ -13,6 +12,7 @@ import { Crashes } from "effect-checkmate/testing"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
+import { answering } from "../support/answering.ts"
 import { abc, Boom, Ledger } from "../support/pipelines.ts"
 import { sharedServer } from "../support/sqlContracts.ts"
 import { summaryOf } from "../support/summary.ts"
@@ -163,22 +163,6 @@ describe("a list", () => {
     }).pipe(Effect.scoped, Effect.provide(memory)))
 })
 
-/** A client over SQLite, and what is done between what a statement did and its answer. */
-const answering = (
-  answered: (text: string, parameters: ReadonlyArray<unknown>) => Effect.Effect<void, SqlError>
-) =>
-  Layer.effect(
-    SqlClient.SqlClient,
-    Effect.map(SqlClient.SqlClient, (client) => {
-      const reserve = Effect.map(client.reserve, (connection): Connection => ({
-        ...connection,
-        execute: (text, parameters, transform) =>
-          Effect.tap(connection.execute(text, parameters, transform), () => answered(text, parameters))
-      }))
-      return new Proxy(client, { get: (target, key) => key === "reserve" ? reserve : Reflect.get(target, key) })
-    })
-  ).pipe(Layer.provide(memory))
-
 describe("an append", () => {
   for (const writers of [1, 2]) {
     it.scoped(`that went through is told so where its answer was lost: of ${writers} at the same time`, () => {
@@ -195,8 +179,8 @@ describe("an append", () => {
         })
         expect(losing).toBe(0)
         for (const { taskId } of journals) expect(yield* store.read(taskId, 0)).toEqual(["{}"])
-      }).pipe(Effect.provide(answering((text) => {
-        if (!text.includes("checkmate_appends") || losing === 0) return Effect.void
+      }).pipe(Effect.provide(answering(memory, (text) => {
+        if (!text.startsWith("insert into \"checkmate_appends\"") || losing === 0) return Effect.void
         losing -= 1
         return new SqlError({ message: "lost", cause: new Error("Connection terminated unexpectedly") })
       })))
@@ -218,12 +202,11 @@ describe("an append", () => {
       })
       expect(sent).toEqual([["a", "b"], ["c", "d"]])
       for (const { taskId } of journals) expect(yield* store.read(taskId, 0)).toEqual([record])
-    }).pipe(Effect.provide(answering((text, parameters) =>
+    }).pipe(Effect.provide(answering(memory, (text, parameters) =>
       Effect.sync(() => {
-        if (!text.includes("checkmate_appends")) return
+        if (!text.startsWith("insert into \"checkmate_appends\"")) return
         sent.push(ids.filter((id) => parameters.includes(id)))
-      })
-    )))
+      }))))
   })
 })
 

@@ -2,13 +2,15 @@
 import { SqlClient } from "@effect/sql"
 import { SqliteClient } from "@effect/sql-sqlite-node"
 import { describe, expect, it } from "@effect/vitest"
-import { Context, Effect, Exit, Fiber, Layer, Schedule, Schema, type Scope } from "effect"
+import { Context, Effect, Exit, Fiber, Layer, Option, Schedule, Schema, Scope } from "effect"
 import { BindLock, CheckMate, CheckMateEngine, Stage, State } from "effect-checkmate"
 import * as Sql from "effect-checkmate/sql"
 import { Faults } from "effect-checkmate/testing"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
+import { answering } from "../support/answering.ts"
+import { clientOf, postgres } from "../support/postgres.ts"
 import { sharedServer } from "../support/sqlContracts.ts"
 
 const Transfer = State.make({ cents: Schema.Int, moved: Schema.Int, noted: Schema.Boolean })
@@ -260,6 +262,45 @@ const server = sharedServer()
 let number = 0
 
 suite("Postgres", () => server, () => `transfer${++number}_`)
+
+describe("a transaction whose beginning is not waited for to the end", () => {
+  for (const [how, patience] of [["interrupted", "30 seconds"], ["given up", "1 second"]] as const) {
+    it.live(`leaves its connection to others, who get it later: ${how}`, () =>
+      Effect.gen(function*() {
+        const own = yield* postgres()
+        yield* Effect.gen(function*() {
+          const sql = yield* SqlClient.SqlClient
+          const { read, transaction } = yield* Sql.makeTaskIO({ patience })
+          const only = yield* Scope.make()
+          yield* Scope.extend(sql.reserve, only)
+          const waiting = yield* Effect.fork(Option.getOrThrow(Option.fromNullable(transaction))(Effect.void))
+          yield* Effect.repeatN(Effect.yieldNow(), 50)
+          if (how === "interrupted") yield* Fiber.interrupt(waiting)
+          expect(Exit.isFailure(yield* Fiber.await(waiting))).toBe(true)
+          yield* Scope.close(only, Exit.void)
+          expect(yield* read("t", 0)).toEqual([])
+        }).pipe(Effect.scoped, Effect.provide(clientOf(own, { maxConnections: 1 })))
+      }).pipe(Effect.scoped), 20_000)
+  }
+
+  it.scoped("is rolled back, where it was begun and its answer was on its way", () =>
+    Effect.gen(function*() {
+      const begun = yield* Effect.makeLatch()
+      const goOn = yield* Effect.makeLatch(true)
+      const client = answering(SqliteClient.layer({ filename: ":memory:" }), (text) =>
+        text.startsWith("begin") ? Effect.zipRight(begun.open, goOn.await) : Effect.void)
+      yield* Effect.gen(function*() {
+        const store = yield* Sql.makeTaskIO()
+        const transaction = Option.getOrThrow(Option.fromNullable(store.transaction))
+        yield* Effect.all([goOn.close, begun.close])
+        const fiber = yield* Effect.fork(transaction(Effect.void))
+        yield* begun.await
+        yield* Fiber.interrupt(fiber)
+        yield* goOn.open
+        expect(yield* transaction(Effect.succeed("begun anew"))).toBe("begun anew")
+      }).pipe(Effect.scoped, Effect.provide(client))
+    }))
+})
 
 describe("a transaction of the caller's own", () => {
   it.effect("takes no part in what the engine writes, and cannot undo it", () =>
