@@ -1,4 +1,5 @@
 /** Postgres: procedures are functions, whose plans each connection keeps. */
+import { crc32 } from "../internal/crc32.ts"
 import { type Dialect, type Names, staleWriter } from "./dialect.ts"
 
 const tables = ({ bare, of }: Names): ReadonlyArray<string> => [
@@ -86,9 +87,15 @@ const procedures = ({ of }: Names): ReadonlyArray<string> => [
 // An array, and above a lateral join: for what only looks like a join the whole table may be read.
 const among = (column: string): string => `${column} = any(array(select jsonb_array_elements_text(?::jsonb)))`
 
-/** The channel that tells of mail: one for every store of a database. */
-export const channelOf = ({ prefix, schema }: Names): string =>
-  `${prefix}mail${schema === undefined ? "" : `@${schema}`}`
+/** How long a channel's name may be. */
+const channelLimit = 63
+
+/** The channel that tells of mail: one for every store of a database. A long name ends in its checksum. */
+export const channelOf = ({ prefix, schema }: Names): string => {
+  const name = `${prefix}mail${schema === undefined ? "" : `@${schema}`}`
+  const sum = crc32(new TextEncoder().encode(name))
+  return name.length <= channelLimit ? name : `${name.slice(0, channelLimit - 1 - sum.length)}@${sum}`
+}
 
 export const postgres: Dialect = {
   name: "pg",

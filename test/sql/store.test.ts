@@ -210,6 +210,23 @@ describe("an append", () => {
   })
 })
 
+describe("mail", () => {
+  it.scopedLive("is told of by Postgres, however long the names of prefix and schema are", () =>
+    Effect.gen(function*() {
+      const names = { prefix: `${"p".repeat(39)}_`, schema: "s".repeat(40) }
+      const store = yield* Sql.makeTaskIO(names)
+      const sql = yield* SqlClient.SqlClient
+      const { arrivals } = yield* Sql.makeTaskIO(names)
+      const first = yield* Effect.fork(Stream.runHead(arrivals ?? Stream.empty))
+      // Where it does not listen it would look after some seconds.
+      yield* Effect.repeat(sql`select 1 from pg_stat_activity where query like 'LISTEN "pppp%'`, {
+        until: (rows) => rows.length > 0
+      })
+      yield* store.send("t", "{}")
+      expect(yield* Effect.timeout(Fiber.join(first), "4 seconds")).toEqual(Option.some("t"))
+    }).pipe((self) => Effect.suspend(() => Effect.provide(self, server))))
+})
+
 describe("a journal", () => {
   it.effect("of which rows are missing or were changed is damaged, and says where", () =>
     Effect.gen(function*() {
