@@ -60,6 +60,13 @@ interface Append {
 const plain = (text: string): string => text.replace(unwritable, "")
 const unwritable = /[\0\ud800-\udfff]/gu
 
+/** How much of a name or a tag is indexed: Postgres has no room for more than 2,700 bytes, a task's id among them. */
+const indexedLength = 500
+const indexed = (text: string): string => plain(text.slice(0, indexedLength))
+/** What a name or a tag may be indexed as: whole, if it was written before long ones were cut. */
+const everIndexed = (text: string): ReadonlyArray<string> =>
+  text.length > indexedLength ? [indexed(text), plain(text)] : [indexed(text)]
+
 const encodeAppend = ({ owner, position, records, summary, tags, taskId }: Append): Dialect.Append => [
   taskId,
   owner,
@@ -67,11 +74,11 @@ const encodeAppend = ({ owner, position, records, summary, tags, taskId }: Appen
   records.length,
   records.join("\n"),
   summary.status,
-  plain(summary.checkMate),
+  indexed(summary.checkMate),
   summary.createdAt,
   summary.updatedAt,
   JSON.stringify(summary),
-  tags === undefined ? null : JSON.stringify([...new Set(tags.map(plain))])
+  tags === undefined ? null : JSON.stringify([...new Set(tags.map(indexed))])
 ]
 
 // --- what statements answer ---------------------------------------------------------
@@ -323,13 +330,15 @@ export const make = (database: Database) =>
 
     // --- lists -------------------------------------------------------------------------
 
+    const isOneOf = (column: string, values: ReadonlyArray<string>) =>
+      `${column} in (${values.map(() => "?").join(", ")})`
     const conditionsOf = ({ checkMate, since, status, tags: wanted }: EncodedQuery) => {
       const conditions: Array<string> = ["summary is not null"]
       const parameters: Array<unknown> = []
       // With the time alone, all statuses are named: the index begins with them.
       const among = status ?? (since === undefined ? undefined : TaskStatus.Tag.literals)
       if (among !== undefined) {
-        conditions.push(`status in (${among.map(() => "?").join(", ")})`)
+        conditions.push(isOneOf("status", among))
         parameters.push(...among)
       }
       if (since !== undefined) {
@@ -337,12 +346,14 @@ export const make = (database: Database) =>
         parameters.push(since.slice(0, 13), since)
       }
       if (checkMate !== undefined) {
-        conditions.push("check_mate = ?")
-        parameters.push(plain(checkMate))
+        const values = everIndexed(checkMate)
+        conditions.push(isOneOf("check_mate", values))
+        parameters.push(...values)
       }
       for (const tag of wanted ?? []) {
-        conditions.push(`task_id in (select task_id from ${tags} where tag = ?)`)
-        parameters.push(plain(tag))
+        const values = everIndexed(tag)
+        conditions.push(`task_id in (select task_id from ${tags} where ${isOneOf("tag", values)})`)
+        parameters.push(...values)
       }
       return { condition: conditions.join(" and "), parameters }
     }

@@ -133,6 +133,45 @@ describe("a list", () => {
       expect((yield* all(own, {})).length).toBe(60)
     }))
 
+  onBoth(
+    "finds tasks by names and tags of any length, also by those that were indexed whole",
+    (prefix) =>
+      Effect.gen(function*() {
+        const driver = yield* Sql.makeTaskIO({ prefix })
+        const store = TaskIO.make(driver)
+        // Of letters that do not compress, and of four bytes each.
+        let seed = 1
+        const long = Array.from({ length: 4_000 }, () => {
+          seed = (seed * 48_271) % 2_147_483_647
+          return String.fromCodePoint(0x20000 + seed % 40_000)
+        }).join("")
+        // With a letter of one unit before them, so that a cut goes through a pair.
+        const names = { one: `1${long}1`, two: `1${long}2`, three: `${long}3` }
+        for (const [taskId, name] of Object.entries(names)) {
+          const journal = yield* driver.open(taskId)
+          yield* journal.append(0, ["{}"], summaryOf(taskId, { checkMate: name, tags: [name, `${name}!`] }))
+        }
+        const find = (query: TaskIO.Query) =>
+          Effect.map(Stream.runCollect(store.list(query)), (found) => [...found].map(({ taskId }) => taskId))
+        const everyOne = Effect.gen(function*() {
+          for (const [taskId, name] of Object.entries(names)) {
+            expect(yield* find({ checkMate: name })).toEqual([taskId])
+            expect(yield* find({ tags: [name, `${name}!`] })).toEqual([taskId])
+            expect(yield* find({ tags: [`${name}!!`] })).toEqual([])
+          }
+        })
+        yield* everyOne
+        // As before long ones were cut: only what compresses well got into the index.
+        const sql = yield* SqlClient.SqlClient
+        const before = "x".repeat(4_000)
+        const journal = yield* driver.open("before")
+        yield* journal.append(0, ["{}"], summaryOf("before", { checkMate: before, tags: [before] }))
+        yield* sql`update ${sql(`${prefix}tasks`)} set check_mate = ${before} where task_id = 'before'`
+        yield* sql`update ${sql(`${prefix}tags`)} set tag = ${before} where task_id = 'before'`
+        expect(yield* find({ checkMate: before, tags: [before] })).toEqual(["before"])
+      })
+  )
+
   it.effect("of more tasks than are read at a time holds them all, and comes by an index", () =>
     Effect.gen(function*() {
       const store = yield* Sql.makeTaskIO()
