@@ -257,8 +257,10 @@ export const make = (database: Database, options: Options = {}) =>
         return yield* new TaskBoundError({ taskId, holder: holder.name, since: holder.since })
       })
 
-    const release = (taskId: string) =>
+    const release = (taskId: string, mine: Lease.Held<void>) =>
       Effect.suspend(() => {
+        // It was lost, and is held anew by this very engine.
+        if (held.get(taskId) !== mine) return Effect.void
         held.delete(taskId)
         // Where it cannot be told now, it is with the next sign of life.
         return Effect.ignore(letGo(taskId))
@@ -268,12 +270,12 @@ export const make = (database: Database, options: Options = {}) =>
       Effect.uninterruptibleMask((restore) =>
         Effect.gen(function*() {
           trying.add(taskId)
-          const { lost } = yield* Effect.ensuring(
+          const mine = yield* Effect.ensuring(
             leased.hold(taskId, tryToHold(taskId), restore),
             Effect.sync(() => trying.delete(taskId))
           )
-          yield* Scope.addFinalizer(yield* Effect.scope, release(taskId))
-          return { holder: { name, since: yield* DateTime.now }, lost: Deferred.await(lost) }
+          yield* Scope.addFinalizer(yield* Effect.scope, release(taskId, mine))
+          return { holder: { name, since: yield* DateTime.now }, lost: Deferred.await(mine.lost) }
         })
       )
 

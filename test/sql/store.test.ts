@@ -399,6 +399,25 @@ describe("the lock", () => {
       expect(yield* Fiber.join(fiber)).toContain("another engine took it over")
     })))
 
+  it.effect("lets go of nothing that the same engine holds anew, when what it had lost is released", () =>
+    onSqlite(Effect.gen(function*() {
+      const lock = yield* Sql.makeBindLock({ lease: "5 seconds" })
+      const sql = yield* SqlClient.SqlClient
+      const first = yield* Scope.make()
+      const { lost } = yield* Scope.extend(lock.acquire("t"), first)
+      yield* sql`update checkmate_locks set engine = 'another'`
+      const told = yield* Effect.fork(lost)
+      yield* TestClock.adjust("3 seconds")
+      yield* Fiber.join(told)
+      yield* sql`delete from checkmate_locks`
+      yield* lock.acquire("t")
+      yield* Scope.close(first, Exit.void)
+      expect(yield* sql`select task_id from checkmate_locks`).toEqual([{ task_id: "t" }])
+      // The next sign of life does not let go of it either.
+      yield* TestClock.adjust("3 seconds")
+      expect(yield* sql`select task_id from checkmate_locks`).toEqual([{ task_id: "t" }])
+    })))
+
   it.live("does not bind a task by the row that its own release is about to take away", () =>
     Effect.gen(function*() {
       const lock = yield* Sql.makeBindLock({ prefix: "releasing_" })
