@@ -92,6 +92,8 @@ interface Lent {
   giveBack: Effect.Effect<void>
 }
 
+const withNumbers = Effect.provideService(SqlClient.SafeIntegers, false)
+
 /** Soon at first, and twice a second in the end. */
 const backoff = Schedule.jittered(Schedule.union(Schedule.exponential("5 millis"), Schedule.spaced("500 millis")))
 
@@ -150,7 +152,11 @@ export const make = (
       return found
     }
     const say = (connection: Connection, text: string, parameters: ReadonlyArray<unknown>) =>
-      connection.execute(textOf(text), parameters, undefined)
+      Effect.withFiberRuntime<Rows, SqlError>(({ currentContext }) => {
+        const said = connection.execute(textOf(text), parameters, undefined)
+        // Whatever callers want of their own statements: a client keeps it for a text from then on.
+        return Context.get(currentContext, SqlClient.SafeIntegers) ? withNumbers(said) : said
+      })
     const onConnection = <A>(use: (connection: Connection) => Effect.Effect<A, SqlError>) =>
       // Not interrupted while it waits for a connection, which clients would lend out for ever then.
       inTime(
@@ -240,7 +246,7 @@ export const make = (
           }).pipe(Effect.ensuring(Effect.suspend(() => lent.giveBack)))
         })
     }
-    yield* Effect.zipRight(settle(database, options), migrate(database)).pipe(
+    yield* withNumbers(Effect.zipRight(settle(database, options), migrate(database))).pipe(
       Effect.retry({
         schedule: Schedule.upTo(Schedule.jittered(Schedule.spaced("200 millis")), patience),
         while: (error) => error._tag === "SqlError" && isPassing(error)

@@ -249,6 +249,33 @@ describe("an append", () => {
   })
 })
 
+describe("a caller that wants integers as bigint", () => {
+  onBoth("is served as any other, and gets its own integers so", (prefix) =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const ledger = new Ledger()
+      yield* Effect.gen(function*() {
+        yield* CheckMateEngine.run(abc(ledger), { taskId: "t", input: { seed: 1 } })
+        expect(yield* CheckMateEngine.find()).toHaveLength(1)
+        yield* CheckMateEngine.rollback(abc(ledger), "t")
+        expect((yield* CheckMateEngine.get("t")).task.status._tag).toBe("RolledBack")
+        const { open, send, receive, transaction } = yield* Sql.makeTaskIO({ prefix })
+        const journal = yield* open("other")
+        const append = journal.append(0, ["{}"], summaryOf("other"))
+        yield* transaction === undefined ? append : transaction(append)
+        yield* send("other", "{}")
+        expect(yield* receive("other")).toHaveLength(1)
+        return yield* sql<{ one: unknown }>`select cast(1 as bigint) as one`
+      }).pipe(
+        Effect.provide(Sql.layer({ prefix })),
+        Effect.provideService(SqlClient.SafeIntegers, true),
+        Effect.tap((rows) => Effect.sync(() => expect(typeof rows[0]?.one).not.toBe("number")))
+      )
+      // Nor does it change what others get.
+      yield* Effect.provide(CheckMateEngine.get("t"), Sql.layer({ prefix }))
+    }))
+})
+
 describe("mail", () => {
   it.scopedLive("is told of by Postgres, however long the names of prefix and schema are", () =>
     Effect.gen(function*() {
