@@ -102,7 +102,14 @@ export const postgres: Dialect = {
   migrations: (names) => [{ name: "begin", statements: [...tables(names), ...procedures(names)] }],
   beforeMigrating: ({ of, prefix, schema }) => [
     `select pg_advisory_xact_lock(hashtext('checkmate ${schema ?? ""}.${prefix}'))`,
-    ...(schema === undefined ? [] : [`create schema if not exists "${schema}"`]),
+    // Not asked for where it is there, which takes a right on the whole database all the same.
+    ...(schema === undefined ? [] : [
+      `do $do$ begin
+        if not exists (select 1 from pg_namespace where nspname = '${schema}') then
+          create schema if not exists "${schema}";
+        end if;
+      end $do$`
+    ]),
     // As the Migrator makes it, which asks for it in a way that fails where it is not there.
     `create table if not exists ${of("migrations")} (
       migration_id integer primary key, created_at timestamp with time zone not null default now(), name text not null

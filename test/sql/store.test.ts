@@ -4,7 +4,7 @@ import { SqlClient } from "@effect/sql"
 import { SqliteClient } from "@effect/sql-sqlite-node"
 import { SqlError } from "@effect/sql/SqlError"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Layer, Option, Random, Scope, Stream, TestClock } from "effect"
+import { Effect, Exit, Fiber, Layer, Option, Random, Redacted, Scope, Stream, TestClock } from "effect"
 import { CheckMateEngine, TaskIO } from "effect-checkmate"
 import * as Sql from "effect-checkmate/sql"
 import * as MemoryDriver from "effect-checkmate/TaskIO/Memory"
@@ -14,6 +14,7 @@ import * as os from "node:os"
 import * as path from "node:path"
 import { answering } from "../support/answering.ts"
 import { abc, Boom, Ledger } from "../support/pipelines.ts"
+import { clientOf, postgres } from "../support/postgres.ts"
 import { sharedServer } from "../support/sqlContracts.ts"
 import { summaryOf } from "../support/summary.ts"
 
@@ -55,6 +56,22 @@ describe("the tables", () => {
       }
       expect(yield* Effect.provide(CheckMateEngine.find(), Sql.layer({ schema: "tenant_a" }))).toHaveLength(1)
     }).pipe((self) => Effect.suspend(() => Effect.provide(self, server))))
+
+  it.live("are made by a role that may make nothing but what is in its schema", () =>
+    Effect.gen(function*() {
+      const own = yield* postgres()
+      yield* Effect.flatMap(SqlClient.SqlClient, (sql) =>
+        Effect.zipRight(
+          sql`create role app login password 'app'`,
+          sql`create schema jobs authorization app`
+        )).pipe(Effect.provide(clientOf(own)))
+      const epoch = Effect.flatMap(Sql.makeTaskIO({ schema: "jobs" }), (store) => store.open("t")).pipe(
+        Effect.map((journal) => journal.epoch),
+        Effect.scoped,
+        Effect.provide(clientOf(own, { username: "app", password: Redacted.make("app") }))
+      )
+      expect(yield* epoch).toBe(1)
+    }).pipe(Effect.scoped), 20_000)
 
   it.effect("of a newer version are refused", () =>
     Effect.gen(function*() {
