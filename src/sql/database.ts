@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import type { TaskIOError } from "../CheckMateError.ts"
@@ -201,6 +202,16 @@ export const make = (
         )
       ).pipe(Effect.mapError(storeError("begin a transaction", location)))
 
+    const committed = (connection: Connection): Effect.Effect<unknown, SqlError> =>
+      dialect.name === "sqlite"
+        ? connection.executeUnprepared("commit", [], undefined)
+        // A transaction in which a statement has failed is rolled back by Postgres then, and that is no error of its own.
+        : Effect.filterOrFail(
+          connection.executeRaw("commit", []),
+          (said) => !(Predicate.hasProperty(said, "command") && said.command === "ROLLBACK"),
+          () => new SqlError({ message: "it was rolled back, because a statement in it had failed" })
+        )
+
     const database: Database = {
       client,
       dialect,
@@ -234,7 +245,7 @@ export const make = (
                 Context.add(SqlClient.TransactionConnection, [connection, 0]),
                 Context.add(OwnTransaction, connection)
               ))
-            const commit = Effect.mapBoth(connection.executeUnprepared("commit", [], undefined), {
+            const commit = Effect.mapBoth(committed(connection), {
               onFailure: storeError("commit a transaction", location),
               onSuccess: () => {
                 lent.giveBack = close

@@ -12,6 +12,7 @@ import * as path from "node:path"
 import { answering } from "../support/answering.ts"
 import { clientOf, postgres } from "../support/postgres.ts"
 import { sharedServer } from "../support/sqlContracts.ts"
+import { summaryOf } from "../support/summary.ts"
 
 const Transfer = State.make({ cents: Schema.Int, moved: Schema.Int, noted: Schema.Boolean })
 
@@ -262,6 +263,22 @@ const server = sharedServer()
 let number = 0
 
 suite("Postgres", () => server, () => `transfer${++number}_`)
+
+describe("a transaction in which a statement fails after the append", () => {
+  it.effect("fails on Postgres, where nothing of it is written", () =>
+    Effect.gen(function*() {
+      const { open, read, transaction } = yield* Sql.makeTaskIO({ prefix: "aborted_" })
+      const journal = yield* open("t")
+      const append = journal.append(0, ["{}"], summaryOf("t"))
+      const broken = Effect.flatMap(SqlClient.SqlClient, (sql) => Effect.ignore(sql`select 1 / 0`))
+      const both = Option.getOrThrow(Option.fromNullable(transaction))(Effect.zipRight(append, broken))
+      expect(yield* Effect.flip(both)).toMatchObject({
+        operation: "commit a transaction",
+        problem: "it was rolled back, because a statement in it had failed"
+      })
+      expect(yield* read("t", 0)).toEqual([])
+    }).pipe(Effect.scoped, (self) => Effect.suspend(() => Effect.provide(self, server))))
+})
 
 describe("a transaction whose beginning is not waited for to the end", () => {
   for (const [how, patience] of [["interrupted", "30 seconds"], ["given up", "1 second"]] as const) {
