@@ -271,10 +271,14 @@ export const make = (database: Database) =>
         : Effect.zipRight(database.lightly(claimText, parameters), readRows([taskId]))
     }
 
-    const open: Encoded["open"] = (taskId) =>
+    const advanceText = dialect.advance(names)
+    const open: Encoded["open"] = (taskId, atLeast) =>
       Effect.gen(function*() {
         const owner = yield* nonce
-        const rows = yield* database.patiently(claim(taskId, owner)).pipe(
+        const claimed = atLeast === undefined
+          ? claim(taskId, owner)
+          : Effect.zipRight(database.once(advanceText, [atLeast]), claim(taskId, owner))
+        const rows = yield* database.patiently(claimed).pipe(
           Effect.mapError(failure("open the journal", taskId)),
           Effect.flatMap(decode("open the journal", Journal, taskId))
         )

@@ -63,6 +63,8 @@ export interface Dialect {
   readonly claim: (names: Names) => string
   /** Whether that answers with the journals. */
   readonly claimReads: boolean
+  /** Moves the epochs on, so that the next claim's is a given one at least, which is the parameter. Never back. */
+  readonly advance: (names: Names) => string
   /** Leaves a message, once: parameters are its id, the task's id, and the message. */
   readonly send: (names: Names) => string
   /** Removes a task and its mail. */

@@ -82,6 +82,7 @@ export const sqlite: Dialect = {
       where ${among("t.task_id")} order by t.task_id, b.position`,
   claim: ({ of }) => `insert into ${of("claims")} select value ->> 0, value ->> 1 from json_each(?)`,
   claimReads: false,
+  advance: ({ of }) => `update ${of("epochs")} set epoch = max(epoch, ? - 1)`,
   send: ({ of }) => `insert or ignore into ${of("mail")} (id, task_id, message) values (?, ?, ?)`,
   remove: ({ of }) => `insert into ${of("removals")} values (?)`,
   lightly: (statement) => statement,

@@ -311,6 +311,20 @@ describe("mail", () => {
 })
 
 describe("a journal", () => {
+  onBoth(
+    "is claimed at the epoch that another store has brought it to, and at later ones from there",
+    (prefix) =>
+      Effect.gen(function*() {
+        const store = yield* Sql.makeTaskIO({ prefix })
+        const epochOf = (atLeast?: number) => Effect.scoped(Effect.map(store.open("t", atLeast), ({ epoch }) => epoch))
+        const first = yield* epochOf(10)
+        expect(yield* epochOf(5_000)).toBe(5_000)
+        expect(first).toBe(10)
+        expect([yield* epochOf(7), yield* epochOf()]).toEqual([5_001, 5_002])
+        expect(yield* epochOf(5_003)).toBe(5_003)
+      })
+  )
+
   it.effect("of which rows are missing or were changed is damaged, and says where", () =>
     Effect.gen(function*() {
       const store = yield* Sql.makeTaskIO()
