@@ -67,7 +67,7 @@ const indexed = (text: string): string => plain(text.slice(0, indexedLength))
 const everIndexed = (text: string): ReadonlyArray<string> =>
   text.length > indexedLength ? [indexed(text), plain(text)] : [indexed(text)]
 
-const encodeAppend = ({ owner, position, records, summary, tags, taskId }: Append): Dialect.Append => [
+const encodeAppend = ({ epoch, owner, position, records, summary, tags, taskId }: Append): Dialect.Append => [
   taskId,
   owner,
   position,
@@ -78,7 +78,8 @@ const encodeAppend = ({ owner, position, records, summary, tags, taskId }: Appen
   summary.createdAt,
   summary.updatedAt,
   JSON.stringify(summary),
-  tags === undefined ? null : JSON.stringify([...new Set(tags.map(indexed))])
+  tags === undefined ? null : JSON.stringify([...new Set(tags.map(indexed))]),
+  epoch
 ]
 
 // --- what statements answer ---------------------------------------------------------
@@ -94,7 +95,11 @@ const Journal = Schema.Array(Schema.Struct({
 type Journal = typeof Journal.Type
 /** Which task a row of a journal is about, before it is decoded. */
 const taskOf = (row: unknown): string => Predicate.hasProperty(row, "task_id") ? String(row.task_id) : ""
-const Owner = Schema.Array(Schema.Struct({ owner: Schema.String, records: Schema.Number }))
+const Owner = Schema.Array(Schema.Struct({
+  epoch: Schema.NumberFromString,
+  owner: Schema.String,
+  records: Schema.Number
+}))
 const Ids = Schema.Array(Schema.Struct({ task_id: Schema.String }))
 const Letters = Schema.Array(Schema.Struct({ id: Schema.String, message: Schema.String }))
 const Summaries = Schema.Array(Schema.Struct({ task_id: Schema.String, summary: Schema.String }))
@@ -153,14 +158,15 @@ export const make = (database: Database) =>
       appendStatement([...appends].sort((left, right) => left.taskId < right.taskId ? -1 : 1).map(encodeAppend))
     const appendAll = (appends: ReadonlyArray<Append>) => database.once(...statementOf(appends))
 
+    const ownerText = `select cast(epoch as text) as epoch, owner, records from ${tasks} where task_id = ?`
     /** Why an append was refused; nothing where it had gone through before, and only its answer was lost. */
-    const refusal = ({ owner, position, records, taskId }: Append) =>
+    const refusal = ({ epoch, owner, position, records, taskId }: Append) =>
       Effect.map(
-        ask(operation, Owner, `select owner, records from ${tasks} where task_id = ?`, [taskId], taskId),
+        ask(operation, Owner, ownerText, [taskId], taskId),
         ([row]) =>
           row === undefined
             ? "the task was removed"
-            : row.owner !== owner
+            : row.owner !== owner || row.epoch !== epoch
             ? "a newer epoch has taken it over"
             : row.records === position + records.length
             ? undefined

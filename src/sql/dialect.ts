@@ -27,7 +27,7 @@ interface Migration {
 
 type Statement = readonly [text: string, parameters: ReadonlyArray<unknown>]
 
-/** An append as procedures take it: texts, but for the two numbers; tags as a JSON array, or null if as before. */
+/** An append as procedures take it: texts, but for the three numbers; tags as a JSON array, or null if as before. */
 export type Append = readonly [
   taskId: string,
   owner: string,
@@ -39,7 +39,8 @@ export type Append = readonly [
   createdAt: string,
   updatedAt: string,
   summary: string,
-  tags: string | null
+  tags: string | null,
+  epoch: number
 ]
 
 export interface Dialect {

@@ -31,9 +31,9 @@ const tables = ({ bare, of }: Names): ReadonlyArray<string> => [
   `create index ${bare("locks_by_engine")} on ${of("locks")} (engine)`
 ]
 
-const procedures = ({ of }: Names): ReadonlyArray<string> => [
-  // One by one: for a group this takes half the time of statements over the whole of it.
-  `create function ${of("append")}(appends jsonb) returns void language plpgsql as $procedure$
+// One by one: for a group this takes half the time of statements over the whole of it.
+const appendProcedure = ({ of }: Names, fence: string): string =>
+  `create or replace function ${of("append")}(appends jsonb) returns void language plpgsql as $procedure$
   declare
     a jsonb;
   begin
@@ -44,7 +44,7 @@ const procedures = ({ of }: Names): ReadonlyArray<string> => [
       update ${of("tasks")} t set
         records = (a ->> 2)::integer + (a ->> 3)::integer, status = a ->> 5, check_mate = a ->> 6, created_at = a ->> 7,
         updated_at = a ->> 8, summary = a ->> 9, updated_hour = left(a ->> 8, 13)
-        where t.task_id = a ->> 0 and t.owner = a ->> 1 and t.records = (a ->> 2)::integer;
+        where t.task_id = a ->> 0 and t.owner = a ->> 1 and t.records = (a ->> 2)::integer${fence};
       if not found then
         raise exception '${staleWriter}';
       end if;
@@ -54,7 +54,9 @@ const procedures = ({ of }: Names): ReadonlyArray<string> => [
         insert into ${of("tags")} select distinct value, a ->> 0 from jsonb_array_elements_text((a ->> 10)::jsonb);
       end if;
     end loop;
-  end $procedure$`,
+  end $procedure$`
+
+const procedures = ({ of }: Names): ReadonlyArray<string> => [
   `create function ${of("claim")}(claimed text, claimant text)
     returns table (epoch text, owner text, count integer, "position" integer, records text) language plpgsql as $procedure$
   #variable_conflict use_column
@@ -99,7 +101,14 @@ export const channelOf = ({ prefix, schema }: Names): string => {
 
 export const postgres: Dialect = {
   name: "pg",
-  migrations: (names) => [{ name: "begin", statements: [...tables(names), ...procedures(names)] }],
+  migrations: (names) => [
+    { name: "begin", statements: [...tables(names), appendProcedure(names, ""), ...procedures(names)] },
+    {
+      name: "fence by epoch",
+      // Engines of an older version name none.
+      statements: [appendProcedure(names, " and (a ->> 11 is null or t.epoch = (a ->> 11)::bigint)")]
+    }
+  ],
   beforeMigrating: ({ of, prefix, schema }) => [
     `select pg_advisory_xact_lock(hashtext('checkmate ${schema ?? ""}.${prefix}'))`,
     // Not asked for where it is there, which takes a right on the whole database all the same.

@@ -31,13 +31,19 @@ const tables = ({ bare, of }: Names): ReadonlyArray<string> => [
 const among = (column: string): string => `${column} in (select value from json_each(?))`
 
 // What is indexed is written by itself, and only when it changes: most appends change nothing of it.
-const procedures = ({ bare, of }: Names): ReadonlyArray<string> => [
-  `create view ${of("appends")} as select
+const appendProcedure = (
+  { bare, of }: Names,
+  view: string,
+  trigger: string,
+  isFenced: boolean
+): ReadonlyArray<string> => [
+  `create view ${of(view)} as select
     '' as task_id, '' as owner, 0 as position, 0 as count, '' as records, '' as status, '' as check_mate,
-    '' as created_at, '' as updated_at, '' as summary, '' as tags`,
-  `create trigger ${of("append")} instead of insert on ${bare("appends")} begin
+    '' as created_at, '' as updated_at, '' as summary, '' as tags${isFenced ? ", 0 as epoch" : ""}`,
+  `create trigger ${of(trigger)} instead of insert on ${bare(view)} begin
     update ${bare("tasks")} set records = new.position + new.count, updated_at = new.updated_at, summary = new.summary
-      where task_id = new.task_id and owner = new.owner and records = new.position;
+      where task_id = new.task_id and owner = new.owner and records = new.position
+        ${isFenced ? "and epoch = new.epoch" : ""};
     select raise(abort, '${staleWriter}') where changes() = 0;
     insert into ${bare("batches")} values (new.task_id, new.position, new.records);
     update ${bare("tasks")} set status = new.status, check_mate = new.check_mate, created_at = new.created_at,
@@ -46,7 +52,10 @@ const procedures = ({ bare, of }: Names): ReadonlyArray<string> => [
         or created_at is not new.created_at or updated_hour is not substr(new.updated_at, 1, 13));
     delete from ${bare("tags")} where task_id = new.task_id and new.tags is not null;
     insert or ignore into ${bare("tags")} select value, new.task_id from json_each(coalesce(new.tags, '[]'));
-  end`,
+  end`
+]
+
+const procedures = ({ bare, of }: Names): ReadonlyArray<string> => [
   `create view ${of("claims")} as select '' as task_id, '' as owner`,
   `create trigger ${of("claim")} instead of insert on ${bare("claims")} begin
     update ${bare("epochs")} set epoch = epoch + 1;
@@ -65,14 +74,22 @@ const procedures = ({ bare, of }: Names): ReadonlyArray<string> => [
 
 export const sqlite: Dialect = {
   name: "sqlite",
-  migrations: (names) => [{ name: "begin", statements: [...tables(names), ...procedures(names)] }],
+  migrations: (names) => [
+    {
+      name: "begin",
+      statements: [...tables(names), ...appendProcedure(names, "appends", "append", false), ...procedures(names)]
+    },
+    // Beside the older one, which engines of an older version may be using.
+    { name: "fence by epoch", statements: appendProcedure(names, "fenced_appends", "fenced_append", true) }
+  ],
   // The transaction itself keeps others out.
   beforeMigrating: () => [],
   hasTable: "select 1 from sqlite_master where type = 'table' and name = ?",
   now: "cast((julianday('now') - 2440587.5) * 86400000 as integer)",
   append: ({ of }) => {
-    const one = `(${Array.from({ length: 11 }, () => "?").join(", ")})`
-    return (appends) => [`insert into ${of("appends")} values ${appends.map(() => one).join(", ")}`, appends.flat()]
+    const one = `(${Array.from({ length: 12 }, () => "?").join(", ")})`
+    const text = `insert into ${of("fenced_appends")} values `
+    return (appends) => [text + appends.map(() => one).join(", "), appends.flat()]
   },
   each: "json_each(?)",
   among,

@@ -79,7 +79,7 @@ describe("the tables", () => {
       const sql = yield* SqlClient.SqlClient
       yield* sql`insert into checkmate_migrations (migration_id, name) values (99, 'later')`
       const error = yield* Effect.flip(Effect.scoped(Sql.makeTaskIO()))
-      expect(String(error)).toContain("its tables are of version 99, and this library knows 1: use a newer one")
+      expect(String(error)).toContain("its tables are of version 99, and this library knows 2: use a newer one")
     }).pipe(Effect.provide(memory)))
 
   it.effect("have names that need no quoting, and a schema only where there are any", () =>
@@ -236,12 +236,46 @@ describe("an append", () => {
         expect(losing).toBe(0)
         for (const { taskId } of journals) expect(yield* store.read(taskId, 0)).toEqual(["{}"])
       }).pipe(Effect.provide(answering(memory, (text) => {
-        if (!text.startsWith("insert into \"checkmate_appends\"") || losing === 0) return Effect.void
+        if (!text.startsWith("insert into \"checkmate_fenced_appends\"") || losing === 0) return Effect.void
         losing -= 1
         return new SqlError({ message: "lost", cause: new Error("Connection terminated unexpectedly") })
       })))
     })
   }
+
+  onBoth(
+    "of a claim that was overtaken is refused, also where a seeded Random named both claimants the same",
+    (prefix) =>
+      Effect.gen(function*() {
+        const store = yield* Sql.makeTaskIO({ prefix })
+        const open = Effect.withRandom(store.open("t"), Random.fixed([1]))
+        const first = yield* open
+        const second = yield* open
+        expect(yield* Effect.flip(first.append(0, ["\"stale\""], summaryOf("t")))).toMatchObject({
+          _tag: "StaleWriterError",
+          problem: "a newer epoch has taken it over"
+        })
+        yield* second.append(0, ["{}"], summaryOf("t"))
+        expect(yield* store.read("t", 0)).toEqual(["{}"])
+      })
+  )
+
+  onBoth("goes into tables of the first version once they are brought up to date", (prefix) =>
+    Effect.gen(function*() {
+      yield* Sql.makeTaskIO({ prefix })
+      const sql = yield* SqlClient.SqlClient
+      yield* sql`delete from ${sql(`${prefix}migrations`)} where migration_id > 1`
+      yield* sql.onDialectOrElse({
+        sqlite: () => sql`drop view ${sql(`${prefix}fenced_appends`)}`,
+        orElse: () => Effect.void
+      })
+      const store = yield* Sql.makeTaskIO({ prefix })
+      const journal = yield* store.open("t")
+      yield* journal.append(0, ["{}"], summaryOf("t"))
+      expect(yield* store.read("t", 0)).toEqual(["{}"])
+      expect(yield* sql`select migration_id from ${sql(`${prefix}migrations`)} order by migration_id`)
+        .toEqual([{ migration_id: 1 }, { migration_id: 2 }])
+    }))
 
   it.scoped("of many megabytes goes with others only as far as 16 million characters", () => {
     const ids = ["a", "b", "c", "d"]
@@ -260,7 +294,7 @@ describe("an append", () => {
       for (const { taskId } of journals) expect(yield* store.read(taskId, 0)).toEqual([record])
     }).pipe(Effect.provide(answering(memory, (text, parameters) =>
       Effect.sync(() => {
-        if (!text.startsWith("insert into \"checkmate_appends\"")) return
+        if (!text.startsWith("insert into \"checkmate_fenced_appends\"")) return
         sent.push(ids.filter((id) => parameters.includes(id)))
       }))))
   })
