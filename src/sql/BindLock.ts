@@ -29,6 +29,7 @@ import * as Scope from "effect/Scope"
 import type { Binding, Driver, Holder } from "../BindLock/Driver.ts"
 import { BindLockError, TaskBoundError } from "../CheckMateError.ts"
 import * as group from "../internal/group.ts"
+import type { Restore } from "../internal/inContext.ts"
 import * as Lease from "../internal/lease.ts"
 import { nonce } from "../internal/nonce.ts"
 import * as Identity from "../internal/processIdentity.ts"
@@ -169,8 +170,8 @@ export const make = (database: Database, options: Options = {}) =>
 
     // --- signs of life -----------------------------------------------------------------
 
-    /** What is being bound just now. */
-    const trying = new Set<string>()
+    /** What is being bound just now, each with what opens once that has come to something. */
+    const trying = new Map<string, Effect.Latch>()
     /** What is being let go of just now. */
     const releasing = new Set<string>()
 
@@ -266,14 +267,27 @@ export const make = (database: Database, options: Options = {}) =>
         return Effect.ignore(letGo(taskId))
       })
 
+    /** One try at a time: to another one a row that was just written, and not answered yet, would look like its own. */
+    const inTurn = <A, E>(taskId: string, self: Effect.Effect<A, E>, restore: Restore) =>
+      Effect.gen(function*() {
+        for (let other = trying.get(taskId); other !== undefined; other = trying.get(taskId)) {
+          yield* restore(other.await)
+        }
+        const ended = Effect.unsafeMakeLatch()
+        trying.set(taskId, ended)
+        return yield* Effect.ensuring(
+          self,
+          Effect.suspend(() => {
+            trying.delete(taskId)
+            return ended.open
+          })
+        )
+      })
+
     const acquire = (taskId: string): Effect.Effect<Binding, TaskBoundError | BindLockError, Scope.Scope> =>
       Effect.uninterruptibleMask((restore) =>
         Effect.gen(function*() {
-          trying.add(taskId)
-          const mine = yield* Effect.ensuring(
-            leased.hold(taskId, tryToHold(taskId), restore),
-            Effect.sync(() => trying.delete(taskId))
-          )
+          const mine = yield* inTurn(taskId, leased.hold(taskId, tryToHold(taskId), restore), restore)
           yield* Scope.addFinalizer(yield* Effect.scope, release(taskId, mine))
           return { holder: { name, since: yield* DateTime.now }, lost: Deferred.await(mine.lost) }
         })

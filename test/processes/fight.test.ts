@@ -13,7 +13,7 @@ describe("processes that fight over 50 tasks", () => {
           const directory = yield* Effect.flatMap(FileSystem.FileSystem, (fs) => fs.makeTempDirectoryScoped())
           const report = yield* fight(directory, { processes, tasks: 50, seed: `fight of ${processes}`, every: 120 })
           expect(report.violations).toEqual([])
-          expect(report.kills + report.freezes).toBeGreaterThan(2)
+          expect(report.kills + report.freezes).toBeGreaterThan(0)
           expect(report.takeovers).toBeGreaterThan(0)
         }).pipe(Effect.scoped, Effect.provide(NodeContext.layer)),
       180_000

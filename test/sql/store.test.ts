@@ -491,6 +491,30 @@ describe("the lock", () => {
       expect(yield* Fiber.join(fiber)).toContain("another engine took it over")
     })))
 
+  it.scopedLive("is not taken for its own by a try beside which another of the same engine is being answered", () =>
+    Effect.gen(function*() {
+      const prefix = `store${++number}_`
+      const gate = yield* Effect.makeLatch()
+      const written = yield* Effect.makeLatch()
+      let answers = 0
+      const slow = answering(server, (text) =>
+        text.includes(`insert into "${prefix}locks"`) && ++answers === 1
+          ? Effect.zipRight(written.open, gate.await)
+          : Effect.void)
+      yield* Effect.gen(function*() {
+        const lock = yield* Sql.makeBindLock({ prefix })
+        const sql = yield* SqlClient.SqlClient
+        const one = yield* Effect.fork(Effect.either(lock.acquire("t")))
+        yield* written.await
+        const two = yield* Effect.fork(Effect.either(lock.acquire("t")))
+        // Time enough for it to look at the row.
+        yield* Effect.repeatN(sql`select 1`, 20)
+        yield* gate.open
+        expect(yield* Fiber.join(one)).toMatchObject({ _tag: "Right" })
+        expect(yield* Fiber.join(two)).toMatchObject({ left: { _tag: "TaskBoundError" } })
+      }).pipe(Effect.provide(slow))
+    }))
+
   it.effect("lets go of nothing that the same engine holds anew, when what it had lost is released", () =>
     onSqlite(Effect.gen(function*() {
       const lock = yield* Sql.makeBindLock({ lease: "5 seconds" })

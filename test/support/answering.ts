@@ -15,11 +15,11 @@ export const answering = (
         (name: "execute" | "executeUnprepared", connection: Connection): Connection["execute"] =>
         (text, parameters, transform) =>
           Effect.tap(connection[name](text, parameters, transform), () => answered(text, parameters))
-      const reserve = Effect.map(sql.reserve, (connection): Connection => ({
-        ...connection,
-        execute: over("execute", connection),
-        executeUnprepared: over("executeUnprepared", connection)
-      }))
+      const reserve = Effect.map(sql.reserve, (connection): Connection =>
+        new Proxy(connection, {
+          get: (target, key) =>
+            key === "execute" || key === "executeUnprepared" ? over(key, target) : Reflect.get(target, key)
+        }))
       return new Proxy(sql, { get: (target, key) => key === "reserve" ? reserve : Reflect.get(target, key) })
     })
   ).pipe(Layer.provide(client))
