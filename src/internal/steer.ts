@@ -55,6 +55,7 @@ const reach = <E, E2, R>(
 ) =>
   Effect.gen(function*() {
     yield* checkTaskId(taskId)
+    let round = 0
     while (true) {
       const task = yield* getExisting(parts, taskId)
       if (yield* options.isDone(task)) return
@@ -70,12 +71,17 @@ const reach = <E, E2, R>(
       })
       if (held === true) return
       if (held === false) continue
-      // Sent again and again: its holder may not have been ready for it, or have ended with it in its hands. What is
-      // left over is for nobody, by its position.
-      yield* parts.taskIO.send(taskId, options.message(yield* DateTime.now, task.position))
+      // Said again, and less and less often: its holder may not have been ready for it, or have ended with it in its
+      // hands. What is left over is for nobody, by its position.
+      round += 1
+      if (isPowerOfTwo(round)) {
+        yield* parts.taskIO.send(taskId, options.message(yield* DateTime.now, task.position))
+      }
       yield* Effect.sleep(interval)
     }
   })
+
+const isPowerOfTwo = (number: number): boolean => Number.isInteger(Math.log2(number))
 
 /** Holds a task that nobody runs, to write an event, if that is still to be done then. */
 const write = (parts: Parts, taskId: string, isDone: IsDone, event: Untimed) =>
