@@ -263,21 +263,12 @@ export const make = (
         )
       )
 
-    const release = (taskId: string, mine: Lease.Held<void>) =>
-      Effect.suspend(() => {
-        // It was lost, and is held anew by this very engine.
-        if (held.get(taskId) !== mine) return Effect.void
-        held.delete(taskId)
-        return unlink(taskId)
-      })
-
     const acquire = (taskId: string): Effect.Effect<Binding, TaskBoundError | BindLockError, Scope.Scope> =>
       Effect.uninterruptibleMask((restore) =>
         Effect.gen(function*() {
           const mine = yield* leased.hold(taskId, tryToHold(taskId), restore)
-          const { lost } = mine
-          yield* Scope.addFinalizer(yield* Effect.scope, release(taskId, mine))
-          return { holder: { name, since: yield* DateTime.now }, lost: Deferred.await(lost) }
+          yield* Scope.addFinalizer(yield* Effect.scope, leased.release(taskId, mine, unlink(taskId)))
+          return { holder: { name, since: yield* DateTime.now }, lost: Deferred.await(mine.lost) }
         })
       )
 

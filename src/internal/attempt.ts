@@ -190,6 +190,12 @@ export const runRollback = <E, R>(
 export const leftToWhoeverResumes = (stage: Stage.Any, cause: Cause.Cause<unknown>): Effect.Effect<void> =>
   Effect.logWarning(`The rollback of stage ${stage.name} failed while stopping; it is made again on resume`, cause)
 
+/** What is told of a task that stands where a rollback has failed. */
+export const rollbackFailedError = (
+  taskId: string,
+  { failure, stage }: { readonly stage: string; readonly failure: Failure.Failure }
+): RollbackFailedError => new RollbackFailedError({ taskId, stage, problem: Failure.format(failure) })
+
 /** Journals that a rollback failed for good, and fails with it. */
 export const rollbackFailed = (
   session: Session,
@@ -202,9 +208,7 @@ export const rollbackFailed = (
       { _tag: "StageRollbackFailed", stage: stage.name, failure },
       { _tag: "TaskRollbackFailed", stage: stage.name, failure }
     ]),
-    Effect.fail(
-      new RollbackFailedError({ taskId: session.taskId, stage: stage.name, problem: Failure.format(failure) })
-    )
+    Effect.fail(rollbackFailedError(session.taskId, { stage: stage.name, failure }))
   )
 }
 

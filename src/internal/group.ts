@@ -24,7 +24,10 @@ export const make = <A, B, E>(options: {
   /** What must not be done twice at a time. Without it anything may. */
   readonly keyOf?: (item: A) => string
   readonly isAlone: () => boolean
-  /** Does all, and answers for each in the same order. What it fails with itself is the answer for all; where it dies, each is done by itself. */
+  /**
+   * Does all, and answers for each in the same order. What it fails with itself is the answer for all; where it dies, each
+   * is done by itself.
+   */
   readonly together: (items: ReadonlyArray<A>) => Effect.Effect<ReadonlyArray<Effect.Effect<B, E>>, E>
 }): Effect.Effect<(item: A) => Effect.Effect<B, E>, never, Scope.Scope> =>
   Effect.gen(function*() {

@@ -118,11 +118,12 @@ export const assemble = (
     after = afterOf(older.right)
   }
   const records = parts.flat()
+  const { header } = top.right
   return Either.right({
     records,
     seal: { epoch: index + 1, bytes: top.right.bytes, records: records.length },
     summary,
-    origin: Option.map(headers[index] ?? Option.none(), (header) => header.origin),
-    ahead: Option.match(headers[index] ?? Option.none(), { onNone: () => 0, onSome: (header) => header.ahead ?? 0 })
+    origin: Option.map(header, ({ origin }) => origin),
+    ahead: Option.match(header, { onNone: () => 0, onSome: ({ ahead = 0 }) => ahead })
   })
 }

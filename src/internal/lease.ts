@@ -68,6 +68,13 @@ export const make = <Mark>(
     /** Whether what was silent is so still, two signs' time later. */
     isStill: <A, E, R>(look: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
       Effect.delay(look, Duration.times(beat, 2)),
+    /** Lets a hold go, unless it was lost and the task is held anew by this very engine. */
+    release: (taskId: string, mine: Held<Mark>, letGo: Effect.Effect<unknown>): Effect.Effect<void> =>
+      Effect.suspend(() => {
+        if (held.get(taskId) !== mine) return Effect.void
+        held.delete(taskId)
+        return Effect.asVoid(letGo)
+      }),
     /**
      * Tries until a task is held, and notes it. A try without an answer was in the way of another's, who has either bound
      * the task by then, or let it go.

@@ -22,13 +22,14 @@ import {
 import * as Failure from "../Failure.ts"
 import * as Task from "../Task.ts"
 import * as TaskStatus from "../TaskStatus.ts"
+import { rollbackFailedError } from "./attempt.ts"
 import { checkDefinition, names, outputOf } from "./definition.ts"
 import * as interpreter from "./interpreter.ts"
 import { sameJson } from "./json.ts"
 import * as metrics from "./metrics.ts"
 import * as rollback from "./rollback.ts"
 import { type Cancelled, commit, record, type Session, stageOf, type Untimed } from "./session.ts"
-import { cancelledError, hold, type HoldError, type Parts, rollbackFailedError, writeCancelled } from "./supervise.ts"
+import { cancelledError, hold, type HoldError, type Parts, writeCancelled } from "./supervise.ts"
 import { checkTaskId } from "./taskId.ts"
 import { decodeState, encodeInput, type Values } from "./values.ts"
 import { list } from "./words.ts"
@@ -141,16 +142,17 @@ const overridesOf = (task: Task.Task, given: Values) => {
   )
 }
 
-/** Says which of what is given a task that has succeeded makes no use of. */
-const warnOfIgnored = (task: Task.Task, given: Values) =>
+/** What a task that has succeeded returned, and word of what is given to it now and makes no difference. */
+const outputAgain = (checkMate: CheckMate.Any, task: Task.Task, given: Values) =>
   Effect.suspend(() => {
     const ignored = overridesOf(task, given).map(([attribute]) => attribute)
-    return ignored.length === 0 ? Effect.void : Effect.logWarning(
+    const warn = ignored.length === 0 ? Effect.void : Effect.logWarning(
       `Task ${task.id} has succeeded, so another value given for ${
         list(ignored)
       } changes nothing. Have it run again with `
         + "retryFrom, or give another task id"
     )
+    return Effect.zipRight(warn, outputOf(checkMate, task))
   })
 
 /** Finishes a rollback that the task is in the middle of; only one for a retry leaves something to run. */
@@ -195,7 +197,7 @@ const runHeld = <E, R>(
       yield* checkDefinition(checkMate, task)
       // Another engine may have finished it between the look and the binding.
       if (task.status._tag === "Succeeded") {
-        return yield* Effect.zipRight(warnOfIgnored(task, given), outputOf(checkMate, task))
+        return yield* outputAgain(checkMate, task, given)
       }
       yield* refuseEnded(task)
       yield* goOn(checkMate, session, task, request.maxRecoveries)
@@ -293,7 +295,7 @@ const runOr = <E, R, E2>(
       const task = found.task.value
       yield* checkDefinition(checkMate, task)
       if (task.status._tag === "Succeeded") {
-        return yield* Effect.zipRight(warnOfIgnored(task, given), outputOf(checkMate, task))
+        return yield* outputAgain(checkMate, task, given)
       }
       yield* refuseEnded(task)
     } else {

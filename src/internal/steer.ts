@@ -15,9 +15,10 @@ import {
 import type * as Task from "../Task.ts"
 import type * as TaskIO from "../TaskIO.ts"
 import * as TaskStatus from "../TaskStatus.ts"
+import { rollbackFailedError } from "./attempt.ts"
 import * as registry from "./registry.ts"
 import { commit, type Untimed } from "./session.ts"
-import { cancelledError, hold, type Parts, rollbackFailedError, writeCancelled } from "./supervise.ts"
+import { cancelledError, hold, type Parts, writeCancelled } from "./supervise.ts"
 import { checkTaskId } from "./taskId.ts"
 
 /** The task, which must exist. */

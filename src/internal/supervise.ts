@@ -10,17 +10,9 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import type * as BindLock from "../BindLock.ts"
-import {
-  BindingLostError,
-  type BindLockError,
-  RollbackFailedError,
-  TaskBoundError,
-  TaskCancelledError
-} from "../CheckMateError.ts"
-import * as Failure from "../Failure.ts"
+import { BindingLostError, type BindLockError, TaskBoundError, TaskCancelledError } from "../CheckMateError.ts"
 import type * as Task from "../Task.ts"
 import type * as TaskIO from "../TaskIO.ts"
-import type * as TaskStatus from "../TaskStatus.ts"
 import { inScope, type Restore } from "./inContext.ts"
 import type { Registry } from "./registry.ts"
 import { type AppendError, type Cancelled, commit, isEnding, type Session, type Stop } from "./session.ts"
@@ -104,12 +96,6 @@ const supervise = <A, E, R>(
 
 export const cancelledError = (taskId: string, reason: string | undefined): TaskCancelledError =>
   new TaskCancelledError({ taskId, ...(reason === undefined ? {} : { reason }) })
-
-/** What is told of a task that stands where a rollback has failed. */
-export const rollbackFailedError = (
-  taskId: string,
-  { failure, stage }: typeof TaskStatus.RollbackFailed.Type
-): RollbackFailedError => new RollbackFailedError({ taskId, stage, problem: Failure.format(failure) })
 
 /** Writes that the task is cancelled, where nothing is to be rolled back. */
 export const writeCancelled = (session: Session, reason: string | undefined): Effect.Effect<unknown, AppendError> =>

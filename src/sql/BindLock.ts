@@ -258,15 +258,6 @@ export const make = (database: Database, options: Options = {}) =>
         return yield* new TaskBoundError({ taskId, holder: holder.name, since: holder.since })
       })
 
-    const release = (taskId: string, mine: Lease.Held<void>) =>
-      Effect.suspend(() => {
-        // It was lost, and is held anew by this very engine.
-        if (held.get(taskId) !== mine) return Effect.void
-        held.delete(taskId)
-        // Where it cannot be told now, it is with the next sign of life.
-        return Effect.ignore(letGo(taskId))
-      })
-
     /** One try at a time: to another one a row that was just written, and not answered yet, would look like its own. */
     const inTurn = <A, E>(taskId: string, self: Effect.Effect<A, E>, restore: Restore) =>
       Effect.gen(function*() {
@@ -288,7 +279,9 @@ export const make = (database: Database, options: Options = {}) =>
       Effect.uninterruptibleMask((restore) =>
         Effect.gen(function*() {
           const mine = yield* inTurn(taskId, leased.hold(taskId, tryToHold(taskId), restore), restore)
-          yield* Scope.addFinalizer(yield* Effect.scope, release(taskId, mine))
+          // Where it cannot be told now, it is with the next sign of life.
+          const letItGo = Effect.ignore(letGo(taskId))
+          yield* Scope.addFinalizer(yield* Effect.scope, leased.release(taskId, mine, letItGo))
           return { holder: { name, since: yield* DateTime.now }, lost: Deferred.await(mine.lost) }
         })
       )

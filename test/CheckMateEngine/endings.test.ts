@@ -20,14 +20,18 @@ import { BindLock, CheckMate, CheckMateEngine, Stage, State, type TaskIO } from 
 import * as MemoryLock from "effect-checkmate/BindLock/Memory"
 import { TaskIOError } from "effect-checkmate/CheckMateError"
 import { logged } from "../support/logs.ts"
-import { abc, Boom, engineOver, failing, Ledger, makeStore, Numbers } from "../support/pipelines.ts"
-
-const until = (condition: () => boolean) => Effect.repeat(Effect.yieldNow(), { until: condition })
-
-const inMemory = <A, E>(effect: Effect.Effect<A, E, CheckMateEngine.CheckMateEngine>) =>
-  Effect.provide(effect, CheckMateEngine.layerMemory)
-
-const statusOf = (taskId: string) => Effect.map(CheckMateEngine.get(taskId), ({ task }) => task.status)
+import {
+  abc,
+  Boom,
+  engineOver,
+  failing,
+  inMemory,
+  Ledger,
+  makeStore,
+  Numbers,
+  statusOf,
+  until
+} from "../support/pipelines.ts"
 
 /** Engines over one lock and one store, whose mail is looked for at intervals. */
 const engines = Effect.gen(function*() {

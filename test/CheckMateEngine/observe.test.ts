@@ -16,11 +16,8 @@ import {
   TestClock
 } from "effect"
 import { CheckMate, CheckMateEngine, Stage, State } from "effect-checkmate"
-import { abc, engineOver, failing, Ledger, makeStore, Numbers } from "../support/pipelines.ts"
+import { abc, engineOver, failing, inMemory, Ledger, makeStore, Numbers } from "../support/pipelines.ts"
 import { recordSpans } from "../support/tracer.ts"
-
-const inMemory = <A, E>(effect: Effect.Effect<A, E, CheckMateEngine.CheckMateEngine>) =>
-  Effect.provide(effect, CheckMateEngine.layerMemory)
 
 describe("get and find", () => {
   it.effect("get shows status, state, stages, attempts, history, and who holds it", () =>

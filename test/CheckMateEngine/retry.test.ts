@@ -2,7 +2,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Clock, Duration, Effect, Exit, Fiber, Random, Schedule, TestClock } from "effect"
 import { BindLock, CheckMate, CheckMateEngine, Stage, StageStatus, type TaskIO } from "effect-checkmate"
 import { logged } from "../support/logs.ts"
-import { Boom, engineOver, Ledger, makeStore, Numbers } from "../support/pipelines.ts"
+import { Boom, engineOver, inMemory, Ledger, makeStore, Numbers } from "../support/pipelines.ts"
 
 /** One stage that fails `times` times with ascending status, then passes; it notes the clock at every attempt. */
 const flaky = (
@@ -33,9 +33,6 @@ const flaky = (
   })
   return { at, ledger, definition }
 }
-
-const inMemory = <A, E>(effect: Effect.Effect<A, E, CheckMateEngine.CheckMateEngine>) =>
-  Effect.provide(effect, CheckMateEngine.layerMemory)
 
 const settle = Effect.repeatN(Effect.yieldNow(), 20)
 

@@ -1,12 +1,18 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Cause, Chunk, Effect, Exit, Fiber, Schedule, Schema, TestClock } from "effect"
 import { CheckMate, CheckMateEngine, Stage, State } from "effect-checkmate"
-import { abc, Boom, engineOver, eventsOf, failing, Ledger, makeStore, Numbers } from "../support/pipelines.ts"
-
-const inMemory = <A, E>(effect: Effect.Effect<A, E, CheckMateEngine.CheckMateEngine>) =>
-  Effect.provide(effect, CheckMateEngine.layerMemory)
-
-const statusOf = (taskId: string) => Effect.map(CheckMateEngine.get(taskId), ({ task }) => task.status)
+import {
+  abc,
+  Boom,
+  engineOver,
+  eventsOf,
+  failing,
+  inMemory,
+  Ledger,
+  makeStore,
+  Numbers,
+  statusOf
+} from "../support/pipelines.ts"
 
 describe("rollback", () => {
   it.effect("promise 5: onFailure rollback undoes the failed attempt and every stage before it, in reverse order", () =>

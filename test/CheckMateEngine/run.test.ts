@@ -1,10 +1,17 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Exit, Option, Schema } from "effect"
 import { CheckMate, CheckMateEngine, Stage, State } from "effect-checkmate"
-import { abc, type Boom, engineOver, eventsOf, failing, Ledger, makeStore, Numbers } from "../support/pipelines.ts"
-
-const inMemory = <A, E>(effect: Effect.Effect<A, E, CheckMateEngine.CheckMateEngine>) =>
-  Effect.provide(effect, CheckMateEngine.layerMemory)
+import {
+  abc,
+  type Boom,
+  engineOver,
+  eventsOf,
+  failing,
+  inMemory,
+  Ledger,
+  makeStore,
+  Numbers
+} from "../support/pipelines.ts"
 
 describe("run", () => {
   it.effect("runs every stage once, in order, and returns the input and all that was provided", () =>

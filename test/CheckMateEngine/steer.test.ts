@@ -2,14 +2,18 @@ import { describe, expect, it } from "@effect/vitest"
 import { Context, DateTime, Duration, Effect, Exit, Fiber, Layer, Option, Schedule, TestClock } from "effect"
 import { BindLock, CheckMate, CheckMateEngine, Stage, type TaskIO } from "effect-checkmate"
 import { logged, recorder } from "../support/logs.ts"
-import { abc, Boom, engineOver, failing, Ledger, makeStore, Numbers } from "../support/pipelines.ts"
-
-const inMemory = <A, E>(effect: Effect.Effect<A, E, CheckMateEngine.CheckMateEngine>) =>
-  Effect.provide(effect, CheckMateEngine.layerMemory)
-
-const until = (condition: () => boolean) => Effect.repeat(Effect.yieldNow(), { until: condition })
-
-const statusOf = (taskId: string) => Effect.map(CheckMateEngine.get(taskId), ({ task }) => task.status)
+import {
+  abc,
+  Boom,
+  engineOver,
+  failing,
+  inMemory,
+  Ledger,
+  makeStore,
+  Numbers,
+  statusOf,
+  until
+} from "../support/pipelines.ts"
 
 /** A pipeline whose stage b hangs until it is interrupted. */
 const hangingInB = (ledger: Ledger) =>

@@ -98,3 +98,12 @@ export const engineOver = (
 /** The events of a task, by name. */
 export const eventsOf = (taskId: string) =>
   Effect.map(CheckMateEngine.get(taskId), ({ history }) => history.map((event) => event._tag))
+
+/** Runs over an engine in memory of its own. */
+export const inMemory = <A, E>(effect: Effect.Effect<A, E, CheckMateEngine.CheckMateEngine>) =>
+  Effect.provide(effect, CheckMateEngine.layerMemory)
+
+/** Lets others go first until something has come about. */
+export const until = (condition: () => boolean) => Effect.repeat(Effect.yieldNow(), { until: condition })
+
+export const statusOf = (taskId: string) => Effect.map(CheckMateEngine.get(taskId), ({ task }) => task.status)
