@@ -96,16 +96,25 @@ describe("Postgres", () => {
     () =>
       Effect.gen(function*() {
         const server = yield* postgres()
+        const others = yield* Layer.build(clientOf(server, { maxConnections: 1 }))
+        const drops = yield* Ref.make(0)
         const drop = Effect.flatMap(SqlClient.SqlClient, (sql) =>
           sql`select pg_terminate_backend(pid) from pg_stat_activity
           where pid <> pg_backend_pid() and backend_type = 'client backend'`).pipe(
-            Effect.ignore,
-            Effect.delay("70 millis"),
-            Effect.forever,
-            Effect.provide(clientOf(server)),
-            Effect.orDie
+            Effect.zipRight(Ref.update(drops, (count) =>
+              count + 1)),
+            Effect.orDie,
+            Effect.provide(others)
           )
-        yield* disturbed(drop).pipe(Effect.provide(Layer.provide(Sql.layer(), clientOf(server))))
+        // By what was done, not by the clock: a slow machine would never get from one drop to the next.
+        const entered = yield* Ref.make(0)
+        const everyFew = Effect.flatMap(
+          Ref.updateAndGet(entered, (count) =>
+            count + 1),
+          (count) => count % 6 === 0 ? drop : Effect.sleep("20 millis")
+        )
+        yield* disturbed(Effect.void, everyFew).pipe(Effect.provide(Layer.provide(Sql.layer(), clientOf(server))))
+        expect(yield* Ref.get(drops)).toBeGreaterThanOrEqual(Math.floor((32 * stages) / 6))
       }).pipe(Effect.scoped),
     limit
   )
