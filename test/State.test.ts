@@ -2,9 +2,9 @@ import { describe, expect, it } from "@effect/vitest"
 import { Chunk, DateTime, Duration, Either, FastCheck, HashMap, Option, Redacted, Schema } from "effect"
 import { State } from "effect-checkmate"
 import { execFile } from "node:child_process"
-import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 import { json } from "./support/arbitraries.ts"
+import { program } from "./support/program.ts"
 
 const Document = Schema.Struct({
   title: Schema.NonEmptyString,
@@ -254,11 +254,9 @@ describe("State", () => {
 
   it("ends on recursive schemas: they are checked like others, and their values are kept", async () => {
     // In a process of its own with little memory: what does not end takes only that process with it.
-    const file = fileURLToPath(new URL("./support/recursiveSchemas.ts", import.meta.url))
+    const file = program(new URL("./support/recursiveSchemas.ts", import.meta.url))
     const { stdout } = await promisify(execFile)(process.execPath, [
       "--max-old-space-size=100",
-      "--import",
-      "tsx",
       file
     ])
     const none: ReadonlyArray<string> = []
@@ -272,7 +270,7 @@ describe("State", () => {
       kept: true,
       refused: ["children", 0, "children", 1, "value"]
     })
-  }, 30_000)
+  }, 300_000)
 
   it("keeps values of Effect's own types through their schemas", () => {
     const Rich = State.make({

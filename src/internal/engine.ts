@@ -28,6 +28,7 @@ import type {
 import { WrongCheckMateError } from "../CheckMateError.ts"
 import * as Failure from "../Failure.ts"
 import * as TaskIO from "../TaskIO.ts"
+import * as goBack from "./goBack.ts"
 import { inSpan } from "./inContext.ts"
 import * as observe from "./observe.ts"
 import * as registry from "./registry.ts"
@@ -35,6 +36,7 @@ import * as retention from "./retention.ts"
 import * as runTask from "./runTask.ts"
 import * as steer from "./steer.ts"
 import type { Parts } from "./supervise.ts"
+import type { Request } from "./takeUp.ts"
 import { checkTaskId, makeTaskId } from "./taskId.ts"
 import type { Values } from "./values.ts"
 
@@ -48,7 +50,7 @@ const requestOf = (
   maxRecoveries: number,
   taskId: string,
   options: Partial<Omit<RunOptions<object>, "taskId">> = {}
-): runTask.Request => ({
+): Request => ({
   taskId,
   input: options.input ?? {},
   tags: options.tags ?? [],
@@ -190,13 +192,13 @@ export const makeOver = (
         stage: string,
         options: ResumeOptions<Input> = {}
       ) =>
-        runTask.retryFrom(parts, checkMate, stage, requestOf(maxRecoveries, taskId, options)).pipe(
+        goBack.retryFrom(parts, checkMate, stage, requestOf(maxRecoveries, taskId, options)).pipe(
           Effect.map((values) => typed(checkMate, values)),
           traced("retryFrom", taskId)
         ),
 
       rollback: <E, R>(checkMate: CheckMate.Any<E, R>, taskId: string, options: RollbackOptions = {}) =>
-        runTask.rollBack(parts, checkMate, taskId, {
+        goBack.rollBack(parts, checkMate, taskId, {
           whenBound: options.whenBound ?? "fail",
           purpose: { _tag: "Request", ...(options.reason === undefined ? {} : { reason: options.reason }) },
           isDone: (task) => Effect.succeed(task.status._tag === "RolledBack")
@@ -212,7 +214,7 @@ export const makeOver = (
           reason,
           rollback === undefined
             ? Option.none()
-            : Option.some((isDone) => runTask.rollBack(parts, rollback, taskId, { whenBound: "fail", purpose, isDone }))
+            : Option.some((isDone) => goBack.rollBack(parts, rollback, taskId, { whenBound: "fail", purpose, isDone }))
         ).pipe(traced("cancel", taskId))
       },
 

@@ -8,7 +8,7 @@ import * as fs from "node:fs/promises"
 import * as os from "node:os"
 import * as path from "node:path"
 import { performance } from "node:perf_hooks"
-import { fileURLToPath } from "node:url"
+import { program } from "../support/program.ts"
 
 /** About 200 bytes of output for each stage. */
 const payload = "x".repeat(180)
@@ -77,8 +77,8 @@ export const recoverable = (second: () => Effect.Effect<void>) =>
 
 /** Lets another process begin so many tasks, and kills it in the middle of them. */
 export const killedInTheMiddle = async (directory: string, prefix: string, count: number): Promise<void> => {
-  const held = fileURLToPath(new URL("held.ts", import.meta.url))
-  const child = spawn(process.execPath, ["--import", "tsx", held, directory, prefix, String(count)], {
+  const held = program(new URL("held.ts", import.meta.url))
+  const child = spawn(process.execPath, [held, directory, prefix, String(count)], {
     stdio: ["ignore", "pipe", "inherit"]
   })
   const exited = once(child, "exit")

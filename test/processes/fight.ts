@@ -7,7 +7,7 @@ import { Effect, Layer, Option, Random } from "effect"
 import { CheckMateEngine } from "effect-checkmate"
 import { type ChildProcess, spawn } from "node:child_process"
 import * as fs from "node:fs"
-import { fileURLToPath } from "node:url"
+import { program } from "../support/program.ts"
 import { expected } from "./chores.ts"
 import * as Ledger from "./ledger.ts"
 import { leftoversOn, storeOf } from "./stores.ts"
@@ -40,12 +40,10 @@ export interface Report {
   readonly violations: ReadonlyArray<string>
 }
 
-const fighter = fileURLToPath(new URL("fighter.ts", import.meta.url))
+const fighter = program(new URL("fighter.ts", import.meta.url))
 
 const start = (directory: string, options: Options, index: number): ChildProcess =>
   spawn(process.execPath, [
-    "--import",
-    "tsx",
     fighter,
     directory,
     String(options.tasks),

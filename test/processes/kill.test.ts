@@ -5,9 +5,9 @@ import { Effect, Option } from "effect"
 import { CheckMateEngine } from "effect-checkmate"
 import { type ChildProcess, spawn } from "node:child_process"
 import * as fs from "node:fs"
-import { fileURLToPath } from "node:url"
+import { program } from "../support/program.ts"
 
-const worker = fileURLToPath(new URL("worker.ts", import.meta.url))
+const worker = program(new URL("worker.ts", import.meta.url))
 
 const read = (file: string): ReadonlyArray<string> =>
   fs.existsSync(file) ? fs.readFileSync(file, "utf8").trimEnd().split("\n").filter((line) => line !== "") : []
@@ -16,7 +16,7 @@ const read = (file: string): ReadonlyArray<string> =>
 const runUntil = (directory: string, lines: number, signal: NodeJS.Signals) =>
   Effect.async<number | null>((resume) => {
     const ledger = `${directory}/ledger`
-    const child: ChildProcess = spawn(process.execPath, ["--import", "tsx", worker, directory, ledger], {
+    const child: ChildProcess = spawn(process.execPath, [worker, directory, ledger], {
       stdio: ["ignore", "ignore", "inherit"]
     })
     // Once: a second signal would end the process in the middle of its orderly end.
@@ -66,7 +66,7 @@ describe("real processes", () => {
           expect(fs.readdirSync(`${directory}/locks`).filter((name) => name.endsWith(".lock"))).toEqual([])
         })
       ),
-    60_000
+    300_000
   )
 
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
@@ -87,7 +87,7 @@ describe("real processes", () => {
             expect(ledger.filter((line) => line === "run 0")).toHaveLength(1)
           })
         ),
-      60_000
+      300_000
     )
   }
 })

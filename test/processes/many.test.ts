@@ -3,10 +3,10 @@ import { NodeContext } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import { execFile } from "node:child_process"
-import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
+import { program } from "../support/program.ts"
 
-const worker = fileURLToPath(new URL("many.ts", import.meta.url))
+const worker = program(new URL("many.ts", import.meta.url))
 
 const Left = Schema.Struct({ heap: Schema.Number, handles: Schema.Number })
 const Report = Schema.parseJson(
@@ -20,7 +20,7 @@ describe("many tasks", () => {
       Effect.gen(function*() {
         const directory = yield* Effect.flatMap(FileSystem.FileSystem, (fs) => fs.makeTempDirectoryScoped())
         const { stdout } = yield* Effect.promise(() =>
-          promisify(execFile)(process.execPath, ["--expose-gc", "--import", "tsx", worker, directory, "10000"])
+          promisify(execFile)(process.execPath, ["--expose-gc", worker, directory, "10000"])
         )
         const report = yield* Schema.decode(Report)(stdout)
         expect([report.fibers, report.locks]).toEqual([0, 0])
@@ -28,6 +28,6 @@ describe("many tasks", () => {
         // In bytes, for the last 9,000 of them: a leak of half a kilobyte a task would be more.
         expect(report.after.heap - report.before.heap).toBeLessThan(4_500_000)
       }).pipe(Effect.scoped, Effect.provide(NodeContext.layer)),
-    180_000
+    300_000
   )
 })

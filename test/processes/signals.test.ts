@@ -5,10 +5,10 @@ import { DateTime, Effect, Layer } from "effect"
 import { CheckMateEngine } from "effect-checkmate"
 import { type ChildProcess, spawn } from "node:child_process"
 import * as fs from "node:fs"
-import { fileURLToPath } from "node:url"
+import { program } from "../support/program.ts"
 import * as Ledger from "./ledger.ts"
 
-const worker = fileURLToPath(new URL("moments.ts", import.meta.url))
+const worker = program(new URL("moments.ts", import.meta.url))
 
 interface Started {
   readonly child: ChildProcess
@@ -17,7 +17,7 @@ interface Started {
 }
 
 const start = (directory: string, moment: string, nth = 0): Started => {
-  const child = spawn(process.execPath, ["--import", "tsx", worker, directory, moment, String(nth)], {
+  const child = spawn(process.execPath, [worker, directory, moment, String(nth)], {
     stdio: ["ignore", "ignore", "inherit"]
   })
   return {
@@ -87,7 +87,7 @@ describe("signals at chosen moments", () => {
             expect(fs.readdirSync(`${directory}/locks`)).toEqual([])
           })
         ),
-      60_000
+      300_000
     )
 
     it.live(
@@ -110,7 +110,7 @@ describe("signals at chosen moments", () => {
             expect((yield* get(directory)).task.status._tag).toBe("RolledBack")
           })
         ),
-      60_000
+      300_000
     )
   }
 
@@ -144,7 +144,7 @@ describe("signals at chosen moments", () => {
           expect(fs.readdirSync(`${directory}/locks`)).toEqual([])
         })
       ),
-    60_000
+    300_000
   )
 
   it.live(
@@ -173,7 +173,7 @@ describe("signals at chosen moments", () => {
           )
         })
       ),
-    60_000
+    300_000
   )
 
   it.live(
@@ -182,10 +182,9 @@ describe("signals at chosen moments", () => {
       inDirectory((directory) =>
         Effect.gen(function*() {
           // Blocks of 512 or 1024 bytes, by the shell; less than the journal needs.
-          const command = `trap '' XFSZ; ulimit -f 3; exec "$0" --import tsx "$1" "$2" quick`
+          const command = `trap '' XFSZ; ulimit -f 3; exec "$0" "$1" "$2" quick`
           const child = spawn("sh", ["-c", command, process.execPath, worker, directory], {
-            stdio: ["ignore", "ignore", "inherit"],
-            env: { ...process.env, TSX_DISABLE_CACHE: "1" }
+            stdio: ["ignore", "ignore", "inherit"]
           })
           yield* Effect.async<void>((resume) => {
             child.once("exit", () => resume(Effect.void))
@@ -198,14 +197,14 @@ describe("signals at chosen moments", () => {
           expect(Ledger.judge(Ledger.read(`${directory}/ledger`), new Set())).toEqual({ violations: [], tails: 0 })
         })
       ),
-    60_000
+    300_000
   )
 
   it.live(
     "SIGKILL before and after every write to the journal: the next process comes to the same end",
     () =>
       Effect.forEach(
-        Array.from({ length: 12 }, (_, index) => index + 1),
+        Array.from({ length: 9 }, (_, index) => index + 1),
         (fatal) =>
           inDirectory((directory) =>
             Effect.gen(function*() {
@@ -222,9 +221,9 @@ describe("signals at chosen moments", () => {
           ),
         { concurrency: 2 }
       ).pipe(
-        // Four appends, with two moments each; the later ones never come.
-        Effect.map((killed) => expect(killed).toEqual(Array.from({ length: 12 }, (_, index) => index < 8)))
+        // Four appends, with two moments each; the ninth never comes.
+        Effect.map((killed) => expect(killed).toEqual(Array.from({ length: 9 }, (_, index) => index < 8)))
       ),
-    120_000
+    300_000
   )
 })

@@ -9,11 +9,11 @@ import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
-import { fileURLToPath } from "node:url"
 import { clientOf, postgres } from "../support/postgres.ts"
+import { program } from "../support/program.ts"
 import { summaryOf } from "../support/summary.ts"
 
-const appender = fileURLToPath(new URL("appender.ts", import.meta.url))
+const appender = program(new URL("appender.ts", import.meta.url))
 
 /** The requests to write their caches out that the disks have had, all together; none where Linux does not tell. */
 const flushes = (): number | undefined => {
@@ -29,7 +29,7 @@ const hasStrace = spawnSync("strace", ["-V"]).status === 0
 /** Runs so many appends in a process of its own, and counts its syncs: exactly, or at most all disks' together. */
 const syncsOf = (appends: number, durability: "full" | "relaxed") => {
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), "checkmate-durability-"))
-  const command = ["--import", "tsx", appender, `${directory}/work.db`, String(appends), durability]
+  const command = [appender, `${directory}/work.db`, String(appends), durability]
   const before = flushes() ?? 0
   const trace = `${directory}/trace`
   const { status, stderr } = hasStrace
@@ -52,7 +52,7 @@ describe("SQLite", () => {
     // And some for the tables, and for moving the log into the file.
     expect(full).toBeLessThan(appends + 60)
     expect(syncsOf(appends, "relaxed")).toBeLessThan(60)
-  }, 120_000)
+  }, 300_000)
 
   it.effect("is set to full even on a connection that was not", () =>
     Effect.gen(function*() {
@@ -92,7 +92,7 @@ describe("Postgres", () => {
           expect(counted - before).toBeGreaterThanOrEqual(appends)
         }).pipe(Effect.scoped, Effect.provide(clientOf(server)))
       }).pipe(Effect.scoped),
-    60_000
+    300_000
   )
 
   it.live("is refused where the server never syncs, unless that is asked for", () =>

@@ -73,7 +73,7 @@ const disturbed = <R>(disturb: Effect.Effect<void, never, R>, before?: Effect.Ef
     return { again: ended.reduce((sum, { again }) => sum + again, 0) }
   })
 
-const limit = 120_000
+const limit = 300_000
 
 describe("Postgres", () => {
   it.live("killed with -9 and restarted under 32 running tasks: they wait and go on", () =>

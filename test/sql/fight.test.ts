@@ -24,7 +24,7 @@ describe("processes that fight over 30 tasks in a database", () => {
           expect(report.kills + report.freezes).toBeGreaterThan(0)
           expect(report.takeovers).toBeGreaterThan(0)
         }).pipe(Effect.scoped, Effect.provide(NodeContext.layer)),
-      180_000
+      300_000
     )
   }
 })

