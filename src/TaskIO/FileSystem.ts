@@ -177,8 +177,9 @@ export const make = (
             ? Effect.void
             : Effect.fail(stale(names === 0 ? "the task was removed" : "a newer epoch has taken it over"))
         })
-        const sync = Effect.zipRight(handle.sync, stillMine)
-        const syncFirst = Effect.zip(sync, tasksHandle.sync, { concurrent: true })
+        const write = (bytes: Uint8Array) =>
+          Effect.zipRight(Effect.zipRight(handle.writeAll(bytes), handle.sync), stillMine)
+        const writeFirst = (bytes: Uint8Array) => Effect.zip(tasksHandle.sync, write(bytes), { concurrent: true })
 
         return {
           epoch: epoch + ahead,
@@ -191,7 +192,7 @@ export const make = (
               const bytes = JournalFile.batch(first, position, records, summary)
               // Any outcome but success leaves the file in doubt, so nothing more is written to it.
               broken = "its outcome is unknown"
-              return Effect.matchEffect(Effect.zipRight(handle.writeAll(bytes), firstAppend ? syncFirst : sync), {
+              return Effect.matchEffect(firstAppend ? writeFirst(bytes) : write(bytes), {
                 onFailure: (error) => {
                   const failure = error._tag === "StaleWriterError" ? error : writing(error)
                   broken = failure.message

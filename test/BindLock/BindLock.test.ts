@@ -1,8 +1,9 @@
 import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
-import { Effect } from "effect"
+import { Effect, Layer } from "effect"
 import * as FileLock from "effect-checkmate/BindLock/FileSystem"
 import * as MemoryLock from "effect-checkmate/BindLock/Memory"
+import * as LocalDisk from "effect-checkmate/LocalDisk"
 import { BindLockContract } from "effect-checkmate/testing"
 import { describeContract } from "effect-checkmate/testing/vitest"
 
@@ -13,16 +14,23 @@ describeContract(
   { lacks: ["leftovers"] }
 )
 
-describeContract("BindLock contract: files", BindLockContract.rules, (use) =>
-  Effect.gen(function*() {
-    const fs = yield* FileSystem.FileSystem
-    const directory = yield* fs.makeTempDirectoryScoped()
-    const one = yield* FileLock.make(directory)
-    const other = yield* FileLock.make(directory)
-    const leftovers = Effect.orDie(
-      Effect.map(fs.readDirectory(`${directory}/locks`), (names) => names.filter((name) => !name.endsWith(".engine")))
-    )
-    return yield* use({ one, other, leftovers })
-  }).pipe(Effect.scoped, Effect.provide(NodeContext.layer)))
+for (
+  const [title, platform] of [
+    ["files", NodeContext.layer],
+    ["files, by way of LocalDisk", Layer.provideMerge(LocalDisk.layer, NodeContext.layer)]
+  ] as const
+) {
+  describeContract(`BindLock contract: ${title}`, BindLockContract.rules, (use) =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const directory = yield* fs.makeTempDirectoryScoped()
+      const one = yield* FileLock.make(directory)
+      const other = yield* FileLock.make(directory)
+      const leftovers = Effect.orDie(
+        Effect.map(fs.readDirectory(`${directory}/locks`), (names) => names.filter((name) => !name.endsWith(".engine")))
+      )
+      return yield* use({ one, other, leftovers })
+    }).pipe(Effect.scoped, Effect.provide(platform)))
+}
 
 const none = Effect.succeed([])

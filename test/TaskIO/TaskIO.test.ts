@@ -1,6 +1,7 @@
 import { FileSystem, KeyValueStore } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
-import { Effect } from "effect"
+import { Effect, Layer } from "effect"
+import * as LocalDisk from "effect-checkmate/LocalDisk"
 import * as FileDriver from "effect-checkmate/TaskIO/FileSystem"
 import * as KeyValueDriver from "effect-checkmate/TaskIO/KeyValueStore"
 import * as MemoryDriver from "effect-checkmate/TaskIO/Memory"
@@ -13,16 +14,23 @@ describeContract(
   (use) => Effect.scoped(Effect.flatMap(MemoryDriver.make, use))
 )
 
-describeContract(
-  "TaskIO contract: files",
-  TaskIOContract.rules,
-  (use) =>
-    Effect.gen(function*() {
-      const directory = yield* Effect.flatMap(FileSystem.FileSystem, (fs) => fs.makeTempDirectoryScoped())
-      return yield* Effect.flatMap(FileDriver.make(directory), use)
-    }).pipe(Effect.scoped, Effect.provide(NodeContext.layer)),
-  { lacks: ["arrivals"] }
-)
+for (
+  const [name, platform] of [
+    ["files", NodeContext.layer],
+    ["files, by way of LocalDisk", Layer.provideMerge(LocalDisk.layer, NodeContext.layer)]
+  ] as const
+) {
+  describeContract(
+    `TaskIO contract: ${name}`,
+    TaskIOContract.rules,
+    (use) =>
+      Effect.gen(function*() {
+        const directory = yield* Effect.flatMap(FileSystem.FileSystem, (fs) => fs.makeTempDirectoryScoped())
+        return yield* Effect.flatMap(FileDriver.make(directory), use)
+      }).pipe(Effect.scoped, Effect.provide(platform)),
+    { lacks: ["arrivals"] }
+  )
+}
 
 describeContract(
   "TaskIO contract: a KeyValueStore in memory",

@@ -20,10 +20,15 @@ const us = (milliseconds: number) => `${(milliseconds * 1000).toFixed(0)} µs`
 
 const rounds = 5
 
-/** Tasks of ten stages on files, against the bare loop writing the same bytes, and without the lock on files. */
+/** Tasks of ten stages on files, against the bare loop writing the same bytes, by way of LocalDisk, and without the lock. */
 const files = async (tasks: number, atOnce: number) => {
   const definition = bench.pipeline(10)
-  const series = { engine: new Array<number>(), unlocked: new Array<number>(), bare: new Array<number>() }
+  const series = {
+    engine: new Array<number>(),
+    local: new Array<number>(),
+    unlocked: new Array<number>(),
+    bare: new Array<number>()
+  }
   const runAll = Effect.gen(function*() {
     yield* CheckMateEngine.run(definition, { taskId: "warm", input: {} })
     const start = performance.now()
@@ -40,6 +45,9 @@ const files = async (tasks: number, atOnce: number) => {
       series.unlocked.push(await bench.onFilesWithoutLock(directory, runAll))
     })
     await bench.withDirectory(async (directory) => {
+      series.local.push(await bench.onLocalDisk(directory, runAll))
+    })
+    await bench.withDirectory(async (directory) => {
       series.engine.push(await bench.onFiles(directory, runAll))
       const batches = await bench.batchesOf(directory, "warm")
       await bench.bareTask(directory, "warm", batches)
@@ -50,10 +58,20 @@ const files = async (tasks: number, atOnce: number) => {
       )
     })
   }
-  const [bare, engine, unlocked] = [series.bare.slice(2), series.engine.slice(2), series.unlocked.slice(2)]
+  const [bare = [], engine = [], local = [], unlocked = []] = [
+    series.bare,
+    series.engine,
+    series.local,
+    series.unlocked
+  ].map((all) => all.slice(2))
   const ratio = (values: ReadonlyArray<number>, to: ReadonlyArray<number>) =>
     bench.median(values.map((value, index) => value / to[index]!)).toFixed(2)
   const perStage = (values: ReadonlyArray<number>) => us(bench.median(values) / tasks / 10)
+  row(
+    `files by way of LocalDisk, ${tasks} tasks of 10 stages, ${atOnce} at a time`,
+    `${perStage(local)} a stage, bare loop ${perStage(bare)}, ratio ${ratio(local, bare)}`,
+    "1.5"
+  )
   row(
     `files, ${tasks} tasks of 10 stages, ${atOnce} at a time`,
     `${perStage(engine)} a stage, bare loop ${perStage(bare)}, ratio ${ratio(engine, bare)}; the lock on files is `

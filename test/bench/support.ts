@@ -2,6 +2,7 @@
 import { NodeContext } from "@effect/platform-node"
 import { Effect, Layer, Schema } from "effect"
 import { BindLock, CheckMate, CheckMateEngine, Stage, State, TaskIO } from "effect-checkmate"
+import * as LocalDisk from "effect-checkmate/LocalDisk"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import * as fs from "node:fs/promises"
@@ -113,6 +114,15 @@ export const onFiles = <A, E>(
   Effect.runPromise(
     Effect.provide(program, Layer.provide(CheckMateEngine.layerFileSystem(directory), NodeContext.layer))
   )
+
+/** The same by way of LocalDisk. */
+export const onLocalDisk = <A, E>(
+  directory: string,
+  program: Effect.Effect<A, E, CheckMateEngine.CheckMateEngine>
+): Promise<A> => {
+  const engine = Layer.provide(CheckMateEngine.layerFileSystem(directory), LocalDisk.layer)
+  return Effect.runPromise(Effect.provide(program, Layer.provide(engine, NodeContext.layer)))
+}
 
 /** The same journals, held by a lock in memory: what the lock on files costs is the difference. */
 export const onFilesWithoutLock = <A, E>(

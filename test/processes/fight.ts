@@ -138,7 +138,7 @@ const audit = (directory: string, options: Options) => {
     }
     const found = yield* CheckMateEngine.find({ status: ["Succeeded"] })
     if (found.length !== options.tasks) problems.push(`${found.length} tasks are listed as Succeeded`)
-    const takeovers = store === "files"
+    const takeovers = store === "files" || store === "disk"
       ? fs.readdirSync(`${directory}/tasks`).filter((name) => name.endsWith(".sealed")).length
       : Ledger.takeovers(Ledger.read(`${directory}/ledger`))
     // Takes the locks of killed processes away too.

@@ -1,5 +1,5 @@
 /**
- * Where processes that fight keep their tasks, by a word each is given: `files`, `sqlite`, `postgres:<port>:<prefix>`, or
+ * Where processes that fight keep their tasks, by a word each is given: `files`, `disk`, `sqlite`, `postgres:<port>:<prefix>`, or
  * `s3:` and, as JSON, a server and a prefix in it.
  */
 import { FetchHttpClient, type FileSystem, type Path } from "@effect/platform"
@@ -8,6 +8,7 @@ import { SqliteClient } from "@effect/sql-sqlite-node"
 import { Effect, Layer, Option, Schema } from "effect"
 import { CheckMateEngine } from "effect-checkmate"
 import type { BindLockError, TaskIOError, UnfitStoreError } from "effect-checkmate/CheckMateError"
+import * as LocalDisk from "effect-checkmate/LocalDisk"
 import * as S3 from "effect-checkmate/s3"
 import * as Sql from "effect-checkmate/sql"
 import * as fs from "node:fs"
@@ -35,6 +36,7 @@ export const storeOf = (
   FileSystem.FileSystem | Path.Path
 > => {
   if (store === "files") return CheckMateEngine.layerFileSystem(directory, options)
+  if (store === "disk") return Layer.provide(CheckMateEngine.layerFileSystem(directory, options), LocalDisk.layer)
   if (store.startsWith("s3:")) {
     const { prefix, server } = JSON.parse(store.slice("s3:".length))
     return Layer.provide(S3.layer({ ...options, ...optionsFor(server, prefix) }), FetchHttpClient.layer)
@@ -48,7 +50,7 @@ const Count = Schema.decodeUnknownSync(Schema.Tuple(Schema.Struct({ count: Schem
 /** What is there though there are no tasks any more; nothing is asked of S3, which keeps a mark for each. */
 export const leftoversOn = (store: string, directory: string): Effect.Effect<ReadonlyArray<string>> => {
   if (store.startsWith("s3:")) return Effect.succeed([])
-  if (store === "files") {
+  if (store === "files" || store === "disk") {
     return Effect.sync(() => [
       ...["tasks", "takes", "mail", "trash"].flatMap((folder) =>
         fs.readdirSync(`${directory}/${folder}`).map((name) => `${folder}/${name}`)

@@ -1,0 +1,162 @@
+/// <reference types="node" />
+/**
+ * A shortcut to a disk of this machine, for processes whose work the tasks are; on Node and Bun.
+ *
+ * The platform's `FileSystem` does everything by way of other threads, and for the little that a journal needs, the way there
+ * and back takes about as long as the work. With this layer, as long as tasks are written one at a time, the process asks for
+ * it directly, and waits: for most of it some microseconds, and for the disk once a checkpoint, in which time nothing
+ * else happens in this process. As soon as several tasks are being written, everything goes by way of other threads again,
+ * which is faster then.
+ *
+ * Not for a directory on a network file system, nor for a process that must answer others within a millisecond.
+ *
+ * ```ts
+ * import { NodeContext } from "@effect/platform-node"
+ * import { CheckMateEngine } from "effect-checkmate"
+ * import * as LocalDisk from "effect-checkmate/LocalDisk"
+ *
+ * const engine = CheckMateEngine.layerFileSystem(".checkmate").pipe(
+ *   Layer.provide(LocalDisk.layer),
+ *   Layer.provide(NodeContext.layer)
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ */
+import { type PlatformError, SystemError } from "@effect/platform/Error"
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as NFS from "node:fs"
+
+/** More than this is read by way of another thread, as the disk may have to be asked for it. */
+const readAtOnce = 1_048_576
+
+const over = (beneath: FileSystem.FileSystem): FileSystem.FileSystem => {
+  /** The files that are open and have been synced: as many as there are tasks that are being written. */
+  const written = new Set<number>()
+
+  /** Asks for it directly, if that is the faster way. Where it fails, the file system beneath says what is wrong. */
+  const direct = <A, E>(ask: () => A, otherwise: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+    Effect.suspend(() => {
+      if (written.size > 1) return otherwise
+      try {
+        return Effect.succeed(ask())
+      } catch {
+        return otherwise
+      }
+    })
+
+  /** Unlike all else, never asked for again: what was not written may be taken for written the second time. */
+  const syncDirectly = (descriptor: number): Effect.Effect<void, PlatformError> =>
+    Effect.try({
+      try: () => NFS.fdatasyncSync(descriptor),
+      catch: (cause) => systemError("Unknown", "sync", descriptor, String(cause), cause)
+    })
+
+  const appended = (file: FileSystem.File): FileSystem.File => {
+    const writeAll = (buffer: Uint8Array): Effect.Effect<void, PlatformError> =>
+      Effect.suspend(() => {
+        if (written.size > 1) return file.writeAll(buffer)
+        let length = 0
+        try {
+          while (length < buffer.length) length += NFS.writeSync(file.fd, buffer, length)
+          return Effect.void
+        } catch {
+          return file.writeAll(buffer.subarray(length))
+        }
+      })
+    return {
+      [FileSystem.FileTypeId]: FileSystem.FileTypeId,
+      fd: file.fd,
+      stat: direct(() => infoOf(NFS.fstatSync(file.fd)), file.stat),
+      sync: Effect.suspend(() => {
+        written.add(file.fd)
+        return written.size > 1 ? file.sync : syncDirectly(file.fd)
+      }),
+      writeAll,
+      write: (buffer) => file.write(buffer),
+      seek: (offset, from) => file.seek(offset, from),
+      read: (buffer) => file.read(buffer),
+      readAlloc: (size) => file.readAlloc(size),
+      truncate: (length) => file.truncate(length)
+    }
+  }
+
+  return FileSystem.make({
+    ...beneath,
+    open: (path, options) => {
+      const opened = beneath.open(path, options)
+      // What is only appended to has no position to be kept.
+      return options?.flag === "a" || options?.flag === "ax"
+        ? Effect.tap(
+          Effect.map(opened, appended),
+          ({ fd }) => Effect.addFinalizer(() => Effect.sync(() => written.delete(fd)))
+        )
+        : opened
+    },
+    stat: (path) => direct(() => infoOf(NFS.statSync(path)), beneath.stat(path)),
+    link: (from, to) => direct(() => NFS.linkSync(from, to), beneath.link(from, to)),
+    rename: (from, to) => direct(() => NFS.renameSync(from, to), beneath.rename(from, to)),
+    remove: (path, options) =>
+      options?.recursive === true
+        ? beneath.remove(path, options)
+        : direct(() => NFS.unlinkSync(path), beneath.remove(path, options)),
+    readFile: (path) =>
+      Effect.flatten(direct((): Effect.Effect<Uint8Array, PlatformError> => {
+        const stats = NFS.statSync(path, { throwIfNoEntry: false })
+        if (stats === undefined) return Effect.fail(systemError("NotFound", "readFile", path, "there is no such file"))
+        return stats.size > readAtOnce ? beneath.readFile(path) : Effect.succeed(NFS.readFileSync(path))
+      }, Effect.succeed(beneath.readFile(path))))
+  })
+}
+
+/** Its parts are not looked at again: it is told whenever a task begins, as that begins with a look whether it is there. */
+const systemError = (
+  reason: SystemError["reason"],
+  method: string,
+  pathOrDescriptor: string | number,
+  description: string,
+  cause?: unknown
+): PlatformError =>
+  new SystemError({ reason, module: "FileSystem", method, pathOrDescriptor, description, cause }, {
+    disableValidation: true
+  })
+
+const typeOf = (stats: NFS.Stats): FileSystem.File.Type => {
+  if (stats.isFile()) return "File"
+  if (stats.isDirectory()) return "Directory"
+  if (stats.isBlockDevice()) return "BlockDevice"
+  if (stats.isCharacterDevice()) return "CharacterDevice"
+  if (stats.isFIFO()) return "FIFO"
+  return stats.isSocket() ? "Socket" : "Unknown"
+}
+
+const infoOf = (stats: NFS.Stats): FileSystem.File.Info => ({
+  type: typeOf(stats),
+  mtime: Option.some(stats.mtime),
+  atime: Option.some(stats.atime),
+  birthtime: Option.some(stats.birthtime),
+  dev: stats.dev,
+  rdev: Option.some(stats.rdev),
+  ino: Option.some(stats.ino),
+  mode: stats.mode,
+  nlink: Option.some(stats.nlink),
+  uid: Option.some(stats.uid),
+  gid: Option.some(stats.gid),
+  size: FileSystem.Size(stats.size),
+  blksize: Option.some(FileSystem.Size(stats.blksize)),
+  blocks: Option.some(stats.blocks)
+})
+
+/**
+ * Puts this in the place of the platform's `FileSystem`, which it is given for whatever it does not do itself.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer: Layer.Layer<FileSystem.FileSystem, never, FileSystem.FileSystem> = Layer.effect(
+  FileSystem.FileSystem,
+  Effect.map(FileSystem.FileSystem, over)
+)
