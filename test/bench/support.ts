@@ -1,6 +1,6 @@
 /** What the benchmarks share: pipelines of trivial stages, timing, and the bare loop they are held against. */
 import { NodeContext } from "@effect/platform-node"
-import { Effect, Layer, Schema } from "effect"
+import { Effect, Layer, Logger, LogLevel, Schema } from "effect"
 import { BindLock, CheckMate, CheckMateEngine, Stage, State, TaskIO } from "effect-checkmate"
 import * as LocalDisk from "effect-checkmate/LocalDisk"
 import { spawn } from "node:child_process"
@@ -10,6 +10,10 @@ import * as os from "node:os"
 import * as path from "node:path"
 import { performance } from "node:perf_hooks"
 import { program } from "../support/program.ts"
+
+/** Without word of each task that goes on after a crash. */
+const run = <A, E>(program: Effect.Effect<A, E>): Promise<A> =>
+  Effect.runPromise(Logger.withMinimumLogLevel(program, LogLevel.Warning))
 
 /** About 200 bytes of output for each stage. */
 const payload = "x".repeat(180)
@@ -105,13 +109,13 @@ export const withDirectory = async <A>(use: (directory: string) => Promise<A>): 
 }
 
 export const inMemory = <A, E>(program: Effect.Effect<A, E, CheckMateEngine.CheckMateEngine>): Promise<A> =>
-  Effect.runPromise(Effect.provide(program, CheckMateEngine.layerMemory))
+  run(Effect.provide(program, CheckMateEngine.layerMemory))
 
 export const onFiles = <A, E>(
   directory: string,
   program: Effect.Effect<A, E, CheckMateEngine.CheckMateEngine>
 ): Promise<A> =>
-  Effect.runPromise(
+  run(
     Effect.provide(program, Layer.provide(CheckMateEngine.layerFileSystem(directory), NodeContext.layer))
   )
 
@@ -121,7 +125,7 @@ export const onLocalDisk = <A, E>(
   program: Effect.Effect<A, E, CheckMateEngine.CheckMateEngine>
 ): Promise<A> => {
   const engine = Layer.provide(CheckMateEngine.layerFileSystem(directory), LocalDisk.layer)
-  return Effect.runPromise(Effect.provide(program, Layer.provide(engine, NodeContext.layer)))
+  return run(Effect.provide(program, Layer.provide(engine, NodeContext.layer)))
 }
 
 /** The same journals, held by a lock in memory: what the lock on files costs is the difference. */
@@ -130,7 +134,7 @@ export const onFilesWithoutLock = <A, E>(
   program: Effect.Effect<A, E, CheckMateEngine.CheckMateEngine>
 ): Promise<A> => {
   const parts = Layer.merge(TaskIO.layerFileSystem(directory), BindLock.layerMemory)
-  return Effect.runPromise(
+  return run(
     Effect.provide(program, Layer.provide(CheckMateEngine.layer, Layer.provide(parts, NodeContext.layer)))
   )
 }
