@@ -42,15 +42,19 @@ export interface Report {
 
 const fighter = program(new URL("fighter.ts", import.meta.url))
 
-const start = (directory: string, options: Options, index: number): ChildProcess =>
-  spawn(process.execPath, [
+const start = (directory: string, options: Options, index: number): ChildProcess => {
+  const out = fs.openSync(`${directory}/out`, "a")
+  const child = spawn(process.execPath, [
     fighter,
     directory,
     String(options.tasks),
     String(options.errors ?? 0),
     `${options.seed}-${index}`,
     options.store ?? "files"
-  ], { stdio: ["ignore", fs.openSync(`${directory}/out`, "a"), "inherit"] })
+  ], { stdio: ["ignore", out, "inherit"] })
+  fs.closeSync(out)
+  return child
+}
 
 /** Whether others went on, after an entry, with a task that a process had been at. */
 const wasTakenOver = (entries: ReadonlyArray<Ledger.Entry>, from: number, pid: number): boolean => {
