@@ -39,14 +39,7 @@ const over = (beneath: FileSystem.FileSystem): FileSystem.FileSystem => {
 
   /** Asks for it directly, if that is the faster way. Where it fails, the file system beneath says what is wrong. */
   const direct = <A, E>(ask: () => A, otherwise: Effect.Effect<A, E>): Effect.Effect<A, E> =>
-    Effect.suspend(() => {
-      if (written.size > 1) return otherwise
-      try {
-        return Effect.succeed(ask())
-      } catch {
-        return otherwise
-      }
-    })
+    Effect.suspend(() => written.size > 1 ? otherwise : Effect.orElse(Effect.try(ask), () => otherwise))
 
   /** Unlike all else, never asked for again: what was not written may be taken for written the second time. */
   const syncDirectly = (descriptor: number): Effect.Effect<void, PlatformError> =>
@@ -58,14 +51,13 @@ const over = (beneath: FileSystem.FileSystem): FileSystem.FileSystem => {
   const appended = (file: FileSystem.File): FileSystem.File => {
     const writeAll = (buffer: Uint8Array): Effect.Effect<void, PlatformError> =>
       Effect.suspend(() => {
-        if (written.size > 1) return file.writeAll(buffer)
         let length = 0
-        try {
-          while (length < buffer.length) length += NFS.writeSync(file.fd, buffer, length)
-          return Effect.void
-        } catch {
-          return file.writeAll(buffer.subarray(length))
-        }
+        return direct(
+          () => {
+            while (length < buffer.length) length += NFS.writeSync(file.fd, buffer, length)
+          },
+          Effect.suspend(() => file.writeAll(buffer.subarray(length)))
+        )
       })
     return {
       [FileSystem.FileTypeId]: FileSystem.FileTypeId,
@@ -99,10 +91,7 @@ const over = (beneath: FileSystem.FileSystem): FileSystem.FileSystem => {
     stat: (path) => direct(() => infoOf(NFS.statSync(path)), beneath.stat(path)),
     link: (from, to) => direct(() => NFS.linkSync(from, to), beneath.link(from, to)),
     rename: (from, to) => direct(() => NFS.renameSync(from, to), beneath.rename(from, to)),
-    remove: (path, options) =>
-      options?.recursive === true
-        ? beneath.remove(path, options)
-        : direct(() => NFS.unlinkSync(path), beneath.remove(path, options)),
+    remove: (path, options) => direct(() => NFS.unlinkSync(path), beneath.remove(path, options)),
     readFile: (path) =>
       Effect.flatten(direct((): Effect.Effect<Uint8Array, PlatformError> => {
         const stats = NFS.statSync(path, { throwIfNoEntry: false })

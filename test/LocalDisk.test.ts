@@ -3,10 +3,8 @@ import { NodeContext } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Layer, Option } from "effect"
 import { CheckMateEngine } from "effect-checkmate"
-import * as LocalDisk from "effect-checkmate/LocalDisk"
 import { abc, failing, Ledger } from "./support/pipelines.ts"
-
-const onDisk = Layer.provideMerge(LocalDisk.layer, NodeContext.layer)
+import { localDisk } from "./support/platforms.ts"
 
 const bytes = (text: string) => new TextEncoder().encode(text)
 
@@ -66,7 +64,7 @@ describe("LocalDisk", () => {
   it.live("does what the platform's file system does, and fails as it does", () =>
     Effect.gen(function*() {
       const expected = yield* Effect.provide(everything, NodeContext.layer)
-      expect(yield* Effect.provide(everything, onDisk)).toEqual(expected)
+      expect(yield* Effect.provide(everything, localDisk)).toEqual(expected)
     }))
 
   it.live("also while several files are being written", () =>
@@ -79,7 +77,7 @@ describe("LocalDisk", () => {
       }
       const found = yield* everything
       expect(found).toEqual(yield* Effect.provide(everything, NodeContext.layer))
-    }).pipe(Effect.scoped, Effect.provide(onDisk)))
+    }).pipe(Effect.scoped, Effect.provide(localDisk)))
 
   it.live("waits for the disk itself for as long as one task is written, and lets others go on while it waits for several", () =>
     Effect.gen(function*() {
@@ -103,7 +101,7 @@ describe("LocalDisk", () => {
         expect(yield* leftRoom(one)).toBe(true)
       }))
       expect(yield* leftRoom(one)).toBe(false)
-    }).pipe(Effect.scoped, Effect.provide(onDisk)))
+    }).pipe(Effect.scoped, Effect.provide(localDisk)))
 
   it.live("is the same store as the platform's: a task goes on by way of the one where it was left by way of the other", () =>
     Effect.gen(function*() {
@@ -117,5 +115,5 @@ describe("LocalDisk", () => {
       expect(yield* Effect.provide(run, Layer.provide(engine, NodeContext.layer))).toMatchObject({ _tag: "Failure" })
       expect(yield* Effect.provide(run, engine)).toMatchObject({ _tag: "Success", value: { c: 4 } })
       expect(["run a", "run b", "run c"].map((entry) => ledger.count(entry))).toEqual([1, 2, 2])
-    }).pipe(Effect.scoped, Effect.provide(onDisk)))
+    }).pipe(Effect.scoped, Effect.provide(localDisk)))
 })

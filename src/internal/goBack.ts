@@ -1,7 +1,7 @@
 /** Takes a task back: all of it, or to a stage of the caller's choice and on from there. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as CheckMate from "../CheckMate.ts"
+import type * as CheckMate from "../CheckMate.ts"
 import { TaskNotFoundError, TaskRolledBackError, TaskStatusError, UnknownStageError } from "../CheckMateError.ts"
 import type * as Task from "../Task.ts"
 import type * as TaskStatus from "../TaskStatus.ts"
@@ -10,8 +10,7 @@ import * as interpreter from "./interpreter.ts"
 import * as rollback from "./rollback.ts"
 import { type Session, stageOf } from "./session.ts"
 import { cancelledError, hold, type Parts } from "./supervise.ts"
-import { cancelHeld, checkStore, counted, goOn, override, type Request, stateOf } from "./takeUp.ts"
-import { checkTaskId } from "./taskId.ts"
+import { cancelHeld, checkFirst, counted, goOn, override, type Request, stateOf } from "./takeUp.ts"
 import { encodeInput } from "./values.ts"
 
 /** Holds a task that must exist and be of this definition. */
@@ -24,9 +23,7 @@ const holdExisting = <A, E, E2, E3, R>(
   whenSucceeded: (task: Task.Task) => Effect.Effect<A, E3>
 ) =>
   Effect.gen(function*() {
-    yield* checkTaskId(taskId)
-    yield* CheckMate.validate(checkMate)
-    yield* checkStore(parts, checkMate, taskId)
+    yield* checkFirst(parts, checkMate, taskId)
     const found = yield* parts.taskIO.look(taskId)
     if (Option.isNone(found.task)) return yield* new TaskNotFoundError({ taskId })
     return yield* hold(

@@ -1,7 +1,7 @@
 /** Takes a task up: from nothing, or from where it stands. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as CheckMate from "../CheckMate.ts"
+import type * as CheckMate from "../CheckMate.ts"
 import {
   type AttributeError,
   type DefinitionChangedError,
@@ -20,8 +20,7 @@ import * as interpreter from "./interpreter.ts"
 import * as rollback from "./rollback.ts"
 import { record, type Session } from "./session.ts"
 import { cancelledError, hold, type HoldError, type Parts } from "./supervise.ts"
-import { cancelHeld, checkStore, counted, goOn, outputAgain, override, type Request, stateOf } from "./takeUp.ts"
-import { checkTaskId } from "./taskId.ts"
+import { cancelHeld, checkFirst, counted, goOn, outputAgain, override, type Request, stateOf } from "./takeUp.ts"
 import { encodeInput, type Values } from "./values.ts"
 
 type TakeUpError =
@@ -114,9 +113,7 @@ const runOr = <E, R, E2>(
 ): Effect.Effect<Values, E | E2 | RunError, R> =>
   Effect.gen(function*() {
     const { taskId } = request
-    yield* checkTaskId(taskId)
-    yield* CheckMate.validate(checkMate)
-    yield* checkStore(parts, checkMate, taskId)
+    yield* checkFirst(parts, checkMate, taskId)
     const given = yield* encodeInput(checkMate, taskId, request.input)
     // Looked at before it is bound, so that a task that is over is answered without a lock or a claim.
     const found = yield* parts.taskIO.look(taskId)

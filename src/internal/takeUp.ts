@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import type * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import type * as CheckMate from "../CheckMate.ts"
+import * as CheckMate from "../CheckMate.ts"
 import {
   type AttributeError,
   type TaskCancelledError,
@@ -21,6 +21,7 @@ import * as metrics from "./metrics.ts"
 import * as rollback from "./rollback.ts"
 import { type Cancelled, commit, record, type Session, type Untimed } from "./session.ts"
 import { cancelledError, type Parts, writeCancelled } from "./supervise.ts"
+import { checkTaskId } from "./taskId.ts"
 import { decodeState, type Values } from "./values.ts"
 import { list } from "./words.ts"
 
@@ -37,17 +38,16 @@ export interface Request {
 export const stateOf = (checkMate: CheckMate.Any, session: Session): Either.Either<Values, AttributeError> =>
   decodeState(checkMate, session.taskId, session.task === undefined ? {} : Task.state(session.task))
 
-/** Refuses a definition of which a stage needs more of the store than it can do. */
-export const checkStore = (
-  parts: Parts,
-  checkMate: CheckMate.Any,
-  taskId: string
-): Effect.Effect<void, TransactionUnsupportedError> => {
-  const stage = checkMate.stages.find(({ transactional }) => transactional)
-  return stage === undefined || parts.taskIO.driver.transaction !== undefined
-    ? Effect.void
-    : Effect.fail(new TransactionUnsupportedError({ taskId, stage: stage.name }))
-}
+/** Refuses an unsafe id, a definition with mistakes, and one of which a stage needs more of the store than it can do. */
+export const checkFirst = (parts: Parts, checkMate: CheckMate.Any, taskId: string) =>
+  Effect.gen(function*() {
+    yield* checkTaskId(taskId)
+    yield* CheckMate.validate(checkMate)
+    const stage = checkMate.stages.find(({ transactional }) => transactional)
+    if (stage !== undefined && parts.taskIO.driver.transaction === undefined) {
+      return yield* new TransactionUnsupportedError({ taskId, stage: stage.name })
+    }
+  })
 
 /** Whether the last engine died in the middle of a stage's work or of a rollback. */
 const wasCutOff = (task: Task.Task): boolean => {

@@ -1,11 +1,10 @@
 import { FileSystem } from "@effect/platform"
-import { NodeContext } from "@effect/platform-node"
-import { Effect, Layer } from "effect"
+import { Effect } from "effect"
 import * as FileLock from "effect-checkmate/BindLock/FileSystem"
 import * as MemoryLock from "effect-checkmate/BindLock/Memory"
-import * as LocalDisk from "effect-checkmate/LocalDisk"
 import { BindLockContract } from "effect-checkmate/testing"
 import { describeContract } from "effect-checkmate/testing/vitest"
+import { platforms } from "../support/platforms.ts"
 
 describeContract(
   "BindLock contract: memory",
@@ -14,12 +13,7 @@ describeContract(
   { lacks: ["leftovers"] }
 )
 
-for (
-  const [title, platform] of [
-    ["files", NodeContext.layer],
-    ["files, by way of LocalDisk", Layer.provideMerge(LocalDisk.layer, NodeContext.layer)]
-  ] as const
-) {
+for (const [title, platform] of platforms) {
   describeContract(`BindLock contract: ${title}`, BindLockContract.rules, (use) =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem

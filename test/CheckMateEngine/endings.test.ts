@@ -4,7 +4,6 @@ import {
   Cause,
   Chunk,
   Clock,
-  Context,
   Deferred,
   Duration,
   Effect,
@@ -23,7 +22,7 @@ import { logged } from "../support/logs.ts"
 import {
   abc,
   Boom,
-  engineOver,
+  engineService,
   failing,
   inMemory,
   Ledger,
@@ -37,12 +36,7 @@ import {
 const engines = Effect.gen(function*() {
   const { arrivals: _, ...store } = yield* makeStore
   const lock = Layer.succeedContext(yield* Layer.build(BindLock.layerMemory))
-  const engineOn = (driver: TaskIO.Encoded) =>
-    Effect.map(
-      Layer.build(engineOver(driver, lock)),
-      (context) => Context.get(context, CheckMateEngine.CheckMateEngine)
-    )
-  return { store, engineOn }
+  return { store, engineOn: (driver: TaskIO.Encoded) => engineService(driver, lock) }
 })
 
 /** Stage b hangs where it is told to, and takes its time to stop. */

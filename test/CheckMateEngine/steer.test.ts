@@ -1,11 +1,12 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Context, DateTime, Duration, Effect, Exit, Fiber, Layer, Option, Schedule, TestClock } from "effect"
+import { DateTime, Duration, Effect, Exit, Fiber, Layer, Option, Schedule, TestClock } from "effect"
 import { BindLock, CheckMate, CheckMateEngine, Stage, type TaskIO } from "effect-checkmate"
 import { logged, recorder } from "../support/logs.ts"
 import {
   abc,
   Boom,
   engineOver,
+  engineService,
   failing,
   inMemory,
   Ledger,
@@ -25,10 +26,7 @@ const hangingInB = (ledger: Ledger) =>
 const twoEngines = Effect.gen(function*() {
   const store = yield* makeStore
   const lock = yield* Layer.build(BindLock.layerMemory)
-  const engine = Effect.map(
-    Layer.build(engineOver(store, Layer.succeedContext(lock))),
-    (context) => Context.get(context, CheckMateEngine.CheckMateEngine)
-  )
+  const engine = engineService(store, Layer.succeedContext(lock))
   return [yield* engine, yield* engine] as const
 })
 
@@ -376,14 +374,11 @@ describe("what becomes of a task between the look at it and its binding", () => 
     Effect.gen(function*() {
       const store = yield* makeStore
       const lock = Layer.succeedContext(yield* Layer.build(BindLock.layerMemory))
-      const engineOn = (driver: TaskIO.Encoded) =>
-        Effect.map(Layer.build(engineOver(driver, lock)), (context) =>
-          Context.get(context, CheckMateEngine.CheckMateEngine))
+      const engineOn = (driver: TaskIO.Encoded) => engineService(driver, lock)
       const other = yield* engineOn(store)
       const gate = yield* Effect.makeLatch()
       const definition = abc(ledger, {
-        fail: (stage) =>
-          stage === "b" ? gate.await : Effect.void
+        fail: (stage) => stage === "b" ? gate.await : Effect.void
       })
       const run = yield* Effect.fork(other.run(definition, { taskId: "t", input: { seed: 1 } }))
       yield* until(() => ledger.count("run b") === 1)

@@ -1,12 +1,12 @@
 import { FileSystem, KeyValueStore } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
-import { Effect, Layer } from "effect"
-import * as LocalDisk from "effect-checkmate/LocalDisk"
+import { Effect } from "effect"
 import * as FileDriver from "effect-checkmate/TaskIO/FileSystem"
 import * as KeyValueDriver from "effect-checkmate/TaskIO/KeyValueStore"
 import * as MemoryDriver from "effect-checkmate/TaskIO/Memory"
 import { TaskIOContract } from "effect-checkmate/testing"
 import { describeContract } from "effect-checkmate/testing/vitest"
+import { platforms } from "../support/platforms.ts"
 
 describeContract(
   "TaskIO contract: memory",
@@ -14,12 +14,7 @@ describeContract(
   (use) => Effect.scoped(Effect.flatMap(MemoryDriver.make, use))
 )
 
-for (
-  const [name, platform] of [
-    ["files", NodeContext.layer],
-    ["files, by way of LocalDisk", Layer.provideMerge(LocalDisk.layer, NodeContext.layer)]
-  ] as const
-) {
+for (const [name, platform] of platforms) {
   describeContract(
     `TaskIO contract: ${name}`,
     TaskIOContract.rules,

@@ -1,4 +1,5 @@
 /** What the benchmarks share: pipelines of trivial stages, timing, and the bare loop they are held against. */
+import type { FileSystem, Path } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { Effect, Layer, Logger, LogLevel, Schema } from "effect"
 import { BindLock, CheckMate, CheckMateEngine, Stage, State, TaskIO } from "effect-checkmate"
@@ -111,33 +112,25 @@ export const withDirectory = async <A>(use: (directory: string) => Promise<A>): 
 export const inMemory = <A, E>(program: Effect.Effect<A, E, CheckMateEngine.CheckMateEngine>): Promise<A> =>
   run(Effect.provide(program, CheckMateEngine.layerMemory))
 
-export const onFiles = <A, E>(
-  directory: string,
-  program: Effect.Effect<A, E, CheckMateEngine.CheckMateEngine>
-): Promise<A> =>
-  run(
-    Effect.provide(program, Layer.provide(CheckMateEngine.layerFileSystem(directory), NodeContext.layer))
-  )
+const inDirectory = <E>(
+  engine: (
+    directory: string
+  ) => Layer.Layer<CheckMateEngine.CheckMateEngine, E, FileSystem.FileSystem | Path.Path>
+) =>
+<A, E2>(directory: string, program: Effect.Effect<A, E2, CheckMateEngine.CheckMateEngine>): Promise<A> =>
+  run(Effect.provide(program, Layer.provide(engine(directory), NodeContext.layer)))
+
+export const onFiles = inDirectory(CheckMateEngine.layerFileSystem)
 
 /** The same by way of LocalDisk. */
-export const onLocalDisk = <A, E>(
-  directory: string,
-  program: Effect.Effect<A, E, CheckMateEngine.CheckMateEngine>
-): Promise<A> => {
-  const engine = Layer.provide(CheckMateEngine.layerFileSystem(directory), LocalDisk.layer)
-  return run(Effect.provide(program, Layer.provide(engine, NodeContext.layer)))
-}
+export const onLocalDisk = inDirectory((directory) =>
+  Layer.provide(CheckMateEngine.layerFileSystem(directory), LocalDisk.layer)
+)
 
 /** The same journals, held by a lock in memory: what the lock on files costs is the difference. */
-export const onFilesWithoutLock = <A, E>(
-  directory: string,
-  program: Effect.Effect<A, E, CheckMateEngine.CheckMateEngine>
-): Promise<A> => {
-  const parts = Layer.merge(TaskIO.layerFileSystem(directory), BindLock.layerMemory)
-  return run(
-    Effect.provide(program, Layer.provide(CheckMateEngine.layer, Layer.provide(parts, NodeContext.layer)))
-  )
-}
+export const onFilesWithoutLock = inDirectory((directory) =>
+  Layer.provide(CheckMateEngine.layer, Layer.merge(TaskIO.layerFileSystem(directory), BindLock.layerMemory))
+)
 
 export const time = async (work: () => Promise<unknown>): Promise<number> => {
   const start = performance.now()

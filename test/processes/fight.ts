@@ -10,7 +10,7 @@ import * as fs from "node:fs"
 import { program } from "../support/program.ts"
 import { expected } from "./chores.ts"
 import * as Ledger from "./ledger.ts"
-import { leftoversOn, storeOf } from "./stores.ts"
+import { isOnFiles, leftoversOn, storeOf } from "./stores.ts"
 
 export interface Options {
   readonly processes: number
@@ -142,7 +142,7 @@ const audit = (directory: string, options: Options) => {
     }
     const found = yield* CheckMateEngine.find({ status: ["Succeeded"] })
     if (found.length !== options.tasks) problems.push(`${found.length} tasks are listed as Succeeded`)
-    const takeovers = store === "files" || store === "disk"
+    const takeovers = isOnFiles(store)
       ? fs.readdirSync(`${directory}/tasks`).filter((name) => name.endsWith(".sealed")).length
       : Ledger.takeovers(Ledger.read(`${directory}/ledger`))
     // Takes the locks of killed processes away too.

@@ -26,6 +26,8 @@ const databaseOf = (store: string, directory: string) => {
   return { client: Layer.orDie(client), prefix }
 }
 
+export const isOnFiles = (store: string): boolean => store === "files" || store === "disk"
+
 /** An engine over the store, with a short lease. */
 export const storeOf = (
   store: string,
@@ -50,7 +52,7 @@ const Count = Schema.decodeUnknownSync(Schema.Tuple(Schema.Struct({ count: Schem
 /** What is there though there are no tasks any more; nothing is asked of S3, which keeps a mark for each. */
 export const leftoversOn = (store: string, directory: string): Effect.Effect<ReadonlyArray<string>> => {
   if (store.startsWith("s3:")) return Effect.succeed([])
-  if (store === "files" || store === "disk") {
+  if (isOnFiles(store)) {
     return Effect.sync(() => [
       ...["tasks", "takes", "mail", "trash"].flatMap((folder) =>
         fs.readdirSync(`${directory}/${folder}`).map((name) => `${folder}/${name}`)

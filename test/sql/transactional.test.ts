@@ -219,28 +219,16 @@ describe("a commit that SQLite refuses", () => {
       const orphan = Effect.flatMap(SqlClient.SqlClient, (own) => Effect.orDie(own`insert into children values (7)`))
       const begun = yield* Effect.makeLatch()
       const goOn = yield* Effect.makeLatch()
-      const waiting = CheckMate.make("waiting", {
-        state: Transfer,
-        input: ["cents"],
-        stages: [
-          Stage.make(Transfer, "wait", {
-            requires: ["cents"],
-            provides: ["noted"],
-            execute: () => Effect.as(Effect.zipRight(begun.open, goOn.await), { noted: true })
-          })
-        ]
-      })
-      const refused = CheckMate.make("refused", {
-        state: Transfer,
-        input: ["cents"],
-        stages: [
-          Stage.make(Transfer, "orphan", {
-            requires: ["cents"],
-            provides: ["noted"],
-            execute: () => Effect.as(orphan, { noted: true })
-          }).pipe(Stage.transactional)
-        ]
-      })
+      const noted = (name: string, work: Effect.Effect<unknown, never, SqlClient.SqlClient>) =>
+        Stage.make(Transfer, name, {
+          requires: ["cents"],
+          provides: ["noted"],
+          execute: () => Effect.as(work, { noted: true })
+        })
+      const only = { state: Transfer, input: ["cents"] } as const
+      const wait = noted("wait", Effect.zipRight(begun.open, goOn.await))
+      const waiting = CheckMate.make("waiting", { ...only, stages: [wait] })
+      const refused = CheckMate.make("refused", { ...only, stages: [Stage.transactional(noted("orphan", orphan))] })
       yield* Effect.gen(function*() {
         const fiber = yield* Effect.fork(CheckMateEngine.run(waiting, { taskId: "bound-before", input }))
         yield* begun.await

@@ -1,5 +1,5 @@
 /** What the engine's tests share: a ledger of what stages really did, and engines over a store that outlives them. */
-import { Data, Effect, Layer, Schema } from "effect"
+import { Context, Data, Effect, Layer, Schema } from "effect"
 import { BindLock, CheckMate, CheckMateEngine, Stage, State, TaskIO } from "effect-checkmate"
 import * as MemoryDriver from "effect-checkmate/TaskIO/Memory"
 
@@ -94,6 +94,10 @@ export const engineOver = (
     CheckMateEngine.layerWith(options),
     Layer.merge(Layer.succeed(TaskIO.TaskIO, TaskIO.make(driver)), lock)
   )
+
+/** The same, for as long as the Scope, to be called beside others. */
+export const engineService = (...over: Parameters<typeof engineOver>) =>
+  Effect.map(Layer.build(engineOver(...over)), Context.get(CheckMateEngine.CheckMateEngine))
 
 /** The events of a task, by name. */
 export const eventsOf = (taskId: string) =>
