@@ -217,6 +217,25 @@ const lookAt = (
   )
 }
 
+const openJournal = Effect.fnUntraced(function*(driver: Driver.Encoded, taskId: string, earlier: Look | undefined) {
+  yield* checkTaskId(taskId)
+  const journal = yield* driver.open(taskId)
+  const { task } = yield* lookAt(taskId, journal.records, earlier)
+  const opened: Journal = {
+    epoch: journal.epoch,
+    task,
+    append: (events, next) =>
+      appendLatency(() =>
+        journal.append(
+          next.position - events.length,
+          Arr.map(events, TaskEvent.encode),
+          encodeSummary(Task.summarize(next))
+        )
+      )
+  }
+  return opened
+})
+
 /**
  * Makes the typed service of a driver: task ids are checked, events encoded, decoded and folded, summaries filtered.
  *
@@ -236,27 +255,8 @@ export const make = (driver: Driver.Encoded): TaskIO["Type"] => {
       Effect.flatMap((records) => lookAt(taskId, records, earlier))
     )
 
-  const openJournal = (taskId: string, earlier?: Look) =>
-    Effect.gen(function*() {
-      yield* checkTaskId(taskId)
-      const journal = yield* driver.open(taskId)
-      const { task } = yield* lookAt(taskId, journal.records, earlier)
-      return {
-        epoch: journal.epoch,
-        task,
-        append: (events: readonly [TaskEvent.TaskEvent, ...Array<TaskEvent.TaskEvent>], next: Task.Task) =>
-          appendLatency(() =>
-            journal.append(
-              next.position - events.length,
-              Arr.map(events, TaskEvent.encode),
-              encodeSummary(Task.summarize(next))
-            )
-          )
-      }
-    })
-
   return {
-    open: openJournal,
+    open: (taskId, earlier) => openJournal(driver, taskId, earlier),
     read,
     look,
     get: (taskId) => Effect.map(look(taskId), ({ task }) => task),

@@ -23,7 +23,6 @@ import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
-import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -31,6 +30,7 @@ import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import { BindLockError, TaskBoundError } from "../CheckMateError.ts"
 import { alreadyExists, entries, isNotFound, problemOf } from "../internal/files.ts"
+import type { Restore } from "../internal/inContext.ts"
 import * as Lease from "../internal/lease.ts"
 import { nonce } from "../internal/nonce.ts"
 import * as Identity from "../internal/processIdentity.ts"
@@ -74,11 +74,11 @@ const holderOf = ({ engine }: Found): Holder =>
  * @since 0.1.0
  * @category constructors
  */
-export const make = (
-  directory: string,
-  options: FileSystemOptions = {}
-): Effect.Effect<Driver, BindLockError, FileSystem.FileSystem | Path.Path | Scope.Scope> =>
-  Effect.gen(function*() {
+export const make = Effect.fnUntraced(
+  function*(
+    directory: string,
+    options: FileSystemOptions = {}
+  ): Effect.fn.Return<Driver, BindLockError, FileSystem.FileSystem | Path.Path | Scope.Scope> {
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
     const locks = path.join(path.resolve(directory), "locks")
@@ -97,18 +97,17 @@ export const make = (
 
     // --- looking ---------------------------------------------------------------
 
-    const look = (file: string) =>
-      Effect.gen(function*() {
-        const text = yield* fs.readFileString(file)
-        const info = yield* fs.stat(file)
-        const found: Found = {
-          file,
-          engine: decodeEngine(text.trimEnd()),
-          size: Number(info.size),
-          modified: info.mtime
-        }
-        return Option.some(found)
-      }).pipe(Effect.catchIf(isNotFound, () => Effect.succeed(Option.none<Found>())))
+    const look = Effect.fnUntraced(function*(file: string) {
+      const text = yield* fs.readFileString(file)
+      const info = yield* fs.stat(file)
+      const found: Found = {
+        file,
+        engine: decodeEngine(text.trimEnd()),
+        size: Number(info.size),
+        modified: info.mtime
+      }
+      return Option.some(found)
+    }, Effect.catchIf(isNotFound, () => Effect.succeed(Option.none<Found>())))
 
     const lookAt = (taskId: string, file: string) =>
       Effect.mapError(look(file), failure("look for who holds", taskId, file))
@@ -128,14 +127,13 @@ export const make = (
       Identity.isAlive(fs, me, Option.match(found.engine, { onNone: () => null, onSome: ({ process }) => process }))
 
     /** Whether an engine is dead. A silent one is watched for two signs' time before it is given up. */
-    const isDead = (found: Found) =>
-      Effect.gen(function*() {
-        const alive = yield* isAlive(found)
-        if (Option.contains(alive, false)) return true
-        if (!(yield* looksSilent(found))) return false
-        const again = yield* leased.isStill(look(found.file))
-        return Option.isNone(again) || sameState(again.value, found)
-      })
+    const isDead = Effect.fnUntraced(function*(found: Found) {
+      const alive = yield* isAlive(found)
+      if (Option.contains(alive, false)) return true
+      if (!(yield* looksSilent(found))) return false
+      const again = yield* leased.isStill(look(found.file))
+      return Option.isNone(again) || sameState(again.value, found)
+    })
 
     /** Removes the files of engines that are provably dead and hold nothing any more. */
     const removeDead = Effect.gen(function*() {
@@ -175,11 +173,12 @@ export const make = (
 
     /** Whether a task's lock is still a link to this engine's file. */
     const isMine = (taskId: string) =>
-      Effect.map(fs.stat(lockOf(taskId)), ({ ino }) =>
-        Option.isNone(ino) || Option.isNone(created.ino) || ino.value === created.ino.value).pipe(
-          Effect.catchIf(isNotFound, () =>
-            Effect.succeed(false))
-        )
+      Effect.map(
+        fs.stat(lockOf(taskId)),
+        ({ ino }) => Option.isNone(ino) || Option.isNone(created.ino) || ino.value === created.ino.value
+      ).pipe(
+        Effect.catchIf(isNotFound, () => Effect.succeed(false))
+      )
 
     /** Takes away a lock that is this engine's own; where that fails, it is tried again with the next sign of life. */
     const unlink = (taskId: string) =>
@@ -216,38 +215,37 @@ export const make = (
     const takeName = /\.(\d+)\.take$/
 
     const takesOf = (taskId: string) =>
-      Effect.map(entries(fs, takes), (names) =>
-        names.filter((entry) =>
-          entry.startsWith(`${taskId}.`) && takeName.exec(entry)?.index === taskId.length
-        ))
+      Effect.map(
+        entries(fs, takes),
+        (names) =>
+          names.filter((entry) => entry.startsWith(`${taskId}.`) && takeName.exec(entry)?.index === taskId.length)
+      )
 
     /** Puts this engine's link in the place of a dead one's; false where another engine was in the way. */
-    const takeOver = (taskId: string, dead: Found) =>
-      Effect.gen(function*() {
-        for (const entry of yield* takesOf(taskId)) {
-          const left = yield* look(path.join(takes, entry))
-          if (Option.isSome(left) && (yield* isDead(left.value))) {
-            yield* Effect.ignore(fs.remove(left.value.file))
-          }
+    const takeOver = Effect.fnUntraced(function*(taskId: string, dead: Found) {
+      for (const entry of yield* takesOf(taskId)) {
+        const left = yield* look(path.join(takes, entry))
+        if (Option.isSome(left) && (yield* isDead(left.value))) {
+          yield* Effect.ignore(fs.remove(left.value.file))
         }
-        const others = yield* takesOf(taskId)
-        const number = others.reduce((highest, entry) =>
-          Math.max(highest, Number(takeName.exec(entry)?.[1])), 1) + 1
-        const take = path.join(takes, `${taskId}.${number}.take`)
-        if (!(yield* link(take))) return false
-        const takeIt = Effect.gen(function*() {
-          const still = yield* look(lockOf(taskId))
-          const alone = (yield* takesOf(taskId)).length === 1 && Option.isSome(still) && sameState(still.value, dead)
-          yield* alone ? fs.rename(take, lockOf(taskId)) : Effect.ignore(fs.remove(take))
-          return alone
-        })
-        // A take that is left would be in everybody's way for as long as this engine lives.
-        return yield* Effect.onError(takeIt, () => Effect.ignore(fs.remove(take)))
+      }
+      const others = yield* takesOf(taskId)
+      const number = others.reduce((highest, entry) => Math.max(highest, Number(takeName.exec(entry)?.[1])), 1) + 1
+      const take = path.join(takes, `${taskId}.${number}.take`)
+      if (!(yield* link(take))) return false
+      const takeIt = Effect.gen(function*() {
+        const still = yield* look(lockOf(taskId))
+        const alone = (yield* takesOf(taskId)).length === 1 && Option.isSome(still) && sameState(still.value, dead)
+        yield* alone ? fs.rename(take, lockOf(taskId)) : Effect.ignore(fs.remove(take))
+        return alone
       })
+      // A take that is left would be in everybody's way for as long as this engine lives.
+      return yield* Effect.onError(takeIt, () => Effect.ignore(fs.remove(take)))
+    })
 
     /** One try to hold a task; none where another engine was in the way and has not bound it. */
-    const tryToHold = (taskId: string): Effect.Effect<Option.Option<void>, BindLockError | TaskBoundError> =>
-      Effect.gen(function*() {
+    const tryToHold = Effect.fnUntraced(
+      function*(taskId: string) {
         if (!(yield* leased.isSeenAlive)) yield* giveSign
         if (yield* link(lockOf(taskId))) return Option.some(undefined)
         const found = yield* look(lockOf(taskId))
@@ -257,32 +255,32 @@ export const make = (
         }
         const holder = holderOf(found.value)
         return yield* new TaskBoundError({ taskId, holder: holder.name, since: holder.since })
-      }).pipe(
-        Effect.mapError((error) =>
-          error._tag === "TaskBoundError" ? error : failure("bind", taskId, lockOf(taskId))(error)
+      },
+      (tried, taskId) =>
+        Effect.mapError(
+          tried,
+          (error) => error._tag === "TaskBoundError" ? error : failure("bind", taskId, lockOf(taskId))(error)
         )
-      )
+    )
 
-    const acquire = (taskId: string): Effect.Effect<Binding, TaskBoundError | BindLockError, Scope.Scope> =>
-      Effect.uninterruptibleMask((restore) =>
-        Effect.gen(function*() {
-          const mine = yield* leased.hold(taskId, tryToHold(taskId), restore)
-          yield* Scope.addFinalizer(yield* Effect.scope, leased.release(taskId, mine, unlink(taskId)))
-          return { holder: { name, since: yield* DateTime.now }, lost: Deferred.await(mine.lost) }
-        })
-      )
+    const acquire = Effect.fnUntraced(function*(taskId: string, restore: Restore) {
+      const mine = yield* leased.hold(taskId, tryToHold(taskId), restore)
+      yield* Scope.addFinalizer(yield* Effect.scope, leased.release(taskId, mine, unlink(taskId)))
+      const binding: Binding = { holder: { name, since: yield* DateTime.now }, lost: mine.lost.await }
+      return binding
+    })
 
     return {
-      acquire,
-      holder: (taskId) =>
-        Effect.gen(function*() {
-          const found = yield* lookAt(taskId, lockOf(taskId))
-          if (Option.isNone(found)) return Option.none()
-          const alive = yield* isAlive(found.value)
-          const gone = Option.isSome(alive)
-            ? !alive.value
-            : yield* Effect.mapError(looksSilent(found.value), failure("look for who holds", taskId, locks))
-          return gone ? Option.none() : Option.some(holderOf(found.value))
-        })
+      acquire: (taskId) => Effect.uninterruptibleMask((restore) => acquire(taskId, restore)),
+      holder: Effect.fnUntraced(function*(taskId) {
+        const found = yield* lookAt(taskId, lockOf(taskId))
+        if (Option.isNone(found)) return Option.none()
+        const alive = yield* isAlive(found.value)
+        const gone = Option.isSome(alive)
+          ? !alive.value
+          : yield* Effect.mapError(looksSilent(found.value), failure("look for who holds", taskId, locks))
+        return gone ? Option.none() : Option.some(holderOf(found.value))
+      })
     }
-  })
+  }
+)

@@ -10,6 +10,18 @@ import * as Scope from "effect/Scope"
 import { TaskBoundError } from "../CheckMateError.ts"
 import type { Driver, Holder } from "./Driver.ts"
 
+const acquire = Effect.fnUntraced(function*(held: Map<string, Holder>, taskId: string) {
+  const holder: Holder = { name: "this process", since: yield* DateTime.now }
+  // From here to where it is set nothing yields, or two would hold it.
+  const other = held.get(taskId)
+  if (other !== undefined) {
+    return yield* new TaskBoundError({ taskId, holder: other.name, since: other.since })
+  }
+  held.set(taskId, holder)
+  yield* Scope.addFinalizer(yield* Effect.scope, Effect.sync(() => held.delete(taskId)))
+  return { holder, lost: Effect.never }
+}, Effect.uninterruptible)
+
 /**
  * A lock over a map. Every lock made knows only its own holders.
  *
@@ -19,18 +31,7 @@ import type { Driver, Holder } from "./Driver.ts"
 export const make: Effect.Effect<Driver> = Effect.sync(() => {
   const held = new Map<string, Holder>()
   return {
-    acquire: (taskId) =>
-      Effect.uninterruptible(Effect.gen(function*() {
-        const holder: Holder = { name: "this process", since: yield* DateTime.now }
-        // From here to where it is set nothing yields, or two would hold it.
-        const other = held.get(taskId)
-        if (other !== undefined) {
-          return yield* new TaskBoundError({ taskId, holder: other.name, since: other.since })
-        }
-        held.set(taskId, holder)
-        yield* Scope.addFinalizer(yield* Effect.scope, Effect.sync(() => held.delete(taskId)))
-        return { holder, lost: Effect.never }
-      })),
+    acquire: (taskId) => acquire(held, taskId),
     holder: (taskId) => Effect.sync(() => Option.fromNullable(held.get(taskId)))
   }
 })

@@ -97,25 +97,24 @@ interface Ring {
   readonly keys: ReadonlyMap<string, Cipher.Key>
 }
 
-const makeRing = ({ current, keys }: Keys): Effect.Effect<Ring, EncryptionKeysError> =>
-  Effect.gen(function*() {
-    const ring = new Map<string, Cipher.Key>()
-    for (const [id, secret] of Object.entries(keys)) {
-      if (!keyId.test(id)) return yield* new EncryptionKeysError({ keyId: id, problem: "is no id for a key" })
-      const key = yield* Effect.mapError(
-        Cipher.makeKey(secret),
-        ({ problem }) => new EncryptionKeysError({ keyId: id, problem })
-      )
-      ring.set(id, key)
-    }
-    const key = ring.get(current)
-    return key === undefined
-      ? yield* new EncryptionKeysError({
-        keyId: current,
-        problem: "is to be the current one, and is not among the keys"
-      })
-      : { current, key, keys: ring }
-  })
+const makeRing = Effect.fnUntraced(function*({ current, keys }: Keys): Effect.fn.Return<Ring, EncryptionKeysError> {
+  const ring = new Map<string, Cipher.Key>()
+  for (const [id, secret] of Object.entries(keys)) {
+    if (!keyId.test(id)) return yield* new EncryptionKeysError({ keyId: id, problem: "is no id for a key" })
+    const key = yield* Effect.mapError(
+      Cipher.makeKey(secret),
+      ({ problem }) => new EncryptionKeysError({ keyId: id, problem })
+    )
+    ring.set(id, key)
+  }
+  const key = ring.get(current)
+  return key === undefined
+    ? yield* new EncryptionKeysError({
+      keyId: current,
+      problem: "is to be the current one, and is not among the keys"
+    })
+    : { current, key, keys: ring }
+})
 
 // --- sealing --------------------------------------------------------------------
 

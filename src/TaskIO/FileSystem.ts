@@ -49,10 +49,10 @@ const headLength = 4096
  * @since 0.1.0
  * @category constructors
  */
-export const make = (
-  directory: string
-): Effect.Effect<Encoded, TaskIOError, FileSystem.FileSystem | Path.Path | Scope.Scope> =>
-  Effect.gen(function*() {
+export const make = Effect.fnUntraced(
+  function*(
+    directory: string
+  ): Effect.fn.Return<Encoded, TaskIOError, FileSystem.FileSystem | Path.Path | Scope.Scope> {
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
     const root = path.resolve(directory)
@@ -108,15 +108,16 @@ export const make = (
     }
 
     /** A task's files, from the first on until there is no next. */
-    const readFiles = (taskId: string): Effect.Effect<ReadonlyArray<Uint8Array>, TaskIOError> =>
-      Effect.gen(function*() {
+    const readFiles = Effect.fnUntraced(
+      function*(taskId: string): Effect.fn.Return<ReadonlyArray<Uint8Array>, TaskIOError> {
         const found: Array<Uint8Array> = []
         for (let epoch = 1;; epoch++) {
           const file = yield* readBytes(taskId, fileOf(taskId, epoch))
           if (Option.isNone(file)) return found
           found.push(file.value)
         }
-      })
+      }
+    )
 
     /** Reads a task. What does not fit together may have been written to between two reads: then all is read anew. */
     const read = (taskId: string, before?: number): Effect.Effect<Chain.Chain, TaskIOError | Chain.Damaged> =>
@@ -129,23 +130,22 @@ export const make = (
     // --- writing -------------------------------------------------------------
 
     /** Creates the next epoch's file, exclusively. */
-    const claim = (taskId: string, from: number) =>
-      Effect.gen(function*() {
-        for (let epoch = from;; epoch++) {
-          const made = yield* fs.open(fileOf(taskId, epoch), { flag: "ax" }).pipe(
-            Effect.map(Option.some),
-            Effect.catchIf(alreadyExists, () => Effect.succeed(Option.none())),
-            Effect.mapError(storeError("open the journal", fileOf(taskId, epoch), taskId))
-          )
-          if (Option.isSome(made)) return { epoch, handle: made.value }
-        }
-      })
+    const claim = Effect.fnUntraced(function*(taskId: string, from: number) {
+      for (let epoch = from;; epoch++) {
+        const made = yield* fs.open(fileOf(taskId, epoch), { flag: "ax" }).pipe(
+          Effect.map(Option.some),
+          Effect.catchIf(alreadyExists, () => Effect.succeed(Option.none())),
+          Effect.mapError(storeError("open the journal", fileOf(taskId, epoch), taskId))
+        )
+        if (Option.isSome(made)) return { epoch, handle: made.value }
+      }
+    })
 
-    const openJournal = (
-      taskId: string,
-      atLeast = 0
-    ): Effect.Effect<EncodedJournal, TaskIOError | Chain.Damaged, Scope.Scope> =>
-      Effect.gen(function*() {
+    const openJournal = Effect.fnUntraced(
+      function*(
+        taskId: string,
+        atLeast = 0
+      ): Effect.fn.Return<EncodedJournal, TaskIOError | Chain.Damaged, Scope.Scope> {
         const { epoch, handle } = yield* claim(taskId, 1)
         const file = fileOf(taskId, epoch)
         for (let older = epoch - 1; older > 0; older--) yield* seal(taskId, older)
@@ -207,7 +207,8 @@ export const make = (
               })
             })
         }
-      })
+      }
+    )
 
     // --- listing -------------------------------------------------------------
 
@@ -231,22 +232,24 @@ export const make = (
     const lastSummary = (taskId: string, newest: number) => {
       const file = fileOf(taskId, newest)
       // One call reads a small file whole; of a long one only the end is read.
-      const readTail = (size: number) =>
-        Effect.scoped(Effect.gen(function*() {
-          const handle = yield* fs.open(file, { flag: "r" })
-          yield* handle.seek(size - tailLength, "start")
-          return Option.getOrElse(yield* handle.readAlloc(tailLength), () => empty)
-        }))
-      const tail = Effect.flatMap(fs.stat(file), ({ size }) =>
-        Number(size) > tailLength * 16 ? readTail(Number(size)) : fs.readFile(file)).pipe(
-          Effect.map(JournalFile.summaryOf),
-          Effect.catchIf(isNotFound, () =>
-            Effect.succeed(Option.none())),
-          Effect.mapError(storeError("read the journal", file, taskId))
-        )
-      return Effect.flatMap(Effect.zip(tail, belongs(taskId, newest)), ([summary, own]) =>
-        Option.isSome(summary) && own ? Effect.succeed(summary) : Effect.map(read(taskId), (chain) =>
-          chain.summary))
+      const readTail = Effect.fnUntraced(function*(size: number) {
+        const handle = yield* fs.open(file, { flag: "r" })
+        yield* handle.seek(size - tailLength, "start")
+        return Option.getOrElse(yield* handle.readAlloc(tailLength), () => empty)
+      }, Effect.scoped)
+      const tail = Effect.flatMap(
+        fs.stat(file),
+        ({ size }) => Number(size) > tailLength * 16 ? readTail(Number(size)) : fs.readFile(file)
+      ).pipe(
+        Effect.map(JournalFile.summaryOf),
+        Effect.catchIf(isNotFound, () => Effect.succeed(Option.none())),
+        Effect.mapError(storeError("read the journal", file, taskId))
+      )
+      return Effect.flatMap(
+        Effect.zip(tail, belongs(taskId, newest)),
+        ([summary, own]) =>
+          Option.isSome(summary) && own ? Effect.succeed(summary) : Effect.map(read(taskId), (chain) => chain.summary)
+      )
     }
 
     const skipped = (taskId: string) => (error: TaskIOError | Chain.Damaged) =>
@@ -281,13 +284,11 @@ export const make = (
 
     // --- mail ----------------------------------------------------------------
 
-    const addressee = (name: string): string =>
-      letterName.exec(name)?.[1] ?? ""
+    const addressee = (name: string): string => letterName.exec(name)?.[1] ?? ""
 
     const mail = Effect.map(
       Effect.mapError(entries(fs, mailbox), storeError("read the mail", mailbox)),
-      (names) =>
-        names.filter((name) => letterName.test(name)).sort()
+      (names) => names.filter((name) => letterName.test(name)).sort()
     )
 
     return {
@@ -300,49 +301,47 @@ export const make = (
             ([taskId, newest]) => Effect.catchAll(lastSummary(taskId, newest), skipped(taskId)),
             { concurrency: 16 }
           ))).pipe(Stream.filterMap((summary) => summary)),
-      remove: (taskId) =>
-        Effect.gen(function*() {
-          const rest = (yield* taskFiles).filter((name) =>
-            name.startsWith(`${taskId}.`) && /^\d+\.(ndjson|sealed)$/.test(name.slice(taskId.length + 1))
-          ).sort((left, right) => epochOf(right) - epochOf(left))
-          const epochs = rest.filter((name) => journalName.test(name)).map(epochOf)
-          // Nobody writes to it any more, who may be frozen and think that it is theirs.
-          for (const epoch of epochs) yield* seal(taskId, epoch)
-          // Without the file it begins in, a task is out of sight, in one step; what follows may be cut off anywhere.
-          const headers = (yield* readFiles(taskId)).map(JournalFile.parseHeader)
-          const first = fileOf(taskId, Math.max(1, headers.findIndex(Option.isSome) + 1))
-          const grave = path.join(trash, `${taskId}.${yield* nonce}`)
-          yield* fs.rename(first, grave).pipe(
-            Effect.zipRight(tasksHandle.sync),
-            Effect.catchIf(isNotFound, () => Effect.void),
-            Effect.mapError(storeError("remove the task", first, taskId))
-          )
-          const letters = (yield* mail).filter((name) => addressee(name) === taskId)
-          yield* Effect.forEach(
-            [
-              ...rest.map((name) => path.join(tasks, name)),
-              ...epochs.map((epoch) => secondNameOf(taskId, epoch)),
-              ...letters.map((name) => path.join(mailbox, name)),
-              grave
-            ],
-            discard,
-            { discard: true }
-          )
-        }),
-      send: (taskId, message) =>
-        Effect.gen(function*() {
-          const time = String(yield* Clock.currentTimeMillis).padStart(15, "0")
-          // Of what this engine sends within a millisecond, the first is the oldest, too.
-          const order = (sent++).toString(16).padStart(8, "0")
-          const name = path.join(mailbox, `${taskId}.${time}-${order}${yield* nonce}`)
-          yield* Effect.scoped(Effect.gen(function*() {
-            const handle = yield* fs.open(`${name}.tmp`, { flag: "wx" })
-            yield* handle.writeAll(new TextEncoder().encode(message))
-            yield* handle.sync
-            yield* fs.rename(`${name}.tmp`, `${name}.json`)
-            yield* syncDirectory(fs, mailbox)
-          })).pipe(Effect.mapError(storeError("send a message", mailbox, taskId)))
-        }),
+      remove: Effect.fnUntraced(function*(taskId) {
+        const rest = (yield* taskFiles).filter((name) =>
+          name.startsWith(`${taskId}.`) && /^\d+\.(ndjson|sealed)$/.test(name.slice(taskId.length + 1))
+        ).sort((left, right) => epochOf(right) - epochOf(left))
+        const epochs = rest.filter((name) => journalName.test(name)).map(epochOf)
+        // Nobody writes to it any more, who may be frozen and think that it is theirs.
+        for (const epoch of epochs) yield* seal(taskId, epoch)
+        // Without the file it begins in, a task is out of sight, in one step; what follows may be cut off anywhere.
+        const headers = (yield* readFiles(taskId)).map(JournalFile.parseHeader)
+        const first = fileOf(taskId, Math.max(1, headers.findIndex(Option.isSome) + 1))
+        const grave = path.join(trash, `${taskId}.${yield* nonce}`)
+        yield* fs.rename(first, grave).pipe(
+          Effect.zipRight(tasksHandle.sync),
+          Effect.catchIf(isNotFound, () => Effect.void),
+          Effect.mapError(storeError("remove the task", first, taskId))
+        )
+        const letters = (yield* mail).filter((name) => addressee(name) === taskId)
+        yield* Effect.forEach(
+          [
+            ...rest.map((name) => path.join(tasks, name)),
+            ...epochs.map((epoch) => secondNameOf(taskId, epoch)),
+            ...letters.map((name) => path.join(mailbox, name)),
+            grave
+          ],
+          discard,
+          { discard: true }
+        )
+      }),
+      send: Effect.fnUntraced(function*(taskId, message) {
+        const time = String(yield* Clock.currentTimeMillis).padStart(15, "0")
+        // Of what this engine sends within a millisecond, the first is the oldest, too.
+        const order = (sent++).toString(16).padStart(8, "0")
+        const name = path.join(mailbox, `${taskId}.${time}-${order}${yield* nonce}`)
+        yield* Effect.scoped(Effect.gen(function*() {
+          const handle = yield* fs.open(`${name}.tmp`, { flag: "wx" })
+          yield* handle.writeAll(new TextEncoder().encode(message))
+          yield* handle.sync
+          yield* fs.rename(`${name}.tmp`, `${name}.json`)
+          yield* syncDirectory(fs, mailbox)
+        })).pipe(Effect.mapError(storeError("send a message", mailbox, taskId)))
+      }),
       receive: (taskId) =>
         Effect.flatMap(mail, (names) =>
           Effect.forEach(
@@ -357,6 +356,7 @@ export const make = (
       acknowledge: (_, ids) => Effect.forEach(ids, (id) => discard(path.join(mailbox, id)), { discard: true }),
       waiting: Effect.map(mail, (names) => [...new Set(names.map(addressee))])
     }
-  })
+  }
+)
 
 const empty = new Uint8Array(0)

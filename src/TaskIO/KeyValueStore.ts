@@ -68,10 +68,8 @@ export interface KeyValueStoreOptions {
  * @since 0.1.0
  * @category constructors
  */
-export const make = (
-  options: KeyValueStoreOptions = {}
-): Effect.Effect<Encoded, never, KeyValueStore.KeyValueStore> =>
-  Effect.gen(function*() {
+export const make = Effect.fnUntraced(
+  function*(options: KeyValueStoreOptions = {}): Effect.fn.Return<Encoded, never, KeyValueStore.KeyValueStore> {
     const store = yield* KeyValueStore.KeyValueStore
     const prefix = options.prefix ?? "checkmate/"
     const arrived = yield* PubSub.unbounded<string>()
@@ -94,10 +92,13 @@ export const make = (
       schema: Schema.Schema<A, string>,
       taskId?: string
     ): Effect.Effect<Option.Option<A>, TaskIOError | JournalDamagedError> =>
-      Effect.flatMap(Effect.mapError(store.get(key), storeError(operation, key, taskId)), (text) =>
-        Effect.transposeMapOption(text, (value) =>
-          Effect.mapError(Schema.decode(schema)(value), (issue) =>
-            new JournalDamagedError({ taskId: taskId ?? "*", location: key, problem: issue.message }))))
+      Effect.flatMap(
+        Effect.mapError(store.get(key), storeError(operation, key, taskId)),
+        (text) =>
+          Effect.transposeMapOption(text, (value) =>
+            Effect.mapError(Schema.decode(schema)(value), (issue) =>
+              new JournalDamagedError({ taskId: taskId ?? "*", location: key, problem: issue.message })))
+      )
 
     /** The same, for keys that are no journal's. */
     const readList = <A>(
@@ -116,8 +117,10 @@ export const make = (
       Effect.mapError(store.set(key, Schema.encodeSync(schema)(value)), storeError(operation, key, taskId))
 
     const discard = (operation: string, key: string, taskId: string) =>
-      Effect.flatMap(Effect.mapError(store.has(key), storeError(operation, key, taskId)), (there) =>
-        there ? Effect.mapError(store.remove(key), storeError(operation, key, taskId)) : Effect.void)
+      Effect.flatMap(
+        Effect.mapError(store.has(key), storeError(operation, key, taskId)),
+        (there) => there ? Effect.mapError(store.remove(key), storeError(operation, key, taskId)) : Effect.void
+      )
 
     const changeTexts = (
       operation: string,
@@ -129,26 +132,25 @@ export const make = (
         return changed.length === texts.length ? Effect.void : write(operation, key, Texts, changed)
       })
 
-    const adding = (id: string) => (ids: ReadonlyArray<string>) =>
-      ids.includes(id) ? ids : [...ids, id]
-    const without = (id: string) => (ids: ReadonlyArray<string>) =>
-      ids.filter((other) =>
-        other !== id
-      )
+    const adding = (id: string) => (ids: ReadonlyArray<string>) => ids.includes(id) ? ids : [...ids, id]
+    const without = (id: string) => (ids: ReadonlyArray<string>) => ids.filter((other) => other !== id)
 
     // --- journals ----------------------------------------------------------------
 
     const recordsOf = (taskId: string, head: Head) =>
       Effect.map(
-        Effect.forEach(Array.from({ length: head.batches }, (_, batch) => batchOf(taskId, batch)), (key) =>
-          Effect.flatMap(
-            read("read the journal", key, Texts, taskId),
-            Option.match({
-              onNone: () =>
-                Effect.fail(new JournalDamagedError({ taskId, location: key, problem: "the batch is not there" })),
-              onSome: Effect.succeed
-            })
-          )),
+        Effect.forEach(
+          Array.from({ length: head.batches }, (_, batch) => batchOf(taskId, batch)),
+          (key) =>
+            Effect.flatMap(
+              read("read the journal", key, Texts, taskId),
+              Option.match({
+                onNone: () =>
+                  Effect.fail(new JournalDamagedError({ taskId, location: key, problem: "the batch is not there" })),
+                onSome: Effect.succeed
+              })
+            )
+        ),
         (batches) => batches.flat()
       )
 
@@ -221,8 +223,10 @@ export const make = (
     const summaryOf = (taskId: string): Effect.Effect<ReadonlyArray<EncodedSummary>, TaskIOError> =>
       read("read the journal", headOf(taskId), Head, taskId).pipe(
         Effect.map((head) => Option.isSome(head) && head.value.summary !== null ? [head.value.summary] : []),
-        Effect.catchTag("JournalDamagedError", (error) =>
-          Effect.as(Effect.logWarning(`Task ${taskId} is left out of the list: ${error.message}`), []))
+        Effect.catchTag(
+          "JournalDamagedError",
+          (error) => Effect.as(Effect.logWarning(`Task ${taskId} is left out of the list: ${error.message}`), [])
+        )
       )
 
     return {
@@ -231,10 +235,8 @@ export const make = (
         Effect.flatMap(
           read("read the journal", headOf(taskId), Head, taskId),
           Option.match({
-            onNone: () =>
-              Effect.succeed([]),
-            onSome: (head) =>
-              Effect.map(whole(taskId, head), (records) => records.slice(from))
+            onNone: () => Effect.succeed([]),
+            onSome: (head) => Effect.map(whole(taskId, head), (records) => records.slice(from))
           })
         ),
       list: () =>
@@ -277,4 +279,5 @@ export const make = (
       waiting: readList("look for messages", waitingKey, Texts),
       arrivals: Stream.fromPubSub(arrived)
     }
-  })
+  }
+)

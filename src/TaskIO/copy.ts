@@ -170,11 +170,10 @@ const conflictAt = (left: ReadonlyArray<string>, right: ReadonlyArray<string>): 
 }
 
 /** The task that records tell of, of which there is one at least. */
-const foldAll = (taskId: string, records: ReadonlyArray<string>) =>
-  Effect.gen(function*() {
-    const task = yield* Task.fold(taskId, yield* decodeAll(taskId, 0, records))
-    return yield* Effect.orDie(task)
-  })
+const foldAll = Effect.fnUntraced(function*(taskId: string, records: ReadonlyArray<string>) {
+  const task = yield* Task.fold(taskId, yield* decodeAll(taskId, 0, records))
+  return yield* Effect.orDie(task)
+})
 
 /** Copies tasks between two stores, one by one. */
 const copier = (from: Encoded, to: Encoded, options: CopyOptions) => {
@@ -186,21 +185,20 @@ const copier = (from: Encoded, to: Encoded, options: CopyOptions) => {
     new TaskIOError({ operation, taskId, location, problem })
 
   /** Claims the target's journal until its epoch has come up to the source's. Each claim ends as the next is made. */
-  const openTarget = (taskId: string, atLeast: number) =>
-    Effect.gen(function*() {
-      for (let claim = 1; claim <= maximumClaims; claim++) {
-        const scope = yield* Scope.fork(yield* Effect.scope, ExecutionStrategy.sequential)
-        const journal = yield* Scope.extend(to.open(taskId, atLeast), scope)
-        if (journal.epoch >= atLeast) return journal
-        yield* Scope.close(scope, Exit.void)
-      }
-      const why = `its epoch has come to ${atLeast} in the source, and ${maximumClaims} claims do not bring it there`
-      return yield* problem("copy the task", taskId, "the target store", why)
-    })
+  const openTarget = Effect.fnUntraced(function*(taskId: string, atLeast: number) {
+    for (let claim = 1; claim <= maximumClaims; claim++) {
+      const scope = yield* Scope.fork(yield* Effect.scope, ExecutionStrategy.sequential)
+      const journal = yield* Scope.extend(to.open(taskId, atLeast), scope)
+      if (journal.epoch >= atLeast) return journal
+      yield* Scope.close(scope, Exit.void)
+    }
+    const why = `its epoch has come to ${atLeast} in the source, and ${maximumClaims} claims do not bring it there`
+    return yield* problem("copy the task", taskId, "the target store", why)
+  })
 
   /** Writes what the target lacks, and reads it back. */
-  const write = (taskId: string, { epoch, records }: Found, there: ReadonlyArray<string>, task: Task.Task) =>
-    Effect.scoped(Effect.gen(function*() {
+  const write = Effect.fnUntraced(
+    function*(taskId: string, { epoch, records }: Found, there: ReadonlyArray<string>, task: Task.Task) {
       const rest = records.slice(there.length)
       if (!Arr.isNonEmptyReadonlyArray(rest)) return
       const journal = yield* openTarget(taskId, epoch)
@@ -213,44 +211,43 @@ const copier = (from: Encoded, to: Encoded, options: CopyOptions) => {
         const location = `record ${wrong} of the target store`
         return yield* problem("copy the task", taskId, location, "it reads back as something else than was written")
       }
-    }))
+    },
+    Effect.scoped
+  )
 
   /** The target holds just what the source does, as a copy that was cut off leaves it, or one without a claim. */
-  const catchUp = (taskId: string, { epoch }: Found) =>
-    Effect.scoped(Effect.gen(function*() {
-      const target = yield* openTarget(taskId, epoch)
-      if (!removeFromSource) return
-      // In a store of its own the source's next claim follows on its last one, whatever was claimed in the target.
-      const again = yield* from.open(taskId)
-      if (epoch < target.epoch && target.epoch < again.epoch) {
-        const why = "both stores seem to be the same one, and removing it would lose it"
-        return yield* problem("remove the copied task", taskId, "the source store", why)
-      }
-    }))
+  const catchUp = Effect.fnUntraced(function*(taskId: string, { epoch }: Found) {
+    const target = yield* openTarget(taskId, epoch)
+    if (!removeFromSource) return
+    // In a store of its own the source's next claim follows on its last one, whatever was claimed in the target.
+    const again = yield* from.open(taskId)
+    if (epoch < target.epoch && target.epoch < again.epoch) {
+      const why = "both stores seem to be the same one, and removing it would lose it"
+      return yield* problem("remove the copied task", taskId, "the source store", why)
+    }
+  }, Effect.scoped)
 
   /** Letters that the target does not hold. Taken from the source one by one, so that none is lost. */
-  const moveMail = (taskId: string) =>
-    Effect.gen(function*() {
-      const letters = yield* from.receive(taskId)
-      if (letters.length === 0) return
-      const there = new Set((yield* to.receive(taskId)).map(({ message }) => message))
-      for (const { id, message } of letters) {
-        if (!there.has(message)) yield* to.send(taskId, message)
-        if (removeFromSource) yield* from.acknowledge(taskId, [id])
-      }
-    })
+  const moveMail = Effect.fnUntraced(function*(taskId: string) {
+    const letters = yield* from.receive(taskId)
+    if (letters.length === 0) return
+    const there = new Set((yield* to.receive(taskId)).map(({ message }) => message))
+    for (const { id, message } of letters) {
+      if (!there.has(message)) yield* to.send(taskId, message)
+      if (removeFromSource) yield* from.acknowledge(taskId, [id])
+    }
+  })
 
   /** Removes a task that nobody has gone on with since it was read. */
-  const remove = (taskId: string, { records }: Found) =>
-    Effect.gen(function*() {
-      const now = yield* from.read(taskId, 0)
-      if (now.length === records.length) return yield* Effect.uninterruptible(from.remove(taskId))
-      const why = "another engine went on with it meanwhile. Copy again once it is idle"
-      return yield* problem("remove the copied task", taskId, "the source store", why)
-    })
+  const remove = Effect.fnUntraced(function*(taskId: string, { records }: Found) {
+    const now = yield* from.read(taskId, 0)
+    if (now.length === records.length) return yield* Effect.uninterruptible(from.remove(taskId))
+    const why = "another engine went on with it meanwhile. Copy again once it is idle"
+    return yield* problem("remove the copied task", taskId, "the source store", why)
+  })
 
-  const copyFound = (taskId: string, found: Found): Effect.Effect<CopyOutcome, CopyError> =>
-    Effect.gen(function*() {
+  const copyFound = Effect.fnUntraced(
+    function*(taskId: string, found: Found): Effect.fn.Return<CopyOutcome, CopyError> {
       const { records } = found
       const task = yield* foldAll(taskId, records)
       const there = yield* to.read(taskId, 0)
@@ -268,27 +265,27 @@ const copier = (from: Encoded, to: Encoded, options: CopyOptions) => {
       return added > 0
         ? { _tag: "Copied", taskId, records: records.length, added, removed }
         : { _tag: "Skipped", taskId, reason: "already there", removed }
-    })
+    }
+  )
 
   const find = (taskId: string): Effect.Effect<Found, StoreError, Scope.Scope> =>
     claims ? from.open(taskId) : Effect.map(from.read(taskId, 0), (records) => ({ records, epoch: 0 }))
 
   /** The work while the task is bound, where it is to be handed over and there is a lock to bind it with. */
-  const bound = <A, E, R>(taskId: string, work: Effect.Effect<A, E, R>) =>
-    Effect.gen(function*() {
-      if (lock === undefined || !handsOver) return yield* work
-      if (dryRun) {
-        const holder = yield* lock.holder(taskId)
-        return Option.isSome(holder)
-          ? yield* new TaskBoundError({ taskId, holder: holder.value.name, since: holder.value.since })
-          : yield* work
-      }
-      const binding = yield* lock.acquire(taskId)
-      return binding.lost === Effect.never ? yield* work : yield* Effect.raceFirst(
-        work,
-        Effect.flatMap(binding.lost, (problem) => Effect.fail(new BindingLostError({ taskId, problem })))
-      )
-    })
+  const bound = Effect.fnUntraced(function*<A, E, R>(taskId: string, work: Effect.Effect<A, E, R>) {
+    if (lock === undefined || !handsOver) return yield* work
+    if (dryRun) {
+      const holder = yield* lock.holder(taskId)
+      return Option.isSome(holder)
+        ? yield* new TaskBoundError({ taskId, holder: holder.value.name, since: holder.value.since })
+        : yield* work
+    }
+    const binding = yield* lock.acquire(taskId)
+    return binding.lost === Effect.never ? yield* work : yield* Effect.raceFirst(
+      work,
+      Effect.flatMap(binding.lost, (problem) => Effect.fail(new BindingLostError({ taskId, problem })))
+    )
+  })
 
   return (taskId: string): Effect.Effect<CopyOutcome> => {
     const skipped = (reason: Skipped["reason"]): Effect.Effect<CopyOutcome> =>
@@ -315,26 +312,35 @@ const copier = (from: Encoded, to: Encoded, options: CopyOptions) => {
  * @since 0.1.0
  * @category copying
  */
-export const copy = (
-  from: Encoded,
-  to: Encoded,
-  tasks: Stream.Stream<{ readonly taskId: string }, TaskIOError>,
-  options: CopyOptions = {}
-): Effect.Effect<CopyReport, TaskIOError> =>
-  Effect.gen(function*() {
+export const copy = Effect.fnUntraced(
+  function*(
+    from: Encoded,
+    to: Encoded,
+    tasks: Stream.Stream<{ readonly taskId: string }, TaskIOError>,
+    options: CopyOptions = {}
+  ): Effect.fn.Return<CopyReport, TaskIOError> {
     const found = yield* Stream.runCollect(Stream.map(tasks, ({ taskId }) => taskId))
     const copyTask = copier(from, to, options)
     const { onProgress } = options
     let done = 0
-    const outcomes = yield* Effect.forEach(found, (taskId) =>
-      Effect.tap(copyTask(taskId), (outcome) =>
-        Effect.suspend(() => {
-          done++
-          return onProgress === undefined ? Effect.void : onProgress({ done, total: found.length, outcome })
-        })), { concurrency: options.concurrency ?? 4 })
-    const [rest, copied] = Arr.partitionMap(outcomes, (outcome) =>
-      outcome._tag === "Copied" ? Either.right(outcome) : Either.left(outcome))
-    const [failed, skipped] = Arr.partitionMap(rest, (outcome) =>
-      outcome._tag === "Skipped" ? Either.right(outcome) : Either.left(outcome))
+    const outcomes = yield* Effect.forEach(
+      found,
+      (taskId) =>
+        Effect.tap(copyTask(taskId), (outcome) =>
+          Effect.suspend(() => {
+            done++
+            return onProgress === undefined ? Effect.void : onProgress({ done, total: found.length, outcome })
+          })),
+      { concurrency: options.concurrency ?? 4 }
+    )
+    const [rest, copied] = Arr.partitionMap(
+      outcomes,
+      (outcome) => outcome._tag === "Copied" ? Either.right(outcome) : Either.left(outcome)
+    )
+    const [failed, skipped] = Arr.partitionMap(
+      rest,
+      (outcome) => outcome._tag === "Skipped" ? Either.right(outcome) : Either.left(outcome)
+    )
     return { copied, skipped, failed }
-  })
+  }
+)

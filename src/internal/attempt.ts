@@ -123,13 +123,13 @@ const unwrapped = (cause: Cause.Cause<unknown>): Cause.Cause<unknown> =>
   Cause.map(cause, (error) => error instanceof Refused ? error.error : error)
 
 /** Whether there is to be another attempt, as the stage's Schedule sees the failure. */
-const decide = <E, R>(
-  stage: Stage.Any<E, R>,
-  session: Session,
-  position: Position,
-  cause: Cause.Cause<unknown>
-): Effect.Effect<StageStatus.Decision, never, R> =>
-  Effect.gen(function*() {
+const decide = Effect.fnUntraced(
+  function*<E, R>(
+    stage: Stage.Any<E, R>,
+    session: Session,
+    position: Position,
+    cause: Cause.Cause<unknown>
+  ): Effect.fn.Return<StageStatus.Decision, never, R> {
     if (session.stopping !== undefined) return { _tag: "Resume" }
     const { attempts, retries } = stageOf(session, stage.name)
     const failure = Option.orElse(Cause.failureOption(cause), () =>
@@ -157,7 +157,8 @@ const decide = <E, R>(
     if (Option.isNone(next.dueAt)) return { _tag: "GiveUp" }
     yield* metrics.retried
     return { _tag: "Retry", dueAt: DateTime.unsafeMake(Math.min(next.dueAt.value, latest)) }
-  })
+  }
+)
 
 /** One try at something. */
 type Try<R> = Effect.Effect<void, unknown, R>
@@ -213,13 +214,13 @@ export const rollbackFailed = (
 }
 
 /** Rolls back a failed attempt and journals it; the attempt's failure must be folded in already. */
-export const undo = <E, R>(
-  stage: Stage.Any<E, R>,
-  session: Session,
-  values: Values,
-  cause: Cause.Cause<unknown>
-): Effect.Effect<void, AppendError | RollbackFailedError, R> =>
-  Effect.uninterruptible(Effect.gen(function*() {
+export const undo = Effect.fnUntraced(
+  function*<E, R>(
+    stage: Stage.Any<E, R>,
+    session: Session,
+    values: Values,
+    cause: Cause.Cause<unknown>
+  ): Effect.fn.Return<void, AppendError | RollbackFailedError, R> {
     // Of a transactional attempt that failed there is nothing left.
     const rollback = stage.transactional ? undefined : stage.rollback
     if (rollback !== undefined) {
@@ -234,18 +235,20 @@ export const undo = <E, R>(
     yield* record(session, [
       { _tag: "AttemptUndone", stage: stage.name, ...(rollback === undefined ? {} : { rolledBack: true }) }
     ])
-  }))
+  },
+  Effect.uninterruptible
+)
 
 /** Journals that an attempt failed, with what follows, and undoes it. */
-export const failed = <E, R>(
-  stage: Stage.Any<E, R>,
-  session: Session,
-  values: Values,
-  position: Position,
-  cause: Cause.Cause<unknown>,
-  nanos: bigint | undefined
-): Effect.Effect<void, AppendError | RollbackFailedError, R> =>
-  Effect.gen(function*() {
+export const failed = Effect.fnUntraced(
+  function*<E, R>(
+    stage: Stage.Any<E, R>,
+    session: Session,
+    values: Values,
+    position: Position,
+    cause: Cause.Cause<unknown>,
+    nanos: bigint | undefined
+  ): Effect.fn.Return<void, AppendError | RollbackFailedError, R> {
     // The task is another engine's now, and so is undoing this attempt.
     if (session.stopping?._tag === "Lost") return
     const next = yield* decide(stage, session, position, cause)
@@ -259,7 +262,8 @@ export const failed = <E, R>(
       )
     }
     yield* undo(stage, session, values, unwrapped(cause))
-  })
+  }
+)
 
 /** The cause a stage gives up with, as its caller sees it. */
 export const ownCause = <E, R>(
@@ -279,24 +283,28 @@ export const ownCause = <E, R>(
 export type Outcome<E> = Either.Either<Output, Cause.Cause<E | StageOutputError | AttributeError>>
 
 /** Ends a failed attempt's Scope, of which its rollback is the finalizer. It is made where it is needed. */
-const undoAtEnd = <E, R>(
-  stage: Stage.Any<E, R>,
-  session: Session,
-  values: Values,
-  position: Position,
-  cause: Cause.Cause<unknown>,
-  nanos: bigint
-): Effect.Effect<void, AppendError | RollbackFailedError, R> =>
-  Effect.gen(function*() {
+const undoAtEnd = Effect.fnUntraced(
+  function*<E, R>(
+    stage: Stage.Any<E, R>,
+    session: Session,
+    values: Values,
+    position: Position,
+    cause: Cause.Cause<unknown>,
+    nanos: bigint
+  ): Effect.fn.Return<void, AppendError | RollbackFailedError, R> {
     let undone: Exit.Exit<void, AppendError | RollbackFailedError> = Exit.void
     const scope = yield* Scope.make()
-    yield* Scope.addFinalizerExit(scope, () =>
-      Effect.map(Effect.exit(provided(failed(stage, session, values, position, cause, nanos))), (exit) => {
-        undone = exit
-      }))
+    yield* Scope.addFinalizerExit(
+      scope,
+      () =>
+        Effect.map(Effect.exit(provided(failed(stage, session, values, position, cause, nanos))), (exit) => {
+          undone = exit
+        })
+    )
     yield* Scope.close(scope, Exit.failCause(cause))
     yield* undone
-  })
+  }
+)
 
 /**
  * Runs one attempt; not to be interrupted, but for the work that is restored. It must have been started in the journal. A

@@ -51,8 +51,8 @@ const toBase64 = (bytes: Uint8Array): string => {
 }
 
 /** Makes a key of 32 bytes, given as they are or as base64. */
-export const makeKey = (secret: Redacted.Redacted<string | Uint8Array>): Effect.Effect<Key, UnusableKey> =>
-  Effect.gen(function*() {
+export const makeKey = Effect.fnUntraced(
+  function*(secret: Redacted.Redacted<string | Uint8Array>): Effect.fn.Return<Key, UnusableKey> {
     const bytes = yield* bytesOf(RedactedValue.value(secret))
     if (bytes.length !== keyLength) {
       return yield* new UnusableKey({ problem: `has ${bytes.length} bytes, not ${keyLength}` })
@@ -61,7 +61,8 @@ export const makeKey = (secret: Redacted.Redacted<string | Uint8Array>): Effect.
       try: () => globalThis.crypto.subtle.importKey("raw", owned(bytes), "AES-GCM", false, ["encrypt", "decrypt"]),
       catch: () => new UnusableKey({ problem: "is refused by WebCrypto, or there is none here" })
     })
-  })
+  }
+)
 
 /** Seals a text for a place, which is no secret and not part of the result: base64 of the nonce and what is sealed. */
 export const seal = (key: Key, place: string, text: string): Effect.Effect<string, SealError> =>

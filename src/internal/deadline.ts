@@ -16,8 +16,8 @@ export type InTime<E> = <A, E2, R>(self: Effect.Effect<A, E2, R>) => Effect.Effe
  * A function that fails with `late` where an effect takes longer than a time, give or take a tenth of it, and does not
  * wait until that is called off. One fiber watches over all, where `Effect.timeoutFail` has two for each.
  */
-export const make = <E>(limit: Duration.Duration, late: () => E): Effect.Effect<InTime<E>, never, Scope.Scope> =>
-  Effect.gen(function*() {
+export const make = Effect.fnUntraced(
+  function*<E>(limit: Duration.Duration, late: () => E): Effect.fn.Return<InTime<E>, never, Scope.Scope> {
     // One clock for both ends, whatever clock a caller keeps to.
     const clock = yield* Effect.clock
     const running = new Set<Running>()
@@ -55,4 +55,5 @@ export const make = <E>(limit: Duration.Duration, late: () => E): Effect.Effect<
           return Effect.onInterrupt(restore(answer), () => Effect.sync(callOff))
         })
       )
-  })
+  }
+)

@@ -72,7 +72,7 @@ const actOnMail = (parts: Parts, interval: Duration.Duration) => {
     (cause) => Effect.logWarning("Messages for running tasks could not be read", cause)
   )
   const look = Effect.forever(
-    Effect.zipRight(parts.registry.busy.await, Effect.zipRight(Effect.sleep(interval), read))
+    Effect.zipRight(parts.registry.busy, Effect.zipRight(Effect.sleep(interval), read))
   )
   return Option.match(parts.taskIO.arrivals, {
     onNone: () => look,
@@ -96,12 +96,12 @@ const reportFailure = (taskId: string, cause: Cause.Cause<unknown>) =>
     )
 
 /** An engine over a store and a lock, for the length of the Scope. */
-export const makeOver = (
-  taskIO: TaskIO.TaskIO["Type"],
-  bindLock: BindLock.BindLock["Type"],
-  options: Options = {}
-): Effect.Effect<Service, never, Scope.Scope> =>
-  Effect.gen(function*() {
+export const makeOver = Effect.fnUntraced(
+  function*(
+    taskIO: TaskIO.TaskIO["Type"],
+    bindLock: BindLock.BindLock["Type"],
+    options: Options = {}
+  ): Effect.fn.Return<Service, never, Scope.Scope> {
     const parts: Parts = { taskIO, bindLock, registry: yield* registry.make }
     const interval = Duration.max(options.pollInterval ?? "500 millis", "10 millis")
     const maxRecoveries = Math.max(0, options.maxRecoveries ?? 5)
@@ -233,7 +233,8 @@ export const makeOver = (
         }).pipe(traced("clean"))
     }
     return service
-  })
+  }
+)
 
 export const make = (options?: Options) =>
   Effect.flatMap(

@@ -14,15 +14,15 @@ import { cancelHeld, checkFirst, counted, goOn, override, type Request, stateOf 
 import { encodeInput } from "./values.ts"
 
 /** Holds a task that must exist and be of this definition. */
-const holdExisting = <A, E, E2, E3, R>(
-  parts: Parts,
-  checkMate: CheckMate.Any<E, R>,
-  taskId: string,
-  whenBound: "fail" | "wait",
-  work: (session: Session, task: Task.Task) => Effect.Effect<A, E2, R>,
-  whenSucceeded: (task: Task.Task) => Effect.Effect<A, E3>
-) =>
-  Effect.gen(function*() {
+const holdExisting = Effect.fnUntraced(
+  function*<A, E, E2, E3, R>(
+    parts: Parts,
+    checkMate: CheckMate.Any<E, R>,
+    taskId: string,
+    whenBound: "fail" | "wait",
+    work: (session: Session, task: Task.Task) => Effect.Effect<A, E2, R>,
+    whenSucceeded: (task: Task.Task) => Effect.Effect<A, E3>
+  ) {
     yield* checkFirst(parts, checkMate, taskId)
     const found = yield* parts.taskIO.look(taskId)
     if (Option.isNone(found.task)) return yield* new TaskNotFoundError({ taskId })
@@ -37,7 +37,8 @@ const holdExisting = <A, E, E2, E3, R>(
       (session, stop) => cancelHeld(checkMate, session, stop, whenSucceeded),
       found
     )
-  })
+  }
+)
 
 /** Rolls a whole task back, or goes on with a rollback that is not done; `isDone` says what is left alone. */
 export const rollBack = <E, R, E2 = never>(
@@ -58,13 +59,8 @@ export const rollBack = <E, R, E2 = never>(
     }), () => Effect.fail(cancelledError(taskId, undefined)))
 
 /** Rolls back a stage and all after it, then runs on from there. */
-export const retryFrom = <E, R>(
-  parts: Parts,
-  checkMate: CheckMate.Any<E, R>,
-  stage: string,
-  request: Request
-) =>
-  Effect.gen(function*() {
+export const retryFrom = Effect.fnUntraced(
+  function*<E, R>(parts: Parts, checkMate: CheckMate.Any<E, R>, stage: string, request: Request) {
     const { taskId } = request
     const known = names(checkMate)
     if (!known.includes(stage)) {
@@ -96,4 +92,5 @@ export const retryFrom = <E, R>(
           return yield* interpreter.runStages(checkMate, session, values)
         }), (task) => outputOf(checkMate, task))
     )
-  })
+  }
+)

@@ -17,7 +17,7 @@ interface Waiting<A, B, E> {
  * things, of which no two have the same key. One that waits alone does not wait for company, and where its asker is alone it is done
  * right where it is asked for.
  */
-export const make = <A, B, E>(options: {
+export const make = Effect.fnUntraced(function*<A, B, E>(options: {
   readonly limit: number
   /** How large a group may be in all, and how large each thing is. A larger one goes alone. Without it none is. */
   readonly size?: { readonly limit: number; readonly of: (item: A) => number }
@@ -29,78 +29,77 @@ export const make = <A, B, E>(options: {
    * is done by itself.
    */
   readonly together: (items: ReadonlyArray<A>) => Effect.Effect<ReadonlyArray<Effect.Effect<B, E>>, E>
-}): Effect.Effect<(item: A) => Effect.Effect<B, E>, never, Scope.Scope> =>
-  Effect.gen(function*() {
-    let waiting: Array<Waiting<A, B, E>> = []
-    let closed = false
-    const some = yield* Effect.makeLatch()
+}): Effect.fn.Return<(item: A) => Effect.Effect<B, E>, never, Scope.Scope> {
+  let waiting: Array<Waiting<A, B, E>> = []
+  let closed = false
+  const some = yield* Effect.makeLatch()
 
-    const takeGroup = (): ReadonlyArray<Waiting<A, B, E>> => {
-      const keys = new Set<string>()
-      const group: Array<Waiting<A, B, E>> = []
-      const left: Array<Waiting<A, B, E>> = []
-      let size = 0
-      for (const one of waiting) {
-        const isFull = group.length > 0 && size + one.size > (options.size?.limit ?? Number.POSITIVE_INFINITY)
-        if (isFull || group.length === options.limit || (one.key !== undefined && keys.has(one.key))) left.push(one)
-        else {
-          size += one.size
-          group.push(one)
-        }
-        // Of what is left too: nothing goes before what was asked for earlier with the same key.
-        if (one.key !== undefined) keys.add(one.key)
+  const takeGroup = (): ReadonlyArray<Waiting<A, B, E>> => {
+    const keys = new Set<string>()
+    const group: Array<Waiting<A, B, E>> = []
+    const left: Array<Waiting<A, B, E>> = []
+    let size = 0
+    for (const one of waiting) {
+      const isFull = group.length > 0 && size + one.size > (options.size?.limit ?? Number.POSITIVE_INFINITY)
+      if (isFull || group.length === options.limit || (one.key !== undefined && keys.has(one.key))) left.push(one)
+      else {
+        size += one.size
+        group.push(one)
       }
-      waiting = left
-      if (left.length === 0 && !closed) some.unsafeClose()
-      return group
+      // Of what is left too: nothing goes before what was asked for earlier with the same key.
+      if (one.key !== undefined) keys.add(one.key)
     }
+    waiting = left
+    if (left.length === 0 && !closed) some.unsafeClose()
+    return group
+  }
 
-    const byItself = (item: A) =>
-      Effect.flatMap(Effect.suspend(() => options.together([item])), ([result]) => result ?? Effect.interrupt)
+  const byItself = (item: A) =>
+    Effect.flatMap(Effect.suspend(() => options.together([item])), ([result]) => result ?? Effect.interrupt)
 
-    const doGroup = Effect.suspend(() => {
-      const group = takeGroup()
-      return group.length === 0 ? Effect.void : Effect.flatMap(
-        Effect.exit(Effect.suspend(() => options.together(group.map(({ item }) => item)))),
-        (exit): Effect.Effect<void> => {
-          // One of them may be what it died of.
-          if (group.length > 1 && Exit.isFailure(exit) && Cause.isDie(exit.cause)) {
-            return Effect.forEach(group, ({ item, resume }) => Effect.map(Effect.exit(byItself(item)), resume), {
-              discard: true
-            })
-          }
-          for (const [index, one] of group.entries()) {
-            one.resume(Effect.flatMap(exit, (results) => results[index] ?? Effect.interrupt))
-          }
-          return Effect.void
+  const doGroup = Effect.suspend(() => {
+    const group = takeGroup()
+    return group.length === 0 ? Effect.void : Effect.flatMap(
+      Effect.exit(Effect.suspend(() => options.together(group.map(({ item }) => item)))),
+      (exit): Effect.Effect<void> => {
+        // One of them may be what it died of.
+        if (group.length > 1 && Exit.isFailure(exit) && Cause.isDie(exit.cause)) {
+          return Effect.forEach(group, ({ item, resume }) => Effect.map(Effect.exit(byItself(item)), resume), {
+            discard: true
+          })
         }
-      )
-    })
-
-    // Whatever is ready to run gets to ask for its own before the group is closed. What is begun is finished: the fiber
-    // is not interrupted, but told.
-    const next = some.await.pipe(Effect.zipRight(Effect.yieldNow()), Effect.zipRight(doGroup))
-    const fiber = yield* Effect.forkDaemon(Effect.whileLoop({
-      while: () => !closed || waiting.length > 0,
-      body: () => next,
-      step: () => undefined
-    }))
-    yield* Effect.addFinalizer(() =>
-      Effect.suspend(() => {
-        closed = true
-        some.unsafeOpen()
-        return Fiber.await(fiber)
-      })
+        for (const [index, one] of group.entries()) {
+          one.resume(Effect.flatMap(exit, (results) => results[index] ?? Effect.interrupt))
+        }
+        return Effect.void
+      }
     )
-
-    const inGroup = (item: A) =>
-      Effect.async<B, E>((resume) => {
-        const one = { item, key: options.keyOf?.(item), size: options.size?.of(item) ?? 0, resume }
-        waiting.push(one)
-        some.unsafeOpen()
-        return Effect.sync(() => {
-          waiting = waiting.filter((other) => other !== one)
-        })
-      })
-    return (item) => Effect.suspend(() => closed || options.isAlone() ? byItself(item) : inGroup(item))
   })
+
+  // Whatever is ready to run gets to ask for its own before the group is closed. What is begun is finished: the fiber
+  // is not interrupted, but told.
+  const next = some.await.pipe(Effect.zipRight(Effect.yieldNow()), Effect.zipRight(doGroup))
+  const fiber = yield* Effect.forkDaemon(Effect.whileLoop({
+    while: () => !closed || waiting.length > 0,
+    body: () => next,
+    step: () => undefined
+  }))
+  yield* Effect.addFinalizer(() =>
+    Effect.suspend(() => {
+      closed = true
+      some.unsafeOpen()
+      return Fiber.await(fiber)
+    })
+  )
+
+  const inGroup = (item: A) =>
+    Effect.async<B, E>((resume) => {
+      const one = { item, key: options.keyOf?.(item), size: options.size?.of(item) ?? 0, resume }
+      waiting.push(one)
+      some.unsafeOpen()
+      return Effect.sync(() => {
+        waiting = waiting.filter((other) => other !== one)
+      })
+    })
+  return (item) => Effect.suspend(() => closed || options.isAlone() ? byItself(item) : inGroup(item))
+})

@@ -3,6 +3,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
 import * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
@@ -44,6 +45,12 @@ export const inScope = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A,
       onFailure: (cause) => end(Exit.failCause(cause)),
       onSuccess: (value) => end(Exit.succeed(value))
     })
+  })
+
+/** `Fiber.await` in fewer steps: a wait that is interrupted is not called off, and its answer is not heard. */
+export const exitOf = <A, E>(fiber: Fiber.RuntimeFiber<A, E>): Effect.Effect<Exit.Exit<A, E>> =>
+  Effect.async((resume) => {
+    fiber.addObserver((exit) => resume(Effect.succeed(exit)))
   })
 
 /** How an effect ended, and after how many nanoseconds. */

@@ -56,23 +56,22 @@ const stopAtBoundary = (session: Session) =>
   )
 
 /** Waits for the next attempt's time, or until the task is asked to pause. */
-const waitUntil = (session: Session, dueAt: DateTime.Utc) =>
-  Effect.gen(function*() {
-    const left = DateTime.toEpochMillis(dueAt) - DateTime.toEpochMillis(yield* DateTime.now)
-    if (left <= 0) return
-    yield* commit(session)
-    yield* Effect.raceFirst(retry.sleep(left), session.pause.await)
-  })
+const waitUntil = Effect.fnUntraced(function*(session: Session, dueAt: DateTime.Utc) {
+  const left = DateTime.toEpochMillis(dueAt) - DateTime.toEpochMillis(yield* DateTime.now)
+  if (left <= 0) return
+  yield* commit(session)
+  yield* Effect.raceFirst(retry.sleep(left), session.pause.await)
+})
 
 /** Ends the task after a stage failed for good, by the CheckMate's policy, with the cause the stage failed with. */
-const giveUp = <E, R, E2>(
-  checkMate: CheckMate.Any<E, R>,
-  session: Session,
-  stage: Stage.Any,
-  failure: Failure.Failure,
-  cause: Cause.Cause<E2>
-): Effect.Effect<never, E2 | rollback.RollbackError, R> =>
-  Effect.uninterruptible(Effect.gen(function*() {
+const giveUp = Effect.fnUntraced(
+  function*<E, R, E2>(
+    checkMate: CheckMate.Any<E, R>,
+    session: Session,
+    stage: Stage.Any,
+    failure: Failure.Failure,
+    cause: Cause.Cause<E2>
+  ): Effect.fn.Return<never, E2 | rollback.RollbackError, R> {
     if (checkMate.onFailure === "halt") {
       yield* commit(session, [{ _tag: "TaskFailed", stage: stage.name, failure }])
       return yield* Effect.failCause(cause)
@@ -84,24 +83,27 @@ const giveUp = <E, R, E2>(
       Effect.catchAllCause((own) => Effect.failCause(Cause.sequential(own, cause)))
     )
     return yield* Effect.failCause(cause)
-  }))
+  },
+  Effect.uninterruptible
+)
 
 export const rolledBack = (session: Session, failure: Failure.Failure): TaskRolledBackError =>
   new TaskRolledBackError({ taskId: session.taskId, problem: Failure.format(failure) })
 
 /** Undoes an attempt that an earlier process left behind, and gives up where that process was about to. */
-const settleLeftover = <E, R>(
-  checkMate: CheckMate.Any<E, R>,
-  session: Session,
-  stage: Stage.Any<E, R>
-): Effect.Effect<void, E | RunStagesError, R> =>
-  Effect.gen(function*() {
+const settleLeftover = Effect.fnUntraced(
+  function*<E, R>(
+    checkMate: CheckMate.Any<E, R>,
+    session: Session,
+    stage: Stage.Any<E, R>
+  ): Effect.fn.Return<void, E | RunStagesError, R> {
     yield* rollback.undoLeftover(checkMate, session, stage)
     const { status } = stageOf(session, stage.name)
     if (status._tag === "Failed" && checkMate.onFailure === "rollback") {
       return yield* giveUp(checkMate, session, stage, status.failure, Cause.fail(rolledBack(session, status.failure)))
     }
-  })
+  }
+)
 
 /** Runs one stage until it has succeeded or is given up, and returns what it adds to the state. */
 const runStage = <E, R>(
@@ -143,6 +145,24 @@ const runStage = <E, R>(
     : tryWhenDue
 }
 
+const inOrder = Effect.fnUntraced(function*<E, R>(
+  checkMate: CheckMate.Any<E, R>,
+  session: Session,
+  given: Values,
+  restore: Restore
+): Effect.fn.Return<Values, E | RunStagesError, R> {
+  // One object for the whole run: a stage costs the same however large the state has grown.
+  const values: Record<string, unknown> = { ...given }
+  for (const stage of checkMate.stages) {
+    if (stageOf(session, stage.name).status._tag === "Succeeded") continue
+    Object.assign(values, yield* runStage(checkMate, session, stage, values, restore))
+  }
+  // Asked to stop while the last stage let go of its resources.
+  if (session.stopping !== undefined) return yield* Effect.interrupt
+  yield* write(session, (at) => [{ _tag: "TaskSucceeded", at }])
+  return values
+})
+
 /** Runs all stages that do not stand as succeeded, in order, and returns the state they leave. */
 export const runStages = <E, R>(
   checkMate: CheckMate.Any<E, R>,
@@ -150,17 +170,4 @@ export const runStages = <E, R>(
   given: Values
 ): Effect.Effect<Values, E | RunStagesError, R> =>
   // Interrupted only where it works for the user, or waits.
-  Effect.uninterruptibleMask((restore) =>
-    Effect.gen(function*() {
-      // One object for the whole run: a stage costs the same however large the state has grown.
-      const values: Record<string, unknown> = { ...given }
-      for (const stage of checkMate.stages) {
-        if (stageOf(session, stage.name).status._tag === "Succeeded") continue
-        Object.assign(values, yield* runStage(checkMate, session, stage, values, restore))
-      }
-      // Asked to stop while the last stage let go of its resources.
-      if (session.stopping !== undefined) return yield* Effect.interrupt
-      yield* write(session, (at) => [{ _tag: "TaskSucceeded", at }])
-      return values
-    })
-  )
+  Effect.uninterruptibleMask((restore) => inOrder(checkMate, session, given, restore))

@@ -3,18 +3,18 @@
  * another engine may have taken from it.
  */
 import * as Clock from "effect/Clock"
-import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
+import { Once } from "./once.ts"
 
 /** A task that is held. `mark` is what the lock has to know of it. */
 export interface Held<Mark> {
   readonly mark: Mark
-  readonly lost: Deferred.Deferred<string>
+  readonly lost: Once<string>
 }
 
 const signsPerLease = 5
@@ -34,10 +34,8 @@ export const make = <Mark>(
   let alive = Number.NEGATIVE_INFINITY
 
   const silence = Effect.map(Clock.currentTimeMillis, (time) => time - alive)
-  const lose = (taskId: string, reason: string): Effect.Effect<void> => {
-    const found = held.get(taskId)
-    return found === undefined ? Effect.void : Effect.asVoid(Deferred.succeed(found.lost, reason))
-  }
+  const lose = (taskId: string, reason: string): Effect.Effect<void> =>
+    Effect.sync(() => held.get(taskId)?.lost.settle(reason))
 
   return {
     lease,
@@ -79,20 +77,21 @@ export const make = <Mark>(
      * Tries until a task is held, and notes it. A try without an answer was in the way of another's, who has either bound
      * the task by then, or let it go.
      */
-    hold: <E>(
-      taskId: string,
-      tryToHold: Effect.Effect<Option.Option<Mark>, E>,
-      restore: (pause: Effect.Effect<void>) => Effect.Effect<void>
-    ): Effect.Effect<Held<Mark>, E> =>
-      Effect.gen(function*() {
+    hold: Effect.fnUntraced(
+      function*<E>(
+        taskId: string,
+        tryToHold: Effect.Effect<Option.Option<Mark>, E>,
+        restore: (pause: Effect.Effect<void>) => Effect.Effect<void>
+      ): Effect.fn.Return<Held<Mark>, E> {
         let mark = yield* tryToHold
         while (Option.isNone(mark)) {
           yield* restore(Effect.sleep(Duration.millis(yield* Random.nextIntBetween(5, 50))))
           mark = yield* tryToHold
         }
-        const found: Held<Mark> = { mark: mark.value, lost: yield* Deferred.make<string>() }
+        const found: Held<Mark> = { mark: mark.value, lost: new Once<string>() }
         held.set(taskId, found)
         return found
-      })
+      }
+    )
   }
 }

@@ -18,8 +18,8 @@ const progressOf = (parts: Parts, taskId: string): Option.Option<Stage.Progress>
   Option.fromNullable(parts.registry.running.get(taskId)?.session.progress)
 
 /** A task as it stands, and what the look at it found. */
-const see = (parts: Parts, taskId: string, earlier: Option.Option<TaskIO.Look> = Option.none()) =>
-  Effect.gen(function*() {
+const see = Effect.fnUntraced(
+  function*(parts: Parts, taskId: string, earlier: Option.Option<TaskIO.Look> = Option.none()) {
     const look = yield* parts.taskIO.look(taskId, Option.getOrUndefined(earlier))
     if (Option.isNone(look.task)) return yield* new TaskNotFoundError({ taskId })
     const task = look.task.value
@@ -36,7 +36,8 @@ const see = (parts: Parts, taskId: string, earlier: Option.Option<TaskIO.Look> =
       progress: progressOf(parts, taskId)
     }
     return { look, view }
-  })
+  }
+)
 
 export const get = (parts: Parts, taskId: string) => Effect.map(see(parts, taskId), ({ view }) => view)
 

@@ -14,8 +14,8 @@ export interface Running {
 
 export interface Registry {
   readonly running: ReadonlyMap<string, Running>
-  /** Open while any task runs here. */
-  readonly busy: Effect.Latch
+  /** Waits until a task runs here. */
+  readonly busy: Effect.Effect<void>
   /** The ids of tasks as they change. */
   readonly changes: news.News<string>
   readonly enter: (running: Running) => void
@@ -27,21 +27,22 @@ const backlog = 256
 
 export const make: Effect.Effect<Registry> = Effect.sync(() => {
   const running = new Map<string, Running>()
-  const busy = Effect.unsafeMakeLatch()
+  // Made for the first who waits.
+  let busy: Effect.Latch | undefined
   const changes = news.make(PubSub.sliding<string>(backlog))
   return {
     running,
-    busy,
+    busy: Effect.suspend(() => (busy ??= Effect.unsafeMakeLatch(running.size > 0)).await),
     changes,
     enter: (task) => {
       running.set(task.session.taskId, task)
-      busy.unsafeOpen()
+      busy?.unsafeOpen()
     },
     leave: (taskId, session) =>
       Effect.suspend(() => {
         // The task may have been taken up anew already, by another call.
         if (running.get(taskId)?.session === session) running.delete(taskId)
-        if (running.size === 0) busy.unsafeClose()
+        if (running.size === 0) busy?.unsafeClose()
         return changes.tell(taskId)
       })
   }
@@ -51,5 +52,6 @@ export const make: Effect.Effect<Registry> = Effect.sync(() => {
 export const pause = (running: Running): Effect.Effect<void> =>
   Effect.suspend(() => {
     running.session.pausing = true
-    return Effect.asVoid(running.session.pause.open)
+    running.session.pause.settle()
+    return Effect.void
   })

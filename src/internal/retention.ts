@@ -13,24 +13,26 @@ import type { Parts } from "./supervise.ts"
 type Kept = Partial<Record<TaskStatus.Tag, Duration.DurationInput>>
 
 /** Looks once for tasks that are due, and removes them. What fails for one keeps no other. */
-const round = (parts: Parts, kept: Kept, statuses: ReadonlyArray<TaskStatus.Tag>) =>
-  Effect.gen(function*() {
-    const now = yield* DateTime.now
-    const isDue = (task: { readonly status: TaskStatus.Tag; readonly updatedAt: DateTime.Utc }) => {
-      const age = kept[task.status]
-      return age !== undefined && statuses.includes(task.status)
-        && DateTime.lessThanOrEqualTo(task.updatedAt, DateTime.subtractDuration(now, age))
-    }
-    const due = yield* parts.taskIO.list({ status: statuses }).pipe(Stream.filter(isDue), Stream.runCollect)
-    const removed = yield* Effect.filter(due, ({ taskId }) =>
+const round = Effect.fnUntraced(function*(parts: Parts, kept: Kept, statuses: ReadonlyArray<TaskStatus.Tag>) {
+  const now = yield* DateTime.now
+  const isDue = (task: { readonly status: TaskStatus.Tag; readonly updatedAt: DateTime.Utc }) => {
+    const age = kept[task.status]
+    return age !== undefined && statuses.includes(task.status)
+      && DateTime.lessThanOrEqualTo(task.updatedAt, DateTime.subtractDuration(now, age))
+  }
+  const due = yield* parts.taskIO.list({ status: statuses }).pipe(Stream.filter(isDue), Stream.runCollect)
+  const removed = yield* Effect.filter(
+    due,
+    ({ taskId }) =>
       Effect.catchAllCause(removeIf(parts, taskId, isDue), (cause) =>
         Cause.isInterruptedOnly(cause)
           ? Effect.interrupt
-          : Effect.as(Effect.logWarning(`Task ${taskId} is due to be removed, and could not be`, cause), false)))
-    if (removed.length > 0) {
-      yield* Effect.logInfo(`Removed ${removed.length} tasks that were kept long enough`)
-    }
-  })
+          : Effect.as(Effect.logWarning(`Task ${taskId} is due to be removed, and could not be`, cause), false))
+  )
+  if (removed.length > 0) {
+    yield* Effect.logInfo(`Removed ${removed.length} tasks that were kept long enough`)
+  }
+})
 
 /** Removes what is due, now and at intervals, without end. One round at a time. */
 export const keep = (parts: Parts, retention: Retention): Effect.Effect<void> => {

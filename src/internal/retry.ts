@@ -13,6 +13,7 @@ import * as Intervals from "effect/ScheduleIntervals"
 import type { Failure } from "../Failure.ts"
 import type * as Stage from "../Stage.ts"
 import type * as Task from "../Task.ts"
+import type { Once } from "./once.ts"
 
 /** Steps the Schedule over a failure: its next state, and when the next attempt is due, if there is to be one. */
 export const step = <R>(
@@ -67,11 +68,11 @@ export const sleep = (milliseconds: number): Effect.Effect<void> =>
     ? Effect.sleep(milliseconds)
     : Effect.zipRight(Effect.sleep(day), Effect.suspend(() => sleep(milliseconds - day)))
 
-/** Retries an effect within this process, by a Schedule, until `ending` opens: then its failure stands. */
+/** Retries an effect within this process, by a Schedule, until `ending` is settled: then its failure stands. */
 export const retry = <A, E, R, R2>(
   self: Effect.Effect<A, E, R>,
   schedule: Stage.RetrySchedule<R2> | undefined,
-  ending: Effect.Latch
+  ending: Once<void>
 ): Effect.Effect<A, E, R | R2> => {
   if (schedule === undefined) return self
   const loop = (state: unknown): Effect.Effect<A, E, R | R2> =>

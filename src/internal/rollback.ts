@@ -34,12 +34,12 @@ export const isLeftover = ({ status }: Task.StageRecord): boolean =>
   || (status._tag === "RollbackFailed" && status.interrupted._tag === "Undoing")
 
 /** Undoes the attempt an earlier process left behind. */
-export const undoLeftover = <E, R>(
-  checkMate: CheckMate.Any<E, R>,
-  session: Session,
-  stage: Stage.Any<E, R>
-): Effect.Effect<void, RollbackError, R> =>
-  Effect.gen(function*() {
+export const undoLeftover = Effect.fnUntraced(
+  function*<E, R>(
+    checkMate: CheckMate.Any<E, R>,
+    session: Session,
+    stage: Stage.Any<E, R>
+  ): Effect.fn.Return<void, RollbackError, R> {
     const { before, status } = stageOf(session, stage.name)
     if (status._tag === "Running") {
       yield* record(session, [
@@ -52,20 +52,21 @@ export const undoLeftover = <E, R>(
     const failure = undoing._tag === "Undoing" ? undoing.failure : Failure.crash
     const values = yield* decodeState(checkMate, session.taskId, Task.toRecord(before))
     yield* attempt.undo(stage, session, values, recorded(failure))
-  })
+  }
+)
 
 /** Whether a stage's success still stands, or is half rolled back. */
 const isToRollBack = ({ status }: Task.StageRecord): boolean =>
   status._tag === "Succeeded" || status._tag === "RollingBack"
   || (status._tag === "RollbackFailed" && status.interrupted._tag === "RollingBack")
 
-const rollBackStage = <E, R>(
-  checkMate: CheckMate.Any<E, R>,
-  session: Session,
-  stage: Stage.Any<E, R>,
-  cause: Cause.Cause<unknown>
-): Effect.Effect<void, RollbackError, R> =>
-  Effect.gen(function*() {
+const rollBackStage = Effect.fnUntraced(
+  function*<E, R>(
+    checkMate: CheckMate.Any<E, R>,
+    session: Session,
+    stage: Stage.Any<E, R>,
+    cause: Cause.Cause<unknown>
+  ): Effect.fn.Return<void, RollbackError, R> {
     const { before, output, status } = stageOf(session, stage.name)
     if (status._tag !== "RollingBack") {
       yield* record(session, [{ _tag: "StageRollbackStarted", stage: stage.name }])
@@ -86,16 +87,17 @@ const rollBackStage = <E, R>(
       if (stage.transactional) return
     }
     yield* record(session, [{ _tag: "StageRolledBack", stage: stage.name }])
-  })
+  }
+)
 
 /** Carries out the rollback the task's status asks for, and leaves the task in the status that follows. */
-export const rollBackTask = <E, R>(
-  checkMate: CheckMate.Any<E, R>,
-  session: Session,
-  purpose: TaskStatus.Purpose,
-  cause: Cause.Cause<unknown> = causeOf(purpose)
-): Effect.Effect<void, RollbackError, R> =>
-  Effect.uninterruptible(Effect.gen(function*() {
+export const rollBackTask = Effect.fnUntraced(
+  function*<E, R>(
+    checkMate: CheckMate.Any<E, R>,
+    session: Session,
+    purpose: TaskStatus.Purpose,
+    cause: Cause.Cause<unknown> = causeOf(purpose)
+  ): Effect.fn.Return<void, RollbackError, R> {
     const context = yield* Effect.context<R>()
     const from = purpose._tag === "Retry" ? checkMate.stages.findIndex((stage) => stage.name === purpose.from) : 0
     for (const stage of checkMate.stages) {
@@ -117,19 +119,21 @@ export const rollBackTask = <E, R>(
     yield* Scope.close(scope, Exit.failCause(cause))
     yield* done
     yield* commit(session, session.stopping === undefined ? [{ _tag: "TaskRolledBack" }] : [])
-  }))
+  },
+  Effect.uninterruptible
+)
 
 /**
  * Carries a rollback out. One that failed or was cut off before is finished first; that is all, unless it was for a
  * retry, which leaves the task running and what is wanted now to be done.
  */
-export const rollBackFor = <E, R>(
-  checkMate: CheckMate.Any<E, R>,
-  session: Session,
-  task: Task.Task,
-  wanted: TaskStatus.Purpose
-): Effect.Effect<void, RollbackError, R> =>
-  Effect.gen(function*() {
+export const rollBackFor = Effect.fnUntraced(
+  function*<E, R>(
+    checkMate: CheckMate.Any<E, R>,
+    session: Session,
+    task: Task.Task,
+    wanted: TaskStatus.Purpose
+  ): Effect.fn.Return<void, RollbackError, R> {
     const { status } = task
     const interrupted = status._tag === "RollbackFailed" ? status.interrupted : status
     if (status._tag === "RollbackFailed") yield* record(session, [{ _tag: "TaskRollbackResumed" }])
@@ -139,4 +143,5 @@ export const rollBackFor = <E, R>(
     }
     yield* record(session, [{ _tag: "TaskRollbackStarted", purpose: wanted }])
     yield* rollBackTask(checkMate, session, wanted)
-  })
+  }
+)

@@ -52,11 +52,11 @@ const refuseEnded = (task: Task.Task): Effect.Effect<void, TaskCancelledError | 
 }
 
 /** Finishes a rollback that the task is in the middle of; only one for a retry leaves something to run. */
-const finishRollback = <E, R>(
-  checkMate: CheckMate.Any<E, R>,
-  session: Session
-): Effect.Effect<void, rollback.RollbackError | TaskRolledBackError | TaskCancelledError, R> =>
-  Effect.gen(function*() {
+const finishRollback = Effect.fnUntraced(
+  function*<E, R>(
+    checkMate: CheckMate.Any<E, R>,
+    session: Session
+  ): Effect.fn.Return<void, rollback.RollbackError | TaskRolledBackError | TaskCancelledError, R> {
     const status = session.task?.status
     if (status?._tag !== "RollingBack") return
     yield* rollback.rollBackTask(checkMate, session, status.purpose)
@@ -70,15 +70,16 @@ const finishRollback = <E, R>(
       case "Cancel":
         return yield* cancelledError(session.taskId, status.purpose.reason)
     }
-  })
+  }
+)
 
-const runHeld = <E, R>(
-  checkMate: CheckMate.Any<E, R>,
-  session: Session,
-  request: Request,
-  given: Values
-): Effect.Effect<Values, E | RunError, R> =>
-  Effect.gen(function*() {
+const runHeld = Effect.fnUntraced(
+  function*<E, R>(
+    checkMate: CheckMate.Any<E, R>,
+    session: Session,
+    request: Request,
+    given: Values
+  ): Effect.fn.Return<Values, E | RunError, R> {
     const { task } = session
     if (task === undefined) {
       yield* record(session, [{
@@ -103,15 +104,16 @@ const runHeld = <E, R>(
     }
     const values = yield* stateOf(checkMate, session)
     return yield* interpreter.runStages(checkMate, session, values)
-  })
+  }
+)
 
-const runOr = <E, R, E2>(
-  parts: Parts,
-  checkMate: CheckMate.Any<E, R>,
-  request: Request,
-  whenMissing: Effect.Effect<void, E2>
-): Effect.Effect<Values, E | E2 | RunError, R> =>
-  Effect.gen(function*() {
+const runOr = Effect.fnUntraced(
+  function*<E, R, E2>(
+    parts: Parts,
+    checkMate: CheckMate.Any<E, R>,
+    request: Request,
+    whenMissing: Effect.Effect<void, E2>
+  ): Effect.fn.Return<Values, E | E2 | RunError, R> {
     const { taskId } = request
     yield* checkFirst(parts, checkMate, taskId)
     const given = yield* encodeInput(checkMate, taskId, request.input)
@@ -141,7 +143,8 @@ const runOr = <E, R, E2>(
         found
       )
     )
-  })
+  }
+)
 
 /** Runs a task: starts it where there is none of this id, else goes on with it. */
 export const run = <E, R>(

@@ -6,11 +6,13 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import type { InvalidTransitionError, StaleWriterError, TaskIOError } from "../CheckMateError.ts"
 import type * as Stage from "../Stage.ts"
 import * as Task from "../Task.ts"
 import type * as TaskEvent from "../TaskEvent.ts"
 import type * as TaskIO from "../TaskIO.ts"
+import { Once } from "./once.ts"
 
 /** Why work is being interrupted. */
 export type Stop =
@@ -22,24 +24,43 @@ export type Stop =
 
 export type Cancelled = Extract<Stop, { readonly _tag: "Cancelled" }>
 
-export interface Session {
+const none: ReadonlyArray<TaskEvent.TaskEvent> = []
+
+/** A hold of a task. A class, and no literal with literals in it: those V8 takes for lasting where some have lasted. */
+export class Session {
   readonly taskId: string
-  /** How long the journal was when it was taken up. */
-  readonly heldFrom: number
   readonly journal: TaskIO.Journal
   readonly transaction: TaskIO.Transaction | undefined
   /** Tells whoever watches that the task has changed. */
   readonly changed: () => Effect.Effect<unknown>
-  /** Opened once the task is asked to stop at the next boundary; `pausing` says the same without asking. */
-  readonly pause: Effect.Latch
-  pausing: boolean
-  /** Opened once {@link isEnding}. */
-  readonly ending: Effect.Latch
+  /** How long the journal was when it was taken up. */
+  readonly heldFrom: number
+  /** Settled once the task is asked to stop at the next boundary; `pausing` says the same without asking. */
+  readonly pause = new Once<void>()
+  pausing = false
+  /** Settled once {@link isEnding}. */
+  readonly ending = new Once<void>()
+  /** Settled once the task is let go of, its binding included. */
+  readonly left = new Once<void>()
   task: Task.Task | undefined
   /** Folded into `task`, and not yet written. */
-  pending: Array<TaskEvent.TaskEvent>
-  stopping: Stop | undefined
-  progress: Stage.Progress | undefined
+  pending = none
+  stopping: Stop | undefined = undefined
+  progress: Stage.Progress | undefined = undefined
+
+  constructor(
+    taskId: string,
+    journal: TaskIO.Journal,
+    transaction: TaskIO.Transaction | undefined,
+    changed: () => Effect.Effect<unknown>
+  ) {
+    this.taskId = taskId
+    this.journal = journal
+    this.transaction = transaction
+    this.changed = changed
+    this.task = Option.getOrUndefined(journal.task)
+    this.heldFrom = this.task?.position ?? 0
+  }
 }
 
 /** Whether the work ends here and somebody else will go on with it; with a task that is cancelled, nobody will. */
@@ -54,7 +75,8 @@ export type Untimed = TaskEvent.TaskEvent extends infer Event ? Event extends un
 /** Makes events of a time. Written out where it matters: to add the time to an event takes as long as to fold it. */
 type At = (at: DateTime.Utc) => ReadonlyArray<TaskEvent.TaskEvent>
 
-const timed = (events: ReadonlyArray<Untimed>): At => (at) => events.map((event) => ({ ...event, at }))
+// The time first: what is added to a spread gives every object a hidden class of its own.
+const timed = (events: ReadonlyArray<Untimed>): At => (at) => events.map((event) => ({ at, ...event }))
 
 /** Folds events in, as of now by a fiber's clock; where one is illegal it says so, and stops there. */
 export const foldIn = (
@@ -67,7 +89,7 @@ export const foldIn = (
     const next = Task.evolve(session.taskId, session.task, event)
     if (Either.isLeft(next)) return next.left
     session.task = next.right
-    session.pending.push(event)
+    session.pending = [...session.pending, event]
   }
   return undefined
 }
@@ -88,8 +110,8 @@ export const write = (session: Session, events: At): Effect.Effect<unknown, Appe
     const illegal = foldIn(fiber, session, events)
     if (illegal !== undefined) return Effect.fail(illegal)
     const { pending, task } = session
-    if (!Arr.isNonEmptyArray(pending) || task === undefined) return Effect.void
-    session.pending = []
+    if (!Arr.isNonEmptyReadonlyArray(pending) || task === undefined) return Effect.void
+    session.pending = none
     return Effect.flatMap(session.journal.append(pending, task), session.changed)
   })
 

@@ -41,20 +41,15 @@ type IsDone = (task: Task.Task) => Effect.Effect<boolean, TaskStatusError>
  * Does something to a task: to the one running in this engine, else by holding it, else by asking its holder, for as
  * long as that takes.
  */
-const reach = <E, E2, R>(
-  parts: Parts,
-  interval: Duration.Duration,
-  taskId: string,
-  options: {
+const reach = Effect.fnUntraced(
+  function*<E, E2, R>(parts: Parts, interval: Duration.Duration, taskId: string, options: {
     /** Tells whether that was all there was to do. */
     readonly here: (running: registry.Running) => Effect.Effect<boolean, E2>
     /** Tells whether that was all there was to do. */
     readonly held: Effect.Effect<boolean, E, R>
     readonly message: (at: DateTime.Utc, position: number) => TaskIO.Message
     readonly isDone: IsDone
-  }
-) =>
-  Effect.gen(function*() {
+  }) {
     yield* checkTaskId(taskId)
     let round = 0
     while (true) {
@@ -80,7 +75,8 @@ const reach = <E, E2, R>(
       }
       yield* Effect.sleep(interval)
     }
-  })
+  }
+)
 
 const isPowerOfTwo = (number: number): boolean => Number.isInteger(Math.log2(number))
 
@@ -125,15 +121,14 @@ export const cancel = <E, R>(
     }
   }
   return reach(parts, interval, taskId, {
-    here: (running) =>
-      Effect.gen(function*() {
-        yield* running.stop({ _tag: "Cancelled", rollback, reason })
-        yield* running.left
-        const status = running.session.task?.status
-        if (status?._tag === "RollbackFailed") return yield* rollbackFailedError(taskId, status)
-        // It may have been stopping for another reason, or have come to its end: looked at again.
-        return false
-      }),
+    here: Effect.fnUntraced(function*(running) {
+      yield* running.stop({ _tag: "Cancelled", rollback, reason })
+      yield* running.left
+      const status = running.session.task?.status
+      if (status?._tag === "RollbackFailed") return yield* rollbackFailedError(taskId, status)
+      // It may have been stopping for another reason, or have come to its end: looked at again.
+      return false
+    }),
     held: Effect.as(
       Option.match(rollBack, {
         onNone: () => write(parts, taskId, isDone, { _tag: "TaskCancelled", ...because }),
@@ -169,30 +164,29 @@ export const pause = (parts: Parts, interval: Duration.Duration, taskId: string)
   })
 
 /** Acts on the messages that other processes left for tasks that run here. */
-export const readMail = (parts: Parts) =>
-  Effect.gen(function*() {
-    const { running } = parts.registry
-    if (running.size === 0) return
-    const waiting = yield* parts.taskIO.waiting
-    for (const taskId of waiting) {
-      const task = running.get(taskId)
-      if (task === undefined) continue
-      for (const message of yield* parts.taskIO.take(taskId)) {
-        // Written to an earlier holder.
-        if (message.position !== undefined && message.position < task.session.heldFrom) continue
-        switch (message._tag) {
-          case "Cancel":
-            // Not awaited: a stage may take its time to stop, and there may be more mail.
-            yield* Effect.forkDaemon(
-              task.stop({ _tag: "Cancelled", rollback: message.rollback, reason: message.reason })
-            )
-            break
-          case "Pause":
-            yield* registry.pause(task)
-        }
+export const readMail = Effect.fnUntraced(function*(parts: Parts) {
+  const { running } = parts.registry
+  if (running.size === 0) return
+  const waiting = yield* parts.taskIO.waiting
+  for (const taskId of waiting) {
+    const task = running.get(taskId)
+    if (task === undefined) continue
+    for (const message of yield* parts.taskIO.take(taskId)) {
+      // Written to an earlier holder.
+      if (message.position !== undefined && message.position < task.session.heldFrom) continue
+      switch (message._tag) {
+        case "Cancel":
+          // Not awaited: a stage may take its time to stop, and there may be more mail.
+          yield* Effect.forkDaemon(
+            task.stop({ _tag: "Cancelled", rollback: message.rollback, reason: message.reason })
+          )
+          break
+        case "Pause":
+          yield* registry.pause(task)
       }
     }
-  })
+  }
+})
 
 type Unreadable = Exclude<ReadError, TaskIOError>
 
@@ -221,45 +215,40 @@ export const removeIf = (
   })).pipe(Effect.catchTag("TaskBoundError", () => Effect.succeed(false)))
 
 /** Removes a task while it is held, unless there is something to do for it. One that cannot be read is removed, too. */
-export const remove = (parts: Parts, taskId: string) =>
-  Effect.scoped(Effect.gen(function*() {
-    yield* checkTaskId(taskId)
-    yield* parts.bindLock.acquire(taskId)
-    yield* Effect.catchTags(
-      Effect.flatMap(
-        getExisting(parts, taskId),
-        (task) =>
-          TaskStatus.isActive(task.status)
-            ? Effect.fail(refuse(task, "be removed", "it is not over. Cancel it first"))
-            : Effect.void
-      ),
-      unreadable(() => Effect.void)
-    )
-    yield* Effect.uninterruptible(parts.taskIO.remove(taskId))
-  }))
+export const remove = Effect.fnUntraced(function*(parts: Parts, taskId: string) {
+  yield* checkTaskId(taskId)
+  yield* parts.bindLock.acquire(taskId)
+  yield* Effect.catchTags(
+    Effect.flatMap(
+      getExisting(parts, taskId),
+      (task) =>
+        TaskStatus.isActive(task.status)
+          ? Effect.fail(refuse(task, "be removed", "it is not over. Cancel it first"))
+          : Effect.void
+    ),
+    unreadable(() => Effect.void)
+  )
+  yield* Effect.uninterruptible(parts.taskIO.remove(taskId))
+}, Effect.scoped)
 
 /** Removes tasks that are over. What cannot be read is left alone, and keeps no other. */
-export const clean = (
-  parts: Parts,
-  options: {
-    readonly status: ReadonlyArray<TaskStatus.Tag>
-    readonly checkMate: string | undefined
-    readonly olderThan: Duration.Duration
-    readonly dryRun: boolean
-  }
-) =>
-  Effect.gen(function*() {
-    const limit = DateTime.subtractDuration(yield* DateTime.now, options.olderThan)
-    const isOver = (task: { readonly status: TaskStatus.Tag; readonly updatedAt: DateTime.Utc }) =>
-      options.status.includes(task.status) && DateTime.lessThanOrEqualTo(task.updatedAt, limit)
-    const found = yield* parts.taskIO.list({
-      status: options.status,
-      ...(options.checkMate === undefined ? {} : { checkMate: options.checkMate })
-    }).pipe(Stream.filter(isOver), Stream.runCollect)
-    if (options.dryRun) return [...found]
-    return yield* Effect.filter(found, ({ taskId }) => {
-      const leave = (error: Unreadable) =>
-        Effect.as(Effect.logWarning(`Task ${taskId} is over and was not removed: ${error.message}`), false)
-      return Effect.catchTags(removeIf(parts, taskId, isOver), unreadable(leave))
-    })
+export const clean = Effect.fnUntraced(function*(parts: Parts, options: {
+  readonly status: ReadonlyArray<TaskStatus.Tag>
+  readonly checkMate: string | undefined
+  readonly olderThan: Duration.Duration
+  readonly dryRun: boolean
+}) {
+  const limit = DateTime.subtractDuration(yield* DateTime.now, options.olderThan)
+  const isOver = (task: { readonly status: TaskStatus.Tag; readonly updatedAt: DateTime.Utc }) =>
+    options.status.includes(task.status) && DateTime.lessThanOrEqualTo(task.updatedAt, limit)
+  const found = yield* parts.taskIO.list({
+    status: options.status,
+    ...(options.checkMate === undefined ? {} : { checkMate: options.checkMate })
+  }).pipe(Stream.filter(isOver), Stream.runCollect)
+  if (options.dryRun) return [...found]
+  return yield* Effect.filter(found, ({ taskId }) => {
+    const leave = (error: Unreadable) =>
+      Effect.as(Effect.logWarning(`Task ${taskId} is over and was not removed: ${error.message}`), false)
+    return Effect.catchTags(removeIf(parts, taskId, isOver), unreadable(leave))
   })
+})

@@ -13,9 +13,9 @@ import type * as BindLock from "../BindLock.ts"
 import { BindingLostError, type BindLockError, TaskBoundError, TaskCancelledError } from "../CheckMateError.ts"
 import type * as Task from "../Task.ts"
 import type * as TaskIO from "../TaskIO.ts"
-import { inScope, type Restore } from "./inContext.ts"
+import { exitOf, inScope, type Restore } from "./inContext.ts"
 import type { Registry } from "./registry.ts"
-import { type AppendError, type Cancelled, commit, isEnding, type Session, type Stop } from "./session.ts"
+import { type AppendError, type Cancelled, commit, isEnding, Session, type Stop } from "./session.ts"
 
 /** The services an engine is made of. */
 export interface Parts {
@@ -57,21 +57,20 @@ const bind = (
 }
 
 /** Runs work in a fiber of its own, so that why it is interrupted is known before it is. Not to be interrupted itself. */
-const supervise = <A, E, R>(
-  parts: Parts,
-  session: Session,
-  binding: BindLock.Binding,
-  left: Effect.Latch,
-  work: Effect.Effect<A, E, R>,
-  restore: Restore
-): Effect.Effect<Exit.Exit<A, E>, never, R> =>
-  Effect.gen(function*() {
+const supervise = Effect.fnUntraced(
+  function*<A, E, R>(
+    parts: Parts,
+    session: Session,
+    binding: BindLock.Binding,
+    work: Effect.Effect<A, E, R>,
+    restore: Restore
+  ): Effect.fn.Return<Exit.Exit<A, E>, never, R> {
     let fiber: Fiber.RuntimeFiber<A, E> | undefined
     const stop = (reason: Stop) =>
       Effect.suspend(() => {
         // Whatever else was asked for, nothing is written about a task that somebody else has.
         if (session.stopping === undefined || reason._tag === "Lost") session.stopping = reason
-        if (isEnding(session)) session.ending.unsafeOpen()
+        if (isEnding(session)) session.ending.settle()
         return fiber === undefined ? Effect.void : Effect.asVoid(Fiber.interrupt(fiber))
       })
     // Forked first, so that work whose binding is lost already does not begin.
@@ -83,16 +82,17 @@ const supervise = <A, E, R>(
       FiberRef.set(FiberRef.currentLogAnnotations, HashMap.set(marks, "task", session.taskId)),
       Effect.interruptible(Effect.suspend(() => session.stopping === undefined ? work : Effect.interrupt))
     ))
-    parts.registry.enter({ session, stop, left: left.await })
-    const waited = yield* Effect.exit(restore(Fiber.await(fiber)))
+    parts.registry.enter({ session, stop, left: session.left.await })
+    const waited = yield* Effect.exit(restore(exitOf(fiber)))
     if (Exit.isFailure(waited)) yield* stop({ _tag: "Interrupted" })
-    const exit = Exit.isSuccess(waited) ? waited.value : yield* Fiber.await(fiber)
+    const exit = Exit.isSuccess(waited) ? waited.value : yield* exitOf(fiber)
     yield* Fiber.inheritAll(fiber)
     // The marks on the logs, and those that stages set, end with the task.
     yield* FiberRef.set(FiberRef.currentLogAnnotations, marks)
     watcher?.unsafeInterruptAsFork(FiberId.none)
     return exit
-  })
+  }
+)
 
 export const cancelledError = (taskId: string, reason: string | undefined): TaskCancelledError =>
   new TaskCancelledError({ taskId, ...(reason === undefined ? {} : { reason }) })
@@ -100,6 +100,37 @@ export const cancelledError = (taskId: string, reason: string | undefined): Task
 /** Writes that the task is cancelled, where nothing is to be rolled back. */
 export const writeCancelled = (session: Session, reason: string | undefined): Effect.Effect<unknown, AppendError> =>
   commit(session, [{ _tag: "TaskCancelled", ...(reason === undefined ? {} : { reason }) }])
+
+/** What is held for the length of the Scope; only where it restores may it be interrupted. */
+const holding = Effect.fnUntraced(function*<A, E, R, E2, R2>(
+  parts: Parts,
+  taskId: string,
+  whenBound: "fail" | "wait",
+  work: (session: Session) => Effect.Effect<A, E, R>,
+  cancelled: (session: Session, stop: Cancelled) => Effect.Effect<A, E2, R2>,
+  found: TaskIO.Look | undefined,
+  restore: Restore
+): Effect.fn.Return<A, E | E2 | HoldError, R | R2 | Scope.Scope> {
+  let session: Session | undefined
+  // Registered first, so that it runs once the task is let go of, its binding included.
+  yield* Scope.addFinalizer(
+    yield* Effect.scope,
+    Effect.suspend(() => Effect.tap(parts.registry.leave(taskId, session), () => session?.left.settle()))
+  )
+  const binding = yield* restore(bind(parts, taskId, whenBound))
+  const journal = yield* restore(parts.taskIO.open(taskId, found))
+  const held = new Session(taskId, journal, parts.taskIO.driver.transaction, () => parts.registry.changes.tell(taskId))
+  session = held
+  const exit = yield* supervise(parts, held, binding, work(held), restore)
+  if (exit._tag === "Success") return exit.value
+  const stopping: Stop | undefined = held.stopping
+  if (stopping?._tag === "Lost") return yield* new BindingLostError({ taskId, problem: stopping.problem })
+  yield* commit(held)
+  if (stopping?._tag !== "Cancelled") return yield* exit
+  held.stopping = undefined
+  // In the caller's fiber: what it marks its logs with must end with it.
+  return yield* Effect.annotateLogs(cancelled(held, stopping), "task", taskId)
+})
 
 /**
  * Holds a task while `work` runs; `found` is what a look at it found. When the task is cancelled meanwhile, `cancelled`
@@ -113,40 +144,4 @@ export const hold = <A, E, R, E2, R2>(
   cancelled: (session: Session, stop: Cancelled) => Effect.Effect<A, E2, R2>,
   found?: TaskIO.Look
 ): Effect.Effect<A, E | E2 | HoldError, R | R2> =>
-  Effect.uninterruptibleMask((restore) =>
-    inScope(Effect.gen(function*() {
-      let session: Session | undefined
-      const left = Effect.unsafeMakeLatch()
-      // Registered first, so that it runs once the task is let go of, its binding included.
-      yield* Scope.addFinalizer(
-        yield* Effect.scope,
-        Effect.suspend(() => Effect.zipRight(parts.registry.leave(taskId, session), left.open))
-      )
-      const binding = yield* restore(bind(parts, taskId, whenBound))
-      const journal = yield* restore(parts.taskIO.open(taskId, found))
-      const held: Session = {
-        taskId,
-        heldFrom: Option.match(journal.task, { onNone: () => 0, onSome: (task) => task.position }),
-        journal,
-        transaction: parts.taskIO.driver.transaction,
-        changed: () => parts.registry.changes.tell(taskId),
-        pause: Effect.unsafeMakeLatch(),
-        ending: Effect.unsafeMakeLatch(),
-        pausing: false,
-        task: Option.getOrUndefined(journal.task),
-        pending: [],
-        stopping: undefined,
-        progress: undefined
-      }
-      session = held
-      const exit = yield* supervise(parts, held, binding, left, work(held), restore)
-      if (exit._tag === "Success") return exit.value
-      const stopping: Stop | undefined = held.stopping
-      if (stopping?._tag === "Lost") return yield* new BindingLostError({ taskId, problem: stopping.problem })
-      yield* commit(held)
-      if (stopping?._tag !== "Cancelled") return yield* exit
-      held.stopping = undefined
-      // In the caller's fiber: what it marks its logs with must end with it.
-      return yield* Effect.annotateLogs(cancelled(held, stopping), "task", taskId)
-    }))
-  )
+  Effect.uninterruptibleMask((restore) => inScope(holding(parts, taskId, whenBound, work, cancelled, found, restore)))

@@ -39,15 +39,14 @@ export const stateOf = (checkMate: CheckMate.Any, session: Session): Either.Eith
   decodeState(checkMate, session.taskId, session.task === undefined ? {} : Task.state(session.task))
 
 /** Refuses an unsafe id, a definition with mistakes, and one of which a stage needs more of the store than it can do. */
-export const checkFirst = (parts: Parts, checkMate: CheckMate.Any, taskId: string) =>
-  Effect.gen(function*() {
-    yield* checkTaskId(taskId)
-    yield* CheckMate.validate(checkMate)
-    const stage = checkMate.stages.find(({ transactional }) => transactional)
-    if (stage !== undefined && parts.taskIO.driver.transaction === undefined) {
-      return yield* new TransactionUnsupportedError({ taskId, stage: stage.name })
-    }
-  })
+export const checkFirst = Effect.fnUntraced(function*(parts: Parts, checkMate: CheckMate.Any, taskId: string) {
+  yield* checkTaskId(taskId)
+  yield* CheckMate.validate(checkMate)
+  const stage = checkMate.stages.find(({ transactional }) => transactional)
+  if (stage !== undefined && parts.taskIO.driver.transaction === undefined) {
+    return yield* new TransactionUnsupportedError({ taskId, stage: stage.name })
+  }
+})
 
 /** Whether the last engine died in the middle of a stage's work or of a rollback. */
 const wasCutOff = (task: Task.Task): boolean => {
@@ -57,13 +56,8 @@ const wasCutOff = (task: Task.Task): boolean => {
 }
 
 /** Folds in that the task goes on, unless it has crashed too often. */
-export const goOn = (
-  checkMate: CheckMate.Any,
-  session: Session,
-  task: Task.Task,
-  maxRecoveries: number
-) =>
-  Effect.gen(function*() {
+export const goOn = Effect.fnUntraced(
+  function*(checkMate: CheckMate.Any, session: Session, task: Task.Task, maxRecoveries: number) {
     const recovered = TaskStatus.isActive(task.status) && wasCutOff(task)
     if (recovered && task.recoveries >= maxRecoveries) {
       const { recoveries } = task
@@ -77,7 +71,8 @@ export const goOn = (
     yield* metrics.attemptEnded("crashed")
     const stage = Option.match(task.current, { onNone: () => "", onSome: (name) => ` in stage ${name}` })
     yield* Effect.logInfo(`Task ${task.id} goes on after a crash${stage}`)
-  })
+  }
+)
 
 /** Whether a stage whose success stands provides an attribute. */
 const isProvided = (task: Task.Task, attribute: string): boolean =>

@@ -52,26 +52,28 @@ const together = <A, E, R>(
  * Runs one attempt of a transactional stage, and writes its success; not to be interrupted, but for what is restored. It
  * must have been started in the journal.
  */
-export const runAttempt = <E, R>(
-  stage: Stage.Any<E, R>,
-  session: Session,
-  values: Values,
-  position: attempt.Position,
-  restore: Restore
-): Effect.Effect<attempt.Outcome<E>, AppendError | RollbackFailedError, R> =>
-  Effect.gen(function*() {
+export const runAttempt = Effect.fnUntraced(
+  function*<E, R>(
+    stage: Stage.Any<E, R>,
+    session: Session,
+    values: Values,
+    position: attempt.Position,
+    restore: Restore
+  ): Effect.fn.Return<attempt.Outcome<E>, AppendError | RollbackFailedError, R> {
     let nanos: bigint | undefined
-    const work = Effect.flatMap(Scope.make(), (scope) =>
-      attempt.inStage(restore(attempt.workOf(stage, session, values)), session, stage, "checkmate.stage", scope).pipe(
-        Effect.flatMap((ended) => {
-          nanos = ended.nanos
-          session.progress = undefined
-          const exit = Exit.flatMap(ended.exit, attempt.checkOutput(stage, session))
-          return Effect.map(Effect.exit(Scope.close(scope, exit)), (closed) =>
-            Exit.zipLeft(exit, closed))
-        }),
-        Effect.flatten
-      ))
+    const work = Effect.flatMap(
+      Scope.make(),
+      (scope) =>
+        attempt.inStage(restore(attempt.workOf(stage, session, values)), session, stage, "checkmate.stage", scope).pipe(
+          Effect.flatMap((ended) => {
+            nanos = ended.nanos
+            session.progress = undefined
+            const exit = Exit.flatMap(ended.exit, attempt.checkOutput(stage, session))
+            return Effect.map(Effect.exit(Scope.close(scope, exit)), (closed) => Exit.zipLeft(exit, closed))
+          }),
+          Effect.flatten
+        )
+    )
     const exit = yield* restore(
       together(session, stage, work, (output: Output) => [
         { _tag: "StageSucceeded", stage: stage.name, output: output.encoded }
@@ -83,7 +85,8 @@ export const runAttempt = <E, R>(
     }
     yield* attempt.failed(stage, session, values, position, exit.cause, nanos)
     return Either.left(attempt.ownCause(stage, exit.cause))
-  })
+  }
+)
 
 /** What was rolled back, or not, and could not be written. */
 class Unwritten extends Data.TaggedClass("checkmate/Unwritten")<{ readonly cause: Cause.Cause<AppendError> }> {}

@@ -20,14 +20,14 @@
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
-import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import type { Binding, Driver, Holder } from "../BindLock/Driver.ts"
-import { type BindLockError, TaskBoundError } from "../CheckMateError.ts"
+import { TaskBoundError } from "../CheckMateError.ts"
+import type { Restore } from "../internal/inContext.ts"
 import * as Lease from "../internal/lease.ts"
 import { nonce } from "../internal/nonce.ts"
 import * as Identity from "../internal/processIdentity.ts"
@@ -76,11 +76,11 @@ const forgotten = Duration.hours(1)
 const lookedAt = 50
 
 /** The lock over a bucket. The engine's own object goes with the Scope. */
-export const make = (
-  client: Client,
-  options: LeaseOptions = {}
-): Effect.Effect<Driver, never, FileSystem.FileSystem | Scope.Scope> =>
-  Effect.gen(function*() {
+export const make = Effect.fnUntraced(
+  function*(
+    client: Client,
+    options: LeaseOptions = {}
+  ): Effect.fn.Return<Driver, never, FileSystem.FileSystem | Scope.Scope> {
     const fs = yield* FileSystem.FileSystem
     // Stores tell times in seconds. A task's mark is the ETag of its lock.
     const leased = Lease.make<string>(options.lease, "10 seconds", "2 seconds")
@@ -121,13 +121,12 @@ export const make = (
       Option.match(sign, { onNone: () => "", onSome: ({ etag }) => etag })
 
     /** Whether a holder is dead. A silent one is watched for two signs' time before it is given up. */
-    const isDead = (lock: Found) =>
-      Effect.gen(function*() {
-        if (Option.contains(yield* isAlive(engineIn(lock)), false)) return true
-        const sign = yield* signOf(lock)
-        if (!isSilent(sign)) return false
-        return tagOf(yield* leased.isStill(signOf(lock))) === tagOf(sign)
-      })
+    const isDead = Effect.fnUntraced(function*(lock: Found) {
+      if (Option.contains(yield* isAlive(engineIn(lock)), false)) return true
+      const sign = yield* signOf(lock)
+      if (!isSilent(sign)) return false
+      return tagOf(yield* leased.isStill(signOf(lock))) === tagOf(sign)
+    })
 
     const isMine = (lock: Found): boolean => Option.exists(engineIn(lock), ({ engine }) => engine === self.engine)
 
@@ -152,14 +151,13 @@ export const make = (
     })
 
     /** Removes a lock of this engine's. */
-    const removeLock = (taskId: string, etag: string) =>
-      Effect.gen(function*() {
-        if (!(yield* leased.isSeenAlive)) {
-          const found = yield* client.get(lockOf(taskId))
-          if (!Option.exists(found, (lock) => lock.etag === etag)) return
-        }
-        yield* client.remove(lockOf(taskId), etag)
-      })
+    const removeLock = Effect.fnUntraced(function*(taskId: string, etag: string) {
+      if (!(yield* leased.isSeenAlive)) {
+        const found = yield* client.get(lockOf(taskId))
+        if (!Option.exists(found, (lock) => lock.etag === etag)) return
+      }
+      yield* client.remove(lockOf(taskId), etag)
+    })
 
     const settle = Effect.gen(function*() {
       for (const taskId of doubtful) {
@@ -212,17 +210,16 @@ export const make = (
 
     const bound = (taskId: string, { name, since }: Holder) => new TaskBoundError({ taskId, holder: name, since })
 
-    const writeLock = (taskId: string, condition: Condition) =>
-      Effect.gen(function*() {
-        doubtful.add(taskId)
-        const outcome = yield* client.put(lockOf(taskId), encode({ ...self, since: yield* DateTime.now }), condition)
-        doubtful.delete(taskId)
-        return outcome
-      })
+    const writeLock = Effect.fnUntraced(function*(taskId: string, condition: Condition) {
+      doubtful.add(taskId)
+      const outcome = yield* client.put(lockOf(taskId), encode({ ...self, since: yield* DateTime.now }), condition)
+      doubtful.delete(taskId)
+      return outcome
+    })
 
     /** One try to hold a task: the ETag of its lock; none where another was in the way and has not bound it. */
-    const tryToHold = (taskId: string): Effect.Effect<Option.Option<string>, S3Failure | TaskBoundError> =>
-      Effect.gen(function*() {
+    const tryToHold = Effect.fnUntraced(
+      function*(taskId: string): Effect.fn.Return<Option.Option<string>, S3Failure | TaskBoundError> {
         // An engine that was frozen, or held nothing, has to be seen alive before it holds anything.
         if (!(yield* leased.isSeenAlive)) yield* giveSign
         const created = yield* writeLock(taskId, "absent")
@@ -235,7 +232,8 @@ export const make = (
         }
         const taken = yield* writeLock(taskId, { etag: lock.etag })
         return taken._tag === "Written" ? Option.some(taken.etag) : Option.none()
-      })
+      }
+    )
 
     const release = (taskId: string, etag: string) =>
       Effect.suspend(() => {
@@ -246,22 +244,20 @@ export const make = (
         Effect.ensuring(Effect.sync(() => busy.delete(taskId)))
       )
 
-    const acquire = (taskId: string): Effect.Effect<Binding, TaskBoundError | BindLockError, Scope.Scope> =>
-      Effect.uninterruptibleMask((restore) =>
-        Effect.gen(function*() {
-          if (busy.has(taskId)) return yield* bound(taskId, { name, since: self.since })
-          busy.add(taskId)
-          const { lost, mark } = yield* leased.hold(taskId, tryToHold(taskId), restore).pipe(
-            Effect.mapError((error) => error._tag === "S3Failure" ? toBindLockError("bind", taskId)(error) : error),
-            Effect.onError(() => Effect.sync(() => busy.delete(taskId)))
-          )
-          yield* Scope.addFinalizer(yield* Effect.scope, release(taskId, mark))
-          return { holder: { name, since: yield* DateTime.now }, lost: Deferred.await(lost) }
-        })
+    const acquiring = Effect.fnUntraced(function*(taskId: string, restore: Restore) {
+      if (busy.has(taskId)) return yield* bound(taskId, { name, since: self.since })
+      busy.add(taskId)
+      const { lost, mark } = yield* leased.hold(taskId, tryToHold(taskId), restore).pipe(
+        Effect.mapError((error) => error._tag === "S3Failure" ? toBindLockError("bind", taskId)(error) : error),
+        Effect.onError(() => Effect.sync(() => busy.delete(taskId)))
       )
+      yield* Scope.addFinalizer(yield* Effect.scope, release(taskId, mark))
+      const binding: Binding = { holder: { name, since: yield* DateTime.now }, lost: lost.await }
+      return binding
+    })
 
     return {
-      acquire,
+      acquire: (taskId) => Effect.uninterruptibleMask((restore) => acquiring(taskId, restore)),
       holder: (taskId) =>
         Effect.gen(function*() {
           const lock = yield* client.get(lockOf(taskId))
@@ -272,4 +268,5 @@ export const make = (
           return gone ? Option.none() : Option.some(holderOf(engine))
         }).pipe(Effect.mapError(toBindLockError("look for who holds", taskId)))
     }
-  })
+  }
+)

@@ -42,18 +42,17 @@ export const make = (connected: Client): Encoded => {
       )
     )
 
-  const fromRegister = (key: string, etag: string) =>
-    Effect.gen(function*() {
-      const remembers = known.get(key)
-      if (remembers?.etag === etag) return Option.some(remembers.summary)
-      const found = yield* client.get(key)
-      if (Option.isNone(found)) return Option.none()
-      const { summary } = yield* register.entryOf(client, key, found.value)
-      if (summary === null) return Option.some(null)
-      if (known.size >= remembered) known.clear()
-      known.set(key, { etag: found.value.etag, summary })
-      return Option.some(summary)
-    })
+  const fromRegister = Effect.fnUntraced(function*(key: string, etag: string) {
+    const remembers = known.get(key)
+    if (remembers?.etag === etag) return Option.some(remembers.summary)
+    const found = yield* client.get(key)
+    if (Option.isNone(found)) return Option.none()
+    const { summary } = yield* register.entryOf(client, key, found.value)
+    if (summary === null) return Option.some(null)
+    if (known.size >= remembered) known.clear()
+    known.set(key, { etag: found.value.etag, summary })
+    return Option.some(summary)
+  })
 
   const summaryOf = ({ etag, key }: Entry): Effect.Effect<Option.Option<EncodedSummary>, TaskIOError> =>
     Effect.gen(function*() {
@@ -96,25 +95,24 @@ export const make = (connected: Client): Encoded => {
    * Fills the next slot with the mark that the task was removed, and says in which slot that is; 0 where it is nothing.
    * A journal that is damaged is removed like any other.
    */
-  const close = (taskId: string): Effect.Effect<number, S3Failure | TaskIOError> =>
-    Effect.gen(function*() {
-      const last = yield* journal.newestSlot(client, taskId)
-      if (last === 0) return 0
-      const piece = yield* journal.pieceAt(client, operation, taskId, last).pipe(
-        Effect.catchTags({
-          JournalDamagedError: () => Effect.succeedNone,
-          JournalVersionError: () => Effect.succeedNone
-        })
-      )
-      if (Option.exists(piece, ({ kind }) => kind === "removed")) return last
-      const slot = last + 1
-      // From here on it is listed by its journal, and so no more once that is closed.
-      for (const { key } of (yield* client.list(registered(taskId))).entries) {
-        yield* register.write(client, key, { slot, summary: null })
-      }
-      const outcome = yield* client.put(journal.keyOf(client, taskId, slot), journal.encodeRemoval(slot), "absent")
-      return outcome._tag === "Written" ? slot : yield* close(taskId)
-    })
+  const close = Effect.fnUntraced(function*(taskId: string): Effect.fn.Return<number, S3Failure | TaskIOError> {
+    const last = yield* journal.newestSlot(client, taskId)
+    if (last === 0) return 0
+    const piece = yield* journal.pieceAt(client, operation, taskId, last).pipe(
+      Effect.catchTags({
+        JournalDamagedError: () => Effect.succeedNone,
+        JournalVersionError: () => Effect.succeedNone
+      })
+    )
+    if (Option.exists(piece, ({ kind }) => kind === "removed")) return last
+    const slot = last + 1
+    // From here on it is listed by its journal, and so no more once that is closed.
+    for (const { key } of (yield* client.list(registered(taskId))).entries) {
+      yield* register.write(client, key, { slot, summary: null })
+    }
+    const outcome = yield* client.put(journal.keyOf(client, taskId, slot), journal.encodeRemoval(slot), "absent")
+    return outcome._tag === "Written" ? slot : yield* close(taskId)
+  })
 
   /** Removes what is under a folder and does not stay. */
   const empty = (folder: string, stays: (key: string) => boolean) =>

@@ -63,8 +63,8 @@ export interface Client {
 const ageOf = (answer: Answer): Option.Option<number> =>
   Option.zipWith(timeOf(answer, "date"), timeOf(answer, "last-modified"), (now, then) => now - then)
 
-export const make = (options: S3Options): Effect.Effect<Client, S3Failure, HttpClient.HttpClient> =>
-  Effect.gen(function*() {
+export const make = Effect.fnUntraced(
+  function*(options: S3Options): Effect.fn.Return<Client, S3Failure, HttpClient.HttpClient> {
     const { location, request } = yield* http.make(options, Duration.decode(options.requestTimeout ?? "15 seconds"))
     const patience = Duration.decode(options.retryFor ?? "30 seconds")
     // What waits for the store waits by the time outside, whatever clock a task keeps to.
@@ -183,8 +183,8 @@ export const make = (options: S3Options): Effect.Effect<Client, S3Failure, HttpC
             }))
       ))
 
-    const list = (prefix: string, options: ListOptions = {}): Effect.Effect<Page, S3Failure> =>
-      Effect.gen(function*() {
+    const list = Effect.fnUntraced(
+      function*(prefix: string, options: ListOptions = {}): Effect.fn.Return<Page, S3Failure> {
         let last = yield* page(prefix, options)
         const entries = [...last.entries]
         const folders = [...last.folders]
@@ -194,7 +194,8 @@ export const make = (options: S3Options): Effect.Effect<Client, S3Failure, HttpC
           for (const folder of last.folders) folders.push(folder)
         }
         return { entries, folders, next: Option.none() }
-      })
+      }
+    )
 
     const given = options.prefix ?? "checkmate/"
     return {
@@ -217,4 +218,5 @@ export const make = (options: S3Options): Effect.Effect<Client, S3Failure, HttpC
           ({ bytes }) => retry(request({ method: "PUT", key, body: bytes, headers, fine: [200, 404, 409, 412, 501] }))
         )
     }
-  })
+  }
+)

@@ -67,11 +67,8 @@ const apart = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
     )
   )
 
-export const make = (
-  options: S3Options,
-  timeout: Duration.Duration
-): Effect.Effect<Http, S3Failure, HttpClient.HttpClient> =>
-  Effect.gen(function*() {
+export const make = Effect.fnUntraced(
+  function*(options: S3Options, timeout: Duration.Duration): Effect.fn.Return<Http, S3Failure, HttpClient.HttpClient> {
     const region = options.region ?? "us-east-1"
     const where = `bucket "${options.bucket}" of ${options.endpoint ?? `AWS in ${region}`}`
     const location = (key: string): string => key === "" ? where : `"${key}" in ${where}`
@@ -97,62 +94,65 @@ export const make = (
       : Effect.succeed(given)
     const state = { credentials: yield* ask, offset: 0 }
 
-    const send = (request: Request) =>
-      Effect.gen(function*() {
-        const here = location(request.key ?? "")
-        const query = Object.entries(request.query ?? {}).map(([name, value]) => `${encode(name)}=${encode(value)}`)
-        const path = request.key === undefined ? "" : request.key.split("/").map(encode).join("/")
-        const unsigned: Unsigned = {
-          method: request.method,
-          url: `${base}/${path}${query.length === 0 ? "" : `?${query.join("&")}`}`,
-          headers: request.headers ?? {},
-          body: request.body ?? new Uint8Array()
-        }
-        const now = yield* Clock.currentTimeMillis
-        const headers = yield* Effect.mapError(sign(unsigned, state.credentials, now + state.offset), (cause) =>
+    const send = Effect.fnUntraced(function*(request: Request) {
+      const here = location(request.key ?? "")
+      const query = Object.entries(request.query ?? {}).map(([name, value]) => `${encode(name)}=${encode(value)}`)
+      const path = request.key === undefined ? "" : request.key.split("/").map(encode).join("/")
+      const unsigned: Unsigned = {
+        method: request.method,
+        url: `${base}/${path}${query.length === 0 ? "" : `?${query.join("&")}`}`,
+        headers: request.headers ?? {},
+        body: request.body ?? new Uint8Array()
+      }
+      const now = yield* Clock.currentTimeMillis
+      const headers = yield* Effect.mapError(
+        sign(unsigned, state.credentials, now + state.offset),
+        (cause) =>
           new S3Failure({
             location: here,
             problem: `the request could not be signed: ${describe(cause)}`,
             kind: "lasting",
             cause
+          })
+      )
+      const signed = HttpClientRequest.make(request.method)(unsigned.url).pipe(
+        request.body === undefined
+          ? (self) => self
+          : HttpClientRequest.bodyUint8Array(request.body, "application/octet-stream"),
+        HttpClientRequest.setHeaders(headers)
+      )
+      const answer: Answer = yield* client.execute(signed).pipe(
+        Effect.flatMap((response) =>
+          Effect.map(response.arrayBuffer, (body): Answer => ({
+            status: response.status,
+            headers: response.headers,
+            body: new Uint8Array(body)
           }))
-        const signed = HttpClientRequest.make(request.method)(unsigned.url).pipe(
-          request.body === undefined
-            ? (self) => self
-            : HttpClientRequest.bodyUint8Array(request.body, "application/octet-stream"),
-          HttpClientRequest.setHeaders(headers)
-        )
-        const answer: Answer = yield* client.execute(signed).pipe(
-          Effect.flatMap((response) =>
-            Effect.map(response.arrayBuffer, (body): Answer => ({
-              status: response.status,
-              headers: response.headers,
-              body: new Uint8Array(body)
-            }))
-          ),
-          Effect.mapError((error) =>
-            new S3Failure({
-              location: here,
-              problem: `it cannot be reached: ${describe(error.cause ?? error)}`,
-              kind: "passing",
-              cause: error.cause
-            })
-          ),
-          Effect.timeoutFail({
-            duration: timeout,
-            onTimeout: () =>
-              new S3Failure({ location: here, problem: "it did not answer in time", kind: "passing" })
-          }),
-          apart
-        )
-        const failure = failureOf(here, answer, request.fine)
-        if (Option.isNone(failure)) return answer
-        if (failure.value.kind === "clock") {
-          const date = timeOf(answer, "date")
-          if (Option.isSome(date)) state.offset = date.value - (yield* Clock.currentTimeMillis)
-        }
-        return yield* failure.value
-      })
+        ),
+        Effect.mapError((error) =>
+          new S3Failure({
+            location: here,
+            problem: `it cannot be reached: ${describe(error.cause ?? error)}`,
+            kind: "passing",
+            cause: error.cause
+          })
+        ),
+        Effect.timeoutFail({
+          duration: timeout,
+          onTimeout: () => new S3Failure({ location: here, problem: "it did not answer in time", kind: "passing" })
+        }),
+        apart
+      )
+      const failure = failureOf(here, answer, request.fine)
+      if (Option.isNone(failure)) {
+        return answer
+      }
+      if (failure.value.kind === "clock") {
+        const date = timeOf(answer, "date")
+        if (Option.isSome(date)) state.offset = date.value - (yield* Clock.currentTimeMillis)
+      }
+      return yield* failure.value
+    })
 
     return {
       location,
@@ -189,4 +189,5 @@ export const make = (
           }
         })
     }
-  })
+  }
+)

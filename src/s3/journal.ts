@@ -195,29 +195,30 @@ export const pieceAt = (client: Client, operation: string, taskId: string, slot:
 const looks = 5
 
 /** The newest piece of a task; none for a task that is not there, or was removed. */
-export const newest = (
-  client: Client,
-  operation: string,
-  taskId: string,
-  tries = looks
-): Effect.Effect<Option.Option<Piece>, Unreadable> =>
-  Effect.gen(function*() {
+export const newest = Effect.fnUntraced(
+  function*(
+    client: Client,
+    operation: string,
+    taskId: string,
+    tries = looks
+  ): Effect.fn.Return<Option.Option<Piece>, Unreadable> {
     const slot = yield* Effect.mapError(newestSlot(client, taskId), toTaskIOError(operation, taskId))
     if (slot === 0) return Option.none()
     const piece = yield* pieceAt(client, operation, taskId, slot)
     if (Option.isSome(piece) || tries === 0) return piece
     return yield* newest(client, operation, taskId, tries - 1)
-  })
+  }
+)
 
 /** Reads a journal, from the newest piece back to the one that holds the record `from`. */
-export const read = (
-  client: Client,
-  operation: string,
-  taskId: string,
-  from: number,
-  tries = looks
-): Effect.Effect<Chain, Unreadable> =>
-  Effect.gen(function*() {
+export const read = Effect.fnUntraced(
+  function*(
+    client: Client,
+    operation: string,
+    taskId: string,
+    from: number,
+    tries = looks
+  ): Effect.fn.Return<Chain, Unreadable> {
     const damaged = (slot: number, problem: string) =>
       new JournalDamagedError({ taskId, location: client.location(keyOf(client, taskId, slot)), problem })
     const last = yield* newest(client, operation, taskId)
@@ -249,7 +250,8 @@ export const read = (
       return yield* damaged(oldest.slot, `it holds ${oldest.texts.length} records and should hold ${oldest.records}`)
     }
     return { pieces, slot, base, records, epoch, summary }
-  })
+  }
+)
 
 /** The records of a chain from a position on. */
 export const recordsFrom = ({ pieces, records }: Chain, from: number): ReadonlyArray<string> => {

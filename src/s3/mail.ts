@@ -41,37 +41,35 @@ export const make = (
     )
 
   return {
-    send: (taskId, message) =>
-      Effect.gen(function*() {
-        const operation = "send a message"
-        const time = (yield* Clock.currentTimeMillis).toString(16).padStart(12, "0")
-        // Within a millisecond, and where a clock stands still.
-        const count = (sent++ % 0x1_0000_0000).toString(16).padStart(8, "0")
-        const key = `${folderOf(taskId)}${time}-${count}-${yield* nonce}`
-        const outcome = yield* Effect.mapError(client.put(key, message, "absent"), toTaskIOError(operation, taskId))
-        if (outcome._tag === "Written") return
-        return yield* new TaskIOError({
-          operation,
-          taskId,
-          location: client.location(key),
-          problem: "another message has its name"
-        })
-      }),
-    receive: (taskId) =>
-      Effect.gen(function*() {
-        const operation = "read messages"
-        const keys = (yield* keysOf(operation, taskId)).toSorted()
-        const letters = yield* Effect.forEach(
-          keys,
-          (key) =>
-            Effect.map(
-              Effect.mapError(client.get(key), toTaskIOError(operation, taskId)),
-              Option.map(({ content }) => ({ id: nameFrom(folderOf(taskId))(key), message: content }))
-            ),
-          { concurrency: atOnce }
-        )
-        return letters.flatMap((letter) => Option.toArray(letter))
-      }),
+    send: Effect.fnUntraced(function*(taskId, message) {
+      const operation = "send a message"
+      const time = (yield* Clock.currentTimeMillis).toString(16).padStart(12, "0")
+      // Within a millisecond, and where a clock stands still.
+      const count = (sent++ % 0x1_0000_0000).toString(16).padStart(8, "0")
+      const key = `${folderOf(taskId)}${time}-${count}-${yield* nonce}`
+      const outcome = yield* Effect.mapError(client.put(key, message, "absent"), toTaskIOError(operation, taskId))
+      if (outcome._tag === "Written") return
+      return yield* new TaskIOError({
+        operation,
+        taskId,
+        location: client.location(key),
+        problem: "another message has its name"
+      })
+    }),
+    receive: Effect.fnUntraced(function*(taskId) {
+      const operation = "read messages"
+      const keys = (yield* keysOf(operation, taskId)).toSorted()
+      const letters = yield* Effect.forEach(
+        keys,
+        (key) =>
+          Effect.map(
+            Effect.mapError(client.get(key), toTaskIOError(operation, taskId)),
+            Option.map(({ content }) => ({ id: nameFrom(folderOf(taskId))(key), message: content }))
+          ),
+        { concurrency: atOnce }
+      )
+      return letters.flatMap((letter) => Option.toArray(letter))
+    }),
     acknowledge: (taskId, ids) => remove("acknowledge messages", taskId, ids.map((id) => `${folderOf(taskId)}${id}`)),
     waiting: Effect.map(
       Effect.mapError(client.list(all, { folders: true }), toTaskIOError("look for messages")),

@@ -11,8 +11,8 @@ import { type S3Failure, toTaskIOError } from "./failure.ts"
 
 const otherwise = "Use one that keeps to If-None-Match and If-Match on PUT"
 
-export const probe = (client: Client, unquotedETags: boolean): Effect.Effect<void, TaskIOError | UnfitStoreError> =>
-  Effect.gen(function*() {
+export const probe = Effect.fnUntraced(
+  function*(client: Client, unquotedETags: boolean): Effect.fn.Return<void, TaskIOError | UnfitStoreError> {
     const key = `${client.prefix}probe/${yield* nonce}`
     const location = client.location("")
     const unfit = (problem: string, advice: string) => new UnfitStoreError({ location, problem, advice })
@@ -54,4 +54,5 @@ export const probe = (client: Client, unquotedETags: boolean): Effect.Effect<voi
       Effect.ensuring(Effect.ignore(client.remove(key))),
       Effect.catchTag("S3Failure", (failure) => Effect.fail(toTaskIOError("be tried")(failure)))
     )
-  })
+  }
+)

@@ -54,13 +54,13 @@ const isLater = (entry: Entry, than: Entry): boolean =>
  * Writes an entry unless a later one is there, and says which ETag it then has. `known` is the ETag of an earlier one of
  * the same writer. An entry with a summary is not created anew: its task has been removed.
  */
-export const write = (
-  client: Client,
-  key: string,
-  entry: Entry,
-  known: Option.Option<string> = Option.none()
-): Effect.Effect<Option.Option<string>, S3Failure> =>
-  Effect.gen(function*() {
+export const write = Effect.fnUntraced(
+  function*(
+    client: Client,
+    key: string,
+    entry: Entry,
+    known: Option.Option<string> = Option.none()
+  ): Effect.fn.Return<Option.Option<string>, S3Failure> {
     const outcome: Outcome = Option.isSome(known) || entry.summary === null
       ? yield* client.put(
         key,
@@ -75,4 +75,5 @@ export const write = (
         : Option.none()
     }
     return entry.summary === null ? yield* write(client, key, entry) : Option.none()
-  })
+  }
+)

@@ -19,7 +19,6 @@ import * as FileSystem from "@effect/platform/FileSystem"
 import { SqlError } from "@effect/sql/SqlError"
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
-import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
@@ -32,6 +31,7 @@ import * as group from "../internal/group.ts"
 import type { Restore } from "../internal/inContext.ts"
 import * as Lease from "../internal/lease.ts"
 import { nonce } from "../internal/nonce.ts"
+import { Once } from "../internal/once.ts"
 import * as Identity from "../internal/processIdentity.ts"
 import type { Database, Rows } from "./database.ts"
 import { problemOf } from "./failure.ts"
@@ -86,220 +86,215 @@ const holderOf = ({ name, since }: Found): Holder => ({
  * @since 0.1.0
  * @category constructors
  */
-export const make = (database: Database, options: Options = {}) =>
-  Effect.gen(function*() {
-    const { dialect, location, names } = database
-    const fs = yield* Effect.serviceOption(FileSystem.FileSystem)
-    const [engines, locks] = [names.of("engines"), names.of("locks")]
-    const leased = Lease.make<void>(options.lease, "30 seconds", "1 second")
-    const { held } = leased
-    const leaseMillis = Math.round(Duration.toMillis(leased.lease))
-    const me = yield* Option.match(fs, {
-      onNone: () => Effect.succeedNone,
-      onSome: Identity.self
-    })
-    const host = Option.isSome(fs) ? yield* Identity.hostName(fs.value) : "an unknown host"
-    const id = yield* nonce
-    const name = Option.match(me, {
-      onNone: () => Option.isSome(fs) ? `engine ${id} on ${host}` : `engine ${id}`,
-      onSome: ({ pid }) => `process ${pid} on ${host}`
-    })
+export const make = Effect.fnUntraced(function*(database: Database, options: Options = {}) {
+  const { dialect, location, names } = database
+  const fs = yield* Effect.serviceOption(FileSystem.FileSystem)
+  const [engines, locks] = [names.of("engines"), names.of("locks")]
+  const leased = Lease.make<void>(options.lease, "30 seconds", "1 second")
+  const { held } = leased
+  const leaseMillis = Math.round(Duration.toMillis(leased.lease))
+  const me = yield* Option.match(fs, {
+    onNone: () => Effect.succeedNone,
+    onSome: Identity.self
+  })
+  const host = Option.isSome(fs) ? yield* Identity.hostName(fs.value) : "an unknown host"
+  const id = yield* nonce
+  const name = Option.match(me, {
+    onNone: () => Option.isSome(fs) ? `engine ${id} on ${host}` : `engine ${id}`,
+    onSome: ({ pid }) => `process ${pid} on ${host}`
+  })
 
-    const failure = (operation: string, taskId: string) => (error: SqlError) =>
-      new BindLockError({ operation, taskId, location, problem: problemOf(error), cause: error })
-    const decode = <A, I>(operation: string, taskId: string, schema: Schema.Schema<A, I>) => (rows: Rows) =>
-      Effect.mapError(Schema.decodeUnknown(schema)(rows), (issue) =>
-        new BindLockError({
-          operation,
-          taskId,
-          location,
-          problem: `the rows are not what was written: ${issue.message}`
-        }))
+  const failure = (operation: string, taskId: string) => (error: SqlError) =>
+    new BindLockError({ operation, taskId, location, problem: problemOf(error), cause: error })
+  const decode = <A, I>(operation: string, taskId: string, schema: Schema.Schema<A, I>) => (rows: Rows) =>
+    Effect.mapError(Schema.decodeUnknown(schema)(rows), (issue) =>
+      new BindLockError({
+        operation,
+        taskId,
+        location,
+        problem: `the rows are not what was written: ${issue.message}`
+      }))
 
-    /** A write that ends in `returning`, and whether it found anything to write. */
-    const wrote = (text: string, parameters: ReadonlyArray<unknown>) =>
-      Effect.map(database.lightly(dialect.lightly(text), parameters), (rows) => rows.length > 0)
+  /** A write that ends in `returning`, and whether it found anything to write. */
+  const wrote = (text: string, parameters: ReadonlyArray<unknown>) =>
+    Effect.map(database.lightly(dialect.lightly(text), parameters), (rows) => rows.length > 0)
 
-    // --- statements ----------------------------------------------------------------
+  // --- statements ----------------------------------------------------------------
 
-    const bindText = `insert into ${locks} (task_id, engine, since) select value, ?, ${dialect.now}
+  const bindText = `insert into ${locks} (task_id, engine, since) select value, ?, ${dialect.now}
       from ${dialect.each} where true on conflict (task_id) do nothing returning task_id`
-    const releaseText = `delete from ${locks} where engine = ? and ${dialect.among("task_id")}
+  const releaseText = `delete from ${locks} where engine = ? and ${dialect.among("task_id")}
       returning task_id`
-    const lookText = `select l.engine, cast(l.since as text) as since, e.name, e.process, e.beat,
+  const lookText = `select l.engine, cast(l.since as text) as since, e.name, e.process, e.beat,
       cast(case when e.expires >= ${dialect.now} then 0 else 1 end as text) as expired
       from ${locks} l left join ${engines} e on e.id = l.engine where l.task_id = ?`
-    const takeOverText = `update ${locks} set engine = ?, since = ${dialect.now} where task_id = ? and engine = ?
+  const takeOverText = `update ${locks} set engine = ?, since = ${dialect.now} where task_id = ? and engine = ?
       and not exists (select 1 from ${engines} where id = ? and beat <> ?) returning 1`
-    const signText = `insert into ${engines} (id, name, process, beat, expires)
+  const signText = `insert into ${engines} (id, name, process, beat, expires)
       select ?, ?, ?, 1, ${dialect.now} + ${leaseMillis} where true on conflict (id) do update set
       beat = ${engines}.beat + 1, expires = excluded.expires returning 1`
-    const heldText = `select task_id from ${locks} where engine = ?`
-    const leaveText = `delete from ${engines} where id = ? returning 1`
-    // Their tasks, if any, are free for whoever asks: the engine of the lock is not there.
-    const sweepText = `delete from ${engines} where expires < ${dialect.now} - ${leaseMillis} - 86400000 returning 1`
+  const heldText = `select task_id from ${locks} where engine = ?`
+  const leaveText = `delete from ${engines} where id = ? returning 1`
+  // Their tasks, if any, are free for whoever asks: the engine of the lock is not there.
+  const sweepText = `delete from ${engines} where expires < ${dialect.now} - ${leaseMillis} - 86400000 returning 1`
 
-    const look = (taskId: string) =>
-      Effect.map(
-        database.patiently(database.once(lookText, [taskId])).pipe(
-          Effect.mapError(failure("look for who holds", taskId)),
-          Effect.flatMap(decode("look for who holds", taskId, Found))
-        ),
-        (rows) => Option.fromNullable(rows[0])
-      )
-
-    const isAlive = (found: Found) =>
-      Option.match(fs, {
-        onNone: () => Effect.succeedNone,
-        onSome: (files) =>
-          Identity.isAlive(
-            files,
-            me,
-            found.process === null ? null : Option.getOrNull(decodeProcess(found.process))
-          )
-      })
-
-    /** Whether an engine is dead. One whose lease ran out is watched for two signs' time before it is given up. */
-    const isDead = (taskId: string, found: Found) =>
-      Effect.gen(function*() {
-        if (found.beat === null || Option.contains(yield* isAlive(found), false)) return true
-        if (found.expired === 0) return false
-        const again = yield* leased.isStill(look(taskId))
-        return Option.isNone(again) || (again.value.engine === found.engine && again.value.beat === found.beat)
-      })
-
-    // --- signs of life -----------------------------------------------------------------
-
-    /** What is being bound just now, each with what opens once that has come to something. */
-    const trying = new Map<string, Effect.Latch>()
-    /** What is being let go of just now. */
-    const releasing = new Set<string>()
-
-    const giveSign = Effect.zipRight(
-      wrote(signText, [id, name, Option.match(me, { onNone: () => null, onSome: (own) => encodeProcess(own) })]),
-      Effect.map(Clock.currentTimeMillis, leased.wasAliveAt)
+  const look = (taskId: string) =>
+    Effect.map(
+      database.patiently(database.once(lookText, [taskId])).pipe(
+        Effect.mapError(failure("look for who holds", taskId)),
+        Effect.flatMap(decode("look for who holds", taskId, Found))
+      ),
+      (rows) => Option.fromNullable(rows[0])
     )
 
-    /** Binds, or lets go of, whatever waits for that, in one statement, and says of each whether a row was written. */
-    const inGroups = (text: string) =>
-      group.make<string, boolean, SqlError>({
-        limit: groupLimit,
-        keyOf: identity,
-        isAlone: () => held.size + trying.size <= 1,
-        together: (taskIds) =>
-          // In one order for all, so that no two statements wait for each other.
-          database.lightly(dialect.lightly(text), [id, JSON.stringify([...taskIds].sort())]).pipe(
-            Effect.flatMap(decodeTaskIds),
-            Effect.map((rows) => {
-              const written = new Set(rows.map(({ task_id }) => task_id))
-              return taskIds.map((taskId) => Effect.succeed(written.has(taskId)))
-            })
-          )
-      })
-    const bindRow = yield* inGroups(bindText)
-    const releaseRow = yield* inGroups(releaseText)
-    const letGo = (taskId: string) =>
-      Effect.suspend(() => {
-        releasing.add(taskId)
-        return Effect.ensuring(releaseRow(taskId), Effect.sync(() => releasing.delete(taskId)))
-      })
-
-    /** Whether a task is this engine's after all: its row may have gone with a server that crashed. */
-    const holdAgain = (taskId: string) =>
-      Effect.gen(function*() {
-        if (yield* bindRow(taskId)) return
-        const found = yield* look(taskId)
-        if (Option.isSome(found) && found.value.engine === id) return
-        yield* leased.takenOver(taskId)
-      })
-
-    const checkHeld = Effect.gen(function*() {
-      // Only what was held before the look can be missed by it.
-      const before = [...held.keys()]
-      const rows = yield* Effect.flatMap(database.once(heldText, [id]), decodeTaskIds)
-      const mine = new Set(rows.map(({ task_id }) => task_id))
-      for (const taskId of before) if (!mine.has(taskId) && held.has(taskId)) yield* holdAgain(taskId)
-      // Let go of while the database could not be told.
-      for (const taskId of mine) if (!held.has(taskId) && !trying.has(taskId)) yield* letGo(taskId)
+  const isAlive = (found: Found) =>
+    Option.match(fs, {
+      onNone: () => Effect.succeedNone,
+      onSome: (files) =>
+        Identity.isAlive(
+          files,
+          me,
+          found.process === null ? null : Option.getOrNull(decodeProcess(found.process))
+        )
     })
 
-    yield* Effect.mapError(database.patiently(giveSign), failure("prepare to bind", "*"))
-    yield* Effect.addFinalizer(() => Effect.ignore(database.lightly(dialect.lightly(leaveText), [id])))
-    yield* Effect.ignore(database.lightly(dialect.lightly(sweepText), []))
-    yield* leased.keepAlive(
-      Effect.zipRight(giveSign, checkHeld).pipe(
-        // A statement without an answer must not keep the next sign from being given.
-        Effect.timeout(leased.beat),
-        Effect.catchAll(({ message }) => leased.outOfReach(message))
-      )
-    )
+  /** Whether an engine is dead. One whose lease ran out is watched for two signs' time before it is given up. */
+  const isDead = Effect.fnUntraced(function*(taskId: string, found: Found) {
+    if (found.beat === null || Option.contains(yield* isAlive(found), false)) return true
+    if (found.expired === 0) return false
+    const again = yield* leased.isStill(look(taskId))
+    return Option.isNone(again) || (again.value.engine === found.engine && again.value.beat === found.beat)
+  })
 
-    // --- binding -----------------------------------------------------------------------
+  // --- signs of life -----------------------------------------------------------------
 
-    /** Whether it is written that this engine holds a task; none where another was in the way and has not bound it. */
-    const tryToHold = (taskId: string): Effect.Effect<Option.Option<void>, BindLockError | TaskBoundError> =>
-      Effect.gen(function*() {
-        const patiently = <A>(self: Effect.Effect<A, SqlError>) =>
-          Effect.mapError(database.patiently(self), failure("bind", taskId))
-        const mine = (written: boolean): Option.Option<void> => written ? Option.some(undefined) : Option.none()
-        // Its row is about to go, and with it whatever was bound by it.
-        if (releasing.has(taskId)) return mine(false)
-        if (!(yield* leased.isSeenAlive)) yield* patiently(giveSign)
-        if (yield* patiently(bindRow(taskId))) return mine(true)
-        const found = yield* look(taskId)
-        if (Option.isNone(found)) return mine(false)
-        const { beat, engine } = found.value
-        // Its own row, and not held: the answer to an earlier statement was lost.
-        if (engine === id && !held.has(taskId)) return mine(true)
-        if (yield* Effect.interruptible(isDead(taskId, found.value))) {
-          return mine(yield* patiently(wrote(takeOverText, [id, taskId, engine, engine, beat ?? 0])))
-        }
-        const holder = holderOf(found.value)
-        return yield* new TaskBoundError({ taskId, holder: holder.name, since: holder.since })
-      })
+  /** What is being bound just now, each with what opens once that has come to something. */
+  const trying = new Map<string, Once<void>>()
+  /** What is being let go of just now. */
+  const releasing = new Set<string>()
 
-    /** One try at a time: to another one a row that was just written, and not answered yet, would look like its own. */
-    const inTurn = <A, E>(taskId: string, self: Effect.Effect<A, E>, restore: Restore) =>
-      Effect.gen(function*() {
-        for (let other = trying.get(taskId); other !== undefined; other = trying.get(taskId)) {
-          yield* restore(other.await)
-        }
-        const ended = Effect.unsafeMakeLatch()
-        trying.set(taskId, ended)
-        return yield* Effect.ensuring(
-          self,
-          Effect.suspend(() => {
-            trying.delete(taskId)
-            return ended.open
+  const giveSign = Effect.zipRight(
+    wrote(signText, [id, name, Option.match(me, { onNone: () => null, onSome: (own) => encodeProcess(own) })]),
+    Effect.map(Clock.currentTimeMillis, leased.wasAliveAt)
+  )
+
+  /** Binds, or lets go of, whatever waits for that, in one statement, and says of each whether a row was written. */
+  const inGroups = (text: string) =>
+    group.make<string, boolean, SqlError>({
+      limit: groupLimit,
+      keyOf: identity,
+      isAlone: () => held.size + trying.size <= 1,
+      together: (taskIds) =>
+        // In one order for all, so that no two statements wait for each other.
+        database.lightly(dialect.lightly(text), [id, JSON.stringify([...taskIds].sort())]).pipe(
+          Effect.flatMap(decodeTaskIds),
+          Effect.map((rows) => {
+            const written = new Set(rows.map(({ task_id }) => task_id))
+            return taskIds.map((taskId) => Effect.succeed(written.has(taskId)))
           })
         )
-      })
+    })
+  const bindRow = yield* inGroups(bindText)
+  const releaseRow = yield* inGroups(releaseText)
+  const letGo = (taskId: string) =>
+    Effect.suspend(() => {
+      releasing.add(taskId)
+      return Effect.ensuring(releaseRow(taskId), Effect.sync(() => releasing.delete(taskId)))
+    })
 
-    const acquire = (taskId: string): Effect.Effect<Binding, TaskBoundError | BindLockError, Scope.Scope> =>
-      Effect.uninterruptibleMask((restore) =>
-        Effect.gen(function*() {
-          const mine = yield* inTurn(taskId, leased.hold(taskId, tryToHold(taskId), restore), restore)
-          // Where it cannot be told now, it is with the next sign of life.
-          const letItGo = Effect.ignore(letGo(taskId))
-          yield* Scope.addFinalizer(yield* Effect.scope, leased.release(taskId, mine, letItGo))
-          return { holder: { name, since: yield* DateTime.now }, lost: Deferred.await(mine.lost) }
+  /** Whether a task is this engine's after all: its row may have gone with a server that crashed. */
+  const holdAgain = Effect.fnUntraced(function*(taskId: string) {
+    if (yield* bindRow(taskId)) return
+    const found = yield* look(taskId)
+    if (Option.isSome(found) && found.value.engine === id) return
+    yield* leased.takenOver(taskId)
+  })
+
+  const checkHeld = Effect.gen(function*() {
+    // Only what was held before the look can be missed by it.
+    const before = [...held.keys()]
+    const rows = yield* Effect.flatMap(database.once(heldText, [id]), decodeTaskIds)
+    const mine = new Set(rows.map(({ task_id }) => task_id))
+    for (const taskId of before) if (!mine.has(taskId) && held.has(taskId)) yield* holdAgain(taskId)
+    // Let go of while the database could not be told.
+    for (const taskId of mine) if (!held.has(taskId) && !trying.has(taskId)) yield* letGo(taskId)
+  })
+
+  yield* Effect.mapError(database.patiently(giveSign), failure("prepare to bind", "*"))
+  yield* Effect.addFinalizer(() => Effect.ignore(database.lightly(dialect.lightly(leaveText), [id])))
+  yield* Effect.ignore(database.lightly(dialect.lightly(sweepText), []))
+  yield* leased.keepAlive(
+    Effect.zipRight(giveSign, checkHeld).pipe(
+      // A statement without an answer must not keep the next sign from being given.
+      Effect.timeout(leased.beat),
+      Effect.catchAll(({ message }) => leased.outOfReach(message))
+    )
+  )
+
+  // --- binding -----------------------------------------------------------------------
+
+  /** Whether it is written that this engine holds a task; none where another was in the way and has not bound it. */
+  const tryToHold = Effect.fnUntraced(
+    function*(taskId: string): Effect.fn.Return<Option.Option<void>, BindLockError | TaskBoundError> {
+      const patiently = <A>(self: Effect.Effect<A, SqlError>) =>
+        Effect.mapError(database.patiently(self), failure("bind", taskId))
+      const mine = (written: boolean): Option.Option<void> => written ? Option.some(undefined) : Option.none()
+      // Its row is about to go, and with it whatever was bound by it.
+      if (releasing.has(taskId)) return mine(false)
+      if (!(yield* leased.isSeenAlive)) yield* patiently(giveSign)
+      if (yield* patiently(bindRow(taskId))) return mine(true)
+      const found = yield* look(taskId)
+      if (Option.isNone(found)) return mine(false)
+      const { beat, engine } = found.value
+      // Its own row, and not held: the answer to an earlier statement was lost.
+      if (engine === id && !held.has(taskId)) return mine(true)
+      if (yield* Effect.interruptible(isDead(taskId, found.value))) {
+        return mine(yield* patiently(wrote(takeOverText, [id, taskId, engine, engine, beat ?? 0])))
+      }
+      const holder = holderOf(found.value)
+      return yield* new TaskBoundError({ taskId, holder: holder.name, since: holder.since })
+    }
+  )
+
+  /** One try at a time: to another one a row that was just written, and not answered yet, would look like its own. */
+  const inTurn = Effect.fnUntraced(function*<A, E>(taskId: string, self: Effect.Effect<A, E>, restore: Restore) {
+    for (let other = trying.get(taskId); other !== undefined; other = trying.get(taskId)) {
+      yield* restore(other.await)
+    }
+    const ended = new Once<void>()
+    trying.set(taskId, ended)
+    return yield* Effect.ensuring(
+      self,
+      Effect.sync(() => {
+        trying.delete(taskId)
+        ended.settle()
+      })
+    )
+  })
+
+  const acquiring = Effect.fnUntraced(function*(taskId: string, restore: Restore) {
+    const mine = yield* inTurn(taskId, leased.hold(taskId, tryToHold(taskId), restore), restore)
+    // Where it cannot be told now, it is with the next sign of life.
+    const letItGo = Effect.ignore(letGo(taskId))
+    yield* Scope.addFinalizer(yield* Effect.scope, leased.release(taskId, mine, letItGo))
+    const binding: Binding = { holder: { name, since: yield* DateTime.now }, lost: mine.lost.await }
+    return binding
+  })
+
+  const driver: Driver = {
+    acquire: (taskId) => Effect.uninterruptibleMask((restore) => acquiring(taskId, restore)),
+    holder: (taskId) =>
+      Effect.flatMap(
+        look(taskId),
+        Option.match({
+          onNone: () => Effect.succeedNone,
+          onSome: (found) =>
+            Effect.map(isAlive(found), (alive) => {
+              const gone = found.beat === null || !Option.getOrElse(alive, () => found.expired === 0)
+              return gone ? Option.none() : Option.some(holderOf(found))
+            })
         })
       )
-
-    const driver: Driver = {
-      acquire,
-      holder: (taskId) =>
-        Effect.flatMap(
-          look(taskId),
-          Option.match({
-            onNone: () => Effect.succeedNone,
-            onSome: (found) =>
-              Effect.map(isAlive(found), (alive) => {
-                const gone = found.beat === null || !Option.getOrElse(alive, () => found.expired === 0)
-                return gone ? Option.none() : Option.some(holderOf(found))
-              })
-          })
-        )
-    }
-    return driver
-  })
+  }
+  return driver
+})

@@ -113,10 +113,8 @@ const dialectOf = (client: SqlClient.SqlClient): Effect.Effect<Dialect, TaskIOEr
 /**
  * Opens a store's place in a database, and makes its tables.
  */
-export const make = (
-  options: Options = {}
-): Effect.Effect<Database, TaskIOError, SqlClient.SqlClient | Scope.Scope> =>
-  Effect.gen(function*() {
+export const make = Effect.fnUntraced(
+  function*(options: Options = {}): Effect.fn.Return<Database, TaskIOError, SqlClient.SqlClient | Scope.Scope> {
     const client = yield* SqlClient.SqlClient
     const dialect = yield* dialectOf(client)
     const prefix = options.prefix ?? "checkmate_"
@@ -265,4 +263,5 @@ export const make = (
       Effect.catchTag("SqlError", (error) => Effect.fail(storeError("prepare the database", location)(error)))
     )
     return database
-  })
+  }
+)

@@ -13,48 +13,50 @@ import { unusable } from "./failure.ts"
 const Version = Schema.decodeUnknownOption(Schema.Tuple(Schema.Struct({ version: Schema.NumberFromString })))
 
 /** Brings the tables up to date. Many processes may do this at once: one does it, the others find it done. */
-export const migrate = (database: Database): Effect.Effect<void, SqlError | TaskIOError> =>
-  Effect.gen(function*() {
-    const { client, dialect, location, names } = database
-    const migrations = dialect.migrations(names)
-    const table = `${names.schema === undefined ? "" : `${names.schema}.`}${names.prefix}migrations`
-    // Asked for first: a client may remember a statement that failed for want of its table.
-    const version = Effect.flatMap(database.once(dialect.hasTable, [table]), (tables) =>
-      tables.length === 0
-        ? Effect.succeed(0)
-        : Effect.map(
-          database.once(`select cast(max(migration_id) as text) as version from ${names.of("migrations")}`, []),
-          (rows) => Option.match(Version(rows), { onNone: () => 0, onSome: ([row]) => row.version })
-        ))
-    const found = yield* version
-    if (found > migrations.length) {
-      return yield* unusable(
-        location,
-        `its tables are of version ${found}, and this library knows ${migrations.length}: use a newer one`
-      )
-    }
-    if (found === migrations.length) return
-    const tell = (statements: ReadonlyArray<string>) =>
-      Effect.forEach(statements, (text) => client.unsafe(text).unprepared, { discard: true })
-    const steps = migrations.map(({ name, statements }, index): Migrator.ResolvedMigration => [
-      index + 1,
-      name,
-      Effect.succeed(tell(statements))
-    ])
-    const run = Migrator.make({})({ loader: Effect.succeed(steps), table }).pipe(
-      Effect.provideService(SqlClient.SqlClient, client),
-      Effect.catchAllDefect((defect) =>
-        Effect.fail(defect instanceof Migrator.MigrationError ? defect : new SqlError({ cause: defect }))
-      ),
-      Effect.catchTag("MigrationError", ({ cause, message }) =>
-        Effect.fail(cause instanceof SqlError ? cause : new SqlError({ message, cause: new Error(message) })))
+export const migrate = Effect.fnUntraced(function*(database: Database): Effect.fn.Return<void, SqlError | TaskIOError> {
+  const { client, dialect, location, names } = database
+  const migrations = dialect.migrations(names)
+  const table = `${names.schema === undefined ? "" : `${names.schema}.`}${names.prefix}migrations`
+  // Asked for first: a client may remember a statement that failed for want of its table.
+  const version = Effect.flatMap(database.once(dialect.hasTable, [table]), (tables) =>
+    tables.length === 0
+      ? Effect.succeed(0)
+      : Effect.map(
+        database.once(`select cast(max(migration_id) as text) as version from ${names.of("migrations")}`, []),
+        (rows) => Option.match(Version(rows), { onNone: () => 0, onSome: ([row]) => row.version })
+      ))
+  const found = yield* version
+  if (found > migrations.length) {
+    return yield* unusable(
+      location,
+      `its tables are of version ${found}, and this library knows ${migrations.length}: use a newer one`
     )
-    // One process at a time: the others find it done.
-    yield* database.transaction(Effect.zipRight(
-      tell(dialect.beforeMigrating(names)),
-      run
-    ))
-  })
+  }
+  if (found === migrations.length) return
+  const tell = (statements: ReadonlyArray<string>) =>
+    Effect.forEach(statements, (text) => client.unsafe(text).unprepared, { discard: true })
+  const steps = migrations.map(({ name, statements }, index): Migrator.ResolvedMigration => [
+    index + 1,
+    name,
+    Effect.succeed(tell(statements))
+  ])
+  const run = Migrator.make({})({ loader: Effect.succeed(steps), table }).pipe(
+    Effect.provideService(SqlClient.SqlClient, client),
+    Effect.catchAllDefect((defect) =>
+      Effect.fail(defect instanceof Migrator.MigrationError ? defect : new SqlError({ cause: defect }))
+    ),
+    Effect.catchTag(
+      "MigrationError",
+      ({ cause, message }) =>
+        Effect.fail(cause instanceof SqlError ? cause : new SqlError({ message, cause: new Error(message) }))
+    )
+  )
+  // One process at a time: the others find it done.
+  yield* database.transaction(Effect.zipRight(
+    tell(dialect.beforeMigrating(names)),
+    run
+  ))
+})
 
 const Setting = Schema.decodeUnknownOption(
   Schema.Tuple(Schema.Record({ key: Schema.String, value: Schema.Union(Schema.String, Schema.Number) }))
@@ -63,8 +65,8 @@ const settingOf = (rows: Rows): string =>
   Option.match(Setting(rows), { onNone: () => "unknown", onSome: ([row]) => String(Object.values(row)[0]) })
 
 /** Sets how durable a commit is, and looks whether it is so. */
-export const settle = (database: Database, options: Options): Effect.Effect<void, SqlError | TaskIOError> =>
-  Effect.gen(function*() {
+export const settle = Effect.fnUntraced(
+  function*(database: Database, options: Options): Effect.fn.Return<void, SqlError | TaskIOError> {
     const { dialect, location } = database
     const full = options.durability !== "relaxed"
     if (dialect.name === "pg") {
@@ -89,4 +91,5 @@ export const settle = (database: Database, options: Options): Effect.Effect<void
           + "keeps it, or say durability: \"relaxed\""
       )
     }
-  })
+  }
+)

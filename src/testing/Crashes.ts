@@ -37,7 +37,7 @@ import * as Task from "../Task.ts"
 import * as TaskIO from "../TaskIO.ts"
 import * as memory from "../TaskIO/Memory.ts"
 import type { Cut, Ending, Options, Report, Story } from "./Crashes/Exploration.ts"
-import { live } from "./Crashes/mortal.ts"
+import { live, type OnStage } from "./Crashes/mortal.ts"
 import { orphanage, type Time } from "./Crashes/process.ts"
 import { search } from "./Crashes/search.ts"
 import * as story from "./Crashes/story.ts"
@@ -137,92 +137,95 @@ export const explore = <
   let reference: { readonly outcome: unknown } | undefined
 
   /** What is wrong with how a run ended, if anything. */
-  const judge = (ending: Ending<World>) =>
-    Effect.gen(function*() {
-      const found = outcome(ending)
-      reference ??= { outcome: found }
-      if (!sameJson(found, reference.outcome)) {
-        const path = firstDifference(reference.outcome, found)
-        return {
-          problem: `it ends otherwise${path.length === 0 ? "" : ` in ${path.join(".")}`}`,
-          expected: showValue(reference.outcome),
-          found: showValue(found),
-          hint:
-            "If that is another each time, as a time or a random number is, say with the option outcome what counts."
-        }
+  const judge = Effect.fnUntraced(function*(ending: Ending<World>) {
+    const found = outcome(ending)
+    reference ??= { outcome: found }
+    if (!sameJson(found, reference.outcome)) {
+      const path = firstDifference(reference.outcome, found)
+      return {
+        problem: `it ends otherwise${path.length === 0 ? "" : ` in ${path.join(".")}`}`,
+        expected: showValue(reference.outcome),
+        found: showValue(found),
+        hint: "If that is another each time, as a time or a random number is, say with the option outcome what counts."
       }
-      const held = invariant === undefined ? Exit.void : yield* Effect.exit(Effect.suspend(() => invariant(ending)))
-      return Exit.isSuccess(held)
-        ? undefined
-        : { problem: "its invariant is broken", expected: "that it holds", found: story.causeOf(held.cause) }
-    })
+    }
+    const held = invariant === undefined ? Exit.void : yield* Effect.exit(Effect.suspend(() => invariant(ending)))
+    return Exit.isSuccess(held)
+      ? undefined
+      : { problem: "its invariant is broken", expected: "that it holds", found: story.causeOf(held.cause) }
+  })
 
   /** Tells one run: a process for each cut, and then one that lives, unless one comes to its end before its cut. */
-  const tell = (cuts: ReadonlyArray<Cut>) =>
-    Effect.scoped(Effect.gen(function*() {
-      const world = yield* before
-      const definition = typeof checkMate === "function" ? checkMate(world) : checkMate
-      const store = yield* (options.store ?? memory.make)
-      const taskIO = TaskIO.make(store)
-      const time: Time = { now: 0 }
-      const { orphaned } = yield* orphanage
-      const lives: Array<story.Life> = []
-      const made: Array<Cut> = []
-      let seen: TaskIO.Look | undefined
+  const tell = Effect.fnUntraced(function*(cuts: ReadonlyArray<Cut>, onStage: OnStage) {
+    const world = yield* before
+    const definition = typeof checkMate === "function" ? checkMate(world) : checkMate
+    const store = yield* (options.store ?? memory.make)
+    const taskIO = TaskIO.make(store)
+    const time: Time = { now: 0 }
+    const { orphaned } = yield* orphanage
+    const lives: Array<story.Life> = []
+    const made: Array<Cut> = []
+    let seen: TaskIO.Look | undefined
+    let problem: story.Problem | undefined
 
-      /** Runs processes until one comes to its end, or leaves a journal that does not fold. */
-      const problem = yield* Effect.gen(function*() {
-        while (true) {
-          const cut = cuts[lives.length]
-          const life = yield* live(provide(program(definition), options.layer), {
-            store,
-            isElsewhere: options.store !== undefined,
-            engine: options.engine,
-            time,
-            orphaned,
-            number: lives.length,
-            cut
-          })
-          lives.push(life)
-          const { exit } = life
-          if (Option.isNone(exit) && cut !== undefined) made.push(cut)
-          const folded = yield* Effect.exit(taskIO.look(taskId, seen))
-          if (Exit.isFailure(folded)) {
-            const found = story.causeOf(folded.cause)
-            return { problem: "its journal is broken", expected: "a journal that folds", found }
-          }
-          seen = folded.value
-          if (Option.isNone(exit)) continue
-          const { events: history, task } = seen
-          if (Option.isNone(task)) {
-            const found = Exit.isFailure(exit.value) ? story.causeOf(exit.value.cause) : "nothing"
-            return { problem: "it wrote nothing", expected: `a journal of task "${taskId}"`, found }
-          }
-          return yield* judge({ world, cuts: made, exit: exit.value, task: task.value, history, taskIO })
-        }
+    // Until a process comes to its end, or leaves a journal that does not fold.
+    while (true) {
+      const cut = cuts[lives.length]
+      const life = yield* live(provide(program(definition), options.layer), {
+        store,
+        isElsewhere: options.store !== undefined,
+        engine: options.engine,
+        time,
+        orphaned,
+        onStage,
+        number: lives.length,
+        cut
       })
-
-      return {
-        cuts: made,
-        writes: lives.at(-1)?.writes.length ?? 0,
-        failed: Option.map(Option.fromNullable(problem), (wrong): Story => ({
-          problem: wrong.problem,
-          expected: wrong.expected,
-          found: wrong.found,
-          checkMate: definition.name,
-          cuts: made.map((cut, index) => ({
-            ...cut,
-            events: story.eventsOf(taskId, lives[index]?.writes.at(-1) ?? [])
-          })),
-          text: story.tell(definition.name, taskId, lives, wrong)
-        }))
+      lives.push(life)
+      const { exit } = life
+      if (Option.isNone(exit) && cut !== undefined) made.push(cut)
+      const folded = yield* Effect.exit(taskIO.look(taskId, seen))
+      if (Exit.isFailure(folded)) {
+        const found = story.causeOf(folded.cause)
+        problem = { problem: "its journal is broken", expected: "a journal that folds", found }
+        break
       }
-    }))
+      seen = folded.value
+      if (Option.isNone(exit)) continue
+      const { events: history, task } = seen
+      if (Option.isNone(task)) {
+        const found = Exit.isFailure(exit.value) ? story.causeOf(exit.value.cause) : "nothing"
+        problem = { problem: "it wrote nothing", expected: `a journal of task "${taskId}"`, found }
+      } else {
+        problem = yield* judge({ world, cuts: made, exit: exit.value, task: task.value, history, taskIO })
+      }
+      break
+    }
 
-  return Effect.map(
-    search(tell, { pairs: options.pairs ?? true, random: options.random }),
-    (report): Report => report
-  )
+    return {
+      cuts: made,
+      writes: lives.at(-1)?.writes.length ?? 0,
+      failed: Option.map(Option.fromNullable(problem), (wrong): Story => ({
+        problem: wrong.problem,
+        expected: wrong.expected,
+        found: wrong.found,
+        checkMate: definition.name,
+        cuts: made.map((cut, index) => ({
+          ...cut,
+          events: story.eventsOf(taskId, lives[index]?.writes.at(-1) ?? [])
+        })),
+        text: story.tell(definition.name, taskId, lives, wrong)
+      }))
+    }
+  }, Effect.scoped)
+
+  return Effect.suspend(() => {
+    const onStage: OnStage = { process: undefined }
+    return search((cuts) => tell(cuts, onStage), { pairs: options.pairs ?? true, random: options.random }).pipe(
+      Effect.onInterrupt(() => onStage.process?.interrupt ?? Effect.void),
+      Effect.map((report): Report => report)
+    )
+  })
 }
 
 /**

@@ -166,15 +166,14 @@ export const make = (plan: Plan): Effect.Effect<Injector> =>
       Stream.unwrap(stored("list", undefined, Effect.map(Stream.runCollect(self), Stream.fromChunk)))
 
     /** A binding that can be lost by the plan, beside how it can be lost anyway. */
-    const losable = (taskId: string, binding: BindLock.Binding) =>
-      Effect.gen(function*() {
-        const lost = yield* Deferred.make<string>()
-        bindings.set(taskId, lost)
-        if (binding.lost !== Effect.never) {
-          yield* Effect.forkScoped(Effect.flatMap(binding.lost, (reason) => Deferred.succeed(lost, reason)))
-        }
-        return { ...binding, lost: Deferred.await(lost) }
-      })
+    const losable = Effect.fnUntraced(function*(taskId: string, binding: BindLock.Binding) {
+      const lost = yield* Deferred.make<string>()
+      bindings.set(taskId, lost)
+      if (binding.lost !== Effect.never) {
+        yield* Effect.forkScoped(Effect.flatMap(binding.lost, (reason) => Deferred.succeed(lost, reason)))
+      }
+      return { ...binding, lost: Deferred.await(lost) }
+    })
 
     const faultyDriver = (driver: TaskIO.Encoded): TaskIO.Encoded => ({
       ...driver,

@@ -297,10 +297,13 @@ export const simulate = <Input extends object, Output, E, R>(
       Layer.provide(Layer.merge(Layer.succeed(TaskIO.TaskIO, taskIO), BindLock.layerMemory))
     )
     const run = CheckMateEngine.run(copy, { taskId, input: { ...standIns(input), ...options.input } })
-    let ended = yield* process.run(Effect.provide(run, layer))
+    const inProcess = Effect.suspend(() =>
+      Effect.onInterrupt(process.run(Effect.provide(run, layer)), () => process.interrupt)
+    )
+    let ended = yield* inProcess
     while (Option.isNone(ended)) {
       process = makeProcess(time, taskId, orphaned)
-      ended = yield* process.run(Effect.provide(run, layer))
+      ended = yield* inProcess
     }
 
     const journal = yield* Effect.orDie(taskIO.read(taskId))

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Clock, Context, Data, DateTime, Effect, Layer, Option, Schedule, Schema } from "effect"
+import { Clock, Context, Data, DateTime, Deferred, Effect, Fiber, Layer, Option, Schedule, Schema } from "effect"
 import { CheckMate, CheckMateEngine, Stage, State } from "effect-checkmate"
 import * as MemoryDriver from "effect-checkmate/TaskIO/Memory"
 import { Crashes, Faults } from "effect-checkmate/testing"
@@ -247,6 +247,24 @@ describe("Crashes.explore", () => {
             if (cut?.write === 2 && cut.when === "after") expect(ledger.count("beat")).toBeLessThanOrEqual(1)
           })
       })
+    }))
+
+  it.effect("interrupts what runs in a process when it is interrupted itself", () =>
+    Effect.gen(function*() {
+      const begun = yield* Deferred.make<void>()
+      const ledger = new Ledger()
+      const stuck = abc(ledger, {
+        fail: () =>
+          Effect.zipRight(
+            Deferred.succeed(begun, undefined),
+            Effect.onInterrupt(Effect.async<never>(() => undefined), () => ledger.note("interrupted"))
+          )
+      })
+      const fiber = yield* Effect.fork(Crashes.explore(stuck, { input: { seed: 1 } }))
+      yield* Deferred.await(begun)
+      yield* Fiber.interrupt(fiber)
+      expect(ledger.count("interrupted")).toBe(1)
+      expect(ledger.count("undo a")).toBe(1)
     }))
 
   it.effect("uses the store, the program and the options it is given", () =>

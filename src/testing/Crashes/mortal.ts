@@ -46,13 +46,13 @@ const mortal = (
  * Runs a program in a process of its own, with an engine of its own: what others hold is not known to its lock. The
  * engine's own fiber is not of the process, so that it can be ended when the process is dead.
  */
-const runIn = <A, E, R>(
-  process: Process,
-  store: TaskIO.Encoded,
-  options: CheckMateEngine.Options | undefined,
-  program: Effect.Effect<A, E, R>
-) =>
-  Effect.gen(function*() {
+const runIn = Effect.fnUntraced(
+  function*<A, E, R>(
+    process: Process,
+    store: TaskIO.Encoded,
+    options: CheckMateEngine.Options | undefined,
+    program: Effect.Effect<A, E, R>
+  ) {
     const scope = yield* Scope.make()
     // Made without its layer, which takes longer to build than a short task to run.
     const made = yield* Scope.extend(
@@ -68,7 +68,8 @@ const runIn = <A, E, R>(
     // Not awaited: what it started in the background is dead, too.
     if (Option.isNone(exit)) yield* Effect.forkDaemon(Scope.close(scope, Exit.void))
     return exit
-  })
+  }
+)
 
 /** A store that is elsewhere: what it was asked to do it does, in real time, whether the process lives or not. */
 const elsewhere = (store: TaskIO.Encoded, outside: ReturnType<Process["outside"]>): TaskIO.Encoded => ({
@@ -87,6 +88,11 @@ const elsewhere = (store: TaskIO.Encoded, outside: ReturnType<Process["outside"]
   waiting: outside(store.waiting)
 })
 
+/** Which process runs, for whoever has to interrupt it. */
+export interface OnStage {
+  process: Process | undefined
+}
+
 /** One process over the store, and what it did. */
 export const live = <A, E, R>(
   program: Effect.Effect<A, E, R>,
@@ -97,6 +103,8 @@ export const live = <A, E, R>(
     readonly engine: CheckMateEngine.Options | undefined
     readonly time: Time
     readonly orphaned: Orphaned
+    /** The process that runs. */
+    readonly onStage: OnStage
     readonly number: number
     readonly cut: Cut | undefined
   }
@@ -104,6 +112,7 @@ export const live = <A, E, R>(
   Effect.flatMap(Effect.runtime(), (runtime) => {
     const writes: Array<ReadonlyArray<string>> = []
     const process = makeProcess(options.time, `process ${options.number}`, options.orphaned)
+    options.onStage.process = process
     const store = options.isElsewhere ? elsewhere(options.store, process.outside(runtime)) : options.store
     return Effect.map(
       runIn(process, mortal(store, options.cut, writes, process), options.engine, program),

@@ -5,12 +5,10 @@
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as DefaultServices from "effect/DefaultServices"
-import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as FiberId from "effect/FiberId"
 import * as FiberRef from "effect/FiberRef"
 import * as HashSet from "effect/HashSet"
 import * as Option from "effect/Option"
@@ -43,9 +41,12 @@ const makeScheduler = () => {
     // One queue for all fibers, so that a run is the same each time.
     scheduleTask: (task, priority) => {
       waiting += 1
+      let left: Scheduler.Task | undefined = task
       base.scheduleTask(() => {
+        const run = left
+        left = undefined
         waiting -= 1
-        if (!dead) task()
+        if (!dead) run?.()
       }, priority)
     }
   }
@@ -130,6 +131,8 @@ const hang = Effect.uninterruptible(Effect.async<never>((_) => undefined))
 export interface Process {
   /** The death of the process. Never returns. */
   readonly die: Effect.Effect<never>
+  /** Interrupts the program that runs. Whoever runs it does so when interrupted: to see to that here costs too much. */
+  readonly interrupt: Effect.Effect<unknown>
   /** Runs a program to its end; none if the process dies before. */
   readonly run: <A, E, R>(program: Effect.Effect<A, E, R>) => Effect.Effect<Option.Option<Exit.Exit<A, E>>, never, R>
   /** Has an effect done elsewhere, as a disk or a server does it: it goes on when the process is dead, in real time. */
@@ -154,6 +157,7 @@ export const orphanage: Effect.Effect<{ readonly orphaned: Orphaned }> = Effect.
 export const make = (time: Time, seed: string, orphaned: Orphaned): Process => {
   const { isStopped, leave, scheduler, stop, whenIdle } = makeScheduler()
   let atDeath: () => void = stop
+  let interrupt: Effect.Effect<unknown> = Effect.void
   return {
     outside: (runtime) => <A, E, R>(effect: Effect.Effect<A, E, R>) =>
       Effect.contextWithEffect((context: Context.Context<R>) =>
@@ -170,17 +174,22 @@ export const make = (time: Time, seed: string, orphaned: Orphaned): Process => {
       atDeath()
       return hang
     }),
+    // The dead cannot be interrupted.
+    interrupt: Effect.suspend(() => isStopped() ? Effect.void : interrupt),
     run: <A, E, R>(program: Effect.Effect<A, E, R>) =>
-      Effect.gen(function*() {
-        const ended = Deferred.unsafeMake<Option.Option<Exit.Exit<A, E>>>(FiberId.none)
+      Effect.suspend(() => {
+        let over: Option.Option<Exit.Exit<A, E>> | undefined
+        let tell = (_: Option.Option<Exit.Exit<A, E>>): void => undefined
         const end = (exit: Option.Option<Exit.Exit<A, E>>) => {
           // Also at its end: what it left running in the background ends with it.
           stop()
-          Deferred.unsafeDone(ended, Effect.succeed(exit))
+          if (over !== undefined) return
+          over = exit
+          tell(exit)
         }
         atDeath = () => end(Option.none())
         // Set in the fiber itself, which is quicker than to set them around it and to put them back.
-        const fiber = yield* FiberRef.set(FiberRef.currentScheduler, scheduler).pipe(
+        const begun = FiberRef.set(FiberRef.currentScheduler, scheduler).pipe(
           Effect.zipRight(FiberRef.update(DefaultServices.currentServices, (services) =>
             services.pipe(
               Context.add(Clock.Clock, makeClock(time, whenIdle)),
@@ -192,10 +201,14 @@ export const make = (time: Time, seed: string, orphaned: Orphaned): Process => {
           Effect.fork,
           orphaned
         )
-        fiber.addObserver((exit) => end(Option.some(exit)))
-        // The dead cannot be interrupted.
-        const interrupt = Effect.suspend(() => isStopped() ? Effect.void : Fiber.interrupt(fiber))
-        return yield* Effect.onInterrupt(Deferred.await(ended), () => interrupt)
+        return Effect.flatMap(begun, (fiber) => {
+          fiber.addObserver((exit) => end(Option.some(exit)))
+          interrupt = Fiber.interrupt(fiber)
+          return Effect.async<Option.Option<Exit.Exit<A, E>>>((resume) => {
+            tell = (exit) => resume(Effect.succeed(exit))
+            if (over !== undefined) tell(over)
+          })
+        })
       })
   }
 }

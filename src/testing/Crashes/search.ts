@@ -58,11 +58,11 @@ const draw = (most: number, writes: number): Effect.Effect<ReadonlyArray<Cut>> =
     ))
 
 /** Tries the fewest cuts first and the earliest writes first, and stops at the first story that fails. */
-export const search = <Story, E, R>(
-  tell: (cuts: ReadonlyArray<Cut>) => Effect.Effect<Told<Story>, E, R>,
-  options: Options
-): Effect.Effect<Found<Story>, E, R> =>
-  Effect.gen(function*() {
+export const search = Effect.fnUntraced(
+  function*<Story, E, R>(
+    tell: (cuts: ReadonlyArray<Cut>) => Effect.Effect<Told<Story>, E, R>,
+    options: Options
+  ): Effect.fn.Return<Found<Story>, E, R> {
     let cuts = 0
     let runs = 0
     const attempt = (sequence: ReadonlyArray<Cut>) =>
@@ -113,4 +113,5 @@ export const search = <Story, E, R>(
       }
     }
     return { cuts, runs, smallest: Option.none() }
-  })
+  }
+)
