@@ -4,9 +4,10 @@
  */
 import { Effect, Option } from "effect"
 import { CheckMateEngine } from "effect-checkmate"
-import { Crashes } from "effect-checkmate/testing"
+import { execFileSync } from "node:child_process"
 import * as os from "node:os"
 import { performance } from "node:perf_hooks"
+import { program } from "../support/program.ts"
 import { s3 } from "./s3.ts"
 import { sql } from "./sql.ts"
 import * as bench from "./support.ts"
@@ -231,29 +232,23 @@ const boot = async () => {
   })
 }
 
-/** Every cut and every pair of cuts of a task of five stages: what a crash test of a small pipeline costs. */
-const crashes = async () => {
-  const explore = Crashes.explore(bench.pipeline(5), { input: {} })
-  const cuts: Array<number> = []
-  const processes: Array<number> = []
-  for (let round = 0; round < rounds * 3; round++) {
-    const start = performance.now()
-    const report = await Effect.runPromise(explore)
-    const seconds = (performance.now() - start) / 1000
-    if (round < rounds) continue
-    cuts.push(report.cuts / seconds)
-    processes.push((report.cuts + report.runs) / seconds)
+/** What a crash test of a small pipeline costs, in a process of its own, as it is and with the option of Node that helps it. */
+const crashes = () => {
+  const explore = program(new URL("crashes.ts", import.meta.url))
+  for (const options of [[], ["--no-allocation-site-pretenuring"]]) {
+    const out = execFileSync(process.execPath, [...options, explore], { encoding: "utf8" })
+    const { cuts, processes } = JSON.parse(out)
+    const figure = (value: number) => Math.round(value).toLocaleString("en")
+    row(
+      `crash kit, every cut and pair of cuts of 5 stages in memory${options.map((one) => `, node ${one}`).join("")}`,
+      `${figure(cuts)} cuts a second, ${figure(processes)} processes run`,
+      "thousands"
+    )
   }
-  const aSecond = (values: ReadonlyArray<number>) => Math.round(bench.median(values)).toLocaleString("en")
-  row(
-    "crash kit, every cut and pair of cuts of 5 stages in memory",
-    `${aSecond(cuts)} cuts a second, ${aSecond(processes)} processes run`,
-    "thousands"
-  )
 }
 
 await memory()
-await crashes()
+crashes()
 await flat(1_000)
 await flat(10_000)
 await large()
