@@ -18,6 +18,7 @@
  *
  * @since 0.1.0
  */
+import type { PlatformError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Clock from "effect/Clock"
@@ -28,6 +29,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { StaleWriterError, type TaskIOError } from "../CheckMateError.ts"
 import { alreadyExists, entries, isNotFound, storeError, syncDirectory, syncFile } from "../internal/files.ts"
+import * as group from "../internal/group.ts"
 import * as Chain from "../internal/journalChain.ts"
 import * as JournalFile from "../internal/journalFile.ts"
 import { nonce } from "../internal/nonce.ts"
@@ -66,6 +68,22 @@ export const make = Effect.fnUntraced(
     yield* Effect.mapError(ready, storeError("create its directories", root))
     // Held open, so that a new entry in it costs one sync and no more.
     const tasksHandle = yield* Effect.mapError(fs.open(tasks, { flag: "r" }), storeError("open", tasks))
+    let syncing = 0
+    /** Syncs the directory of the tasks, once for all who ask for it while it is being synced for others. */
+    const syncTasks = yield* group.make<void, void, PlatformError>({
+      limit: Number.POSITIVE_INFINITY,
+      isAlone: () => syncing === 0,
+      together: (askers) =>
+        Effect.suspend(() => {
+          syncing += 1
+          return Effect.ensuring(
+            tasksHandle.sync,
+            Effect.sync(() => {
+              syncing -= 1
+            })
+          )
+        }).pipe(Effect.as(askers.map(() => Effect.void)))
+    })
 
     let sent = 0
 
@@ -179,7 +197,7 @@ export const make = Effect.fnUntraced(
         })
         const write = (bytes: Uint8Array) =>
           Effect.zipRight(Effect.zipRight(handle.writeAll(bytes), handle.sync), stillMine)
-        const writeFirst = (bytes: Uint8Array) => Effect.zip(tasksHandle.sync, write(bytes), { concurrent: true })
+        const writeFirst = (bytes: Uint8Array) => Effect.zip(syncTasks(), write(bytes), { concurrent: true })
 
         return {
           epoch: epoch + ahead,
