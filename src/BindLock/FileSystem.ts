@@ -21,7 +21,6 @@
  */
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
-import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -151,7 +150,8 @@ export const make = Effect.fnUntraced(
       yield* Effect.mapError(fs.makeDirectory(folder, { recursive: true }), failure("prepare to bind", "*", folder))
     }
     const since = yield* DateTime.now
-    const created = yield* Effect.uninterruptible(Effect.gen(function*() {
+    // The file is its first sign of life.
+    const created = yield* leased.sign(Effect.uninterruptible(Effect.gen(function*() {
       const engine: Engine = { nonce: yield* nonce, name, since, process: Option.getOrNull(me) }
       const file = path.join(locks, `${engine.nonce}.engine`)
       const handle = yield* fs.open(file, { flag: "ax" })
@@ -159,17 +159,12 @@ export const make = Effect.fnUntraced(
       yield* handle.writeAll(new TextEncoder().encode(encodeEngine(engine)))
       const { ino } = yield* handle.stat
       return { file, handle, ino }
-    })).pipe(
+    }))).pipe(
       Effect.retry({ while: alreadyExists, times: 10 }),
       Effect.mapError(failure("prepare to bind", "*", locks))
     )
     yield* Effect.ignore(removeDead)
-    leased.wasAliveAt(yield* Clock.currentTimeMillis)
-
-    const giveSign = Effect.zipRight(
-      created.handle.writeAll(sign),
-      Effect.map(Clock.currentTimeMillis, leased.wasAliveAt)
-    )
+    const giveSign = leased.sign(created.handle.writeAll(sign))
 
     /** Whether a task's lock is still a link to this engine's file. */
     const isMine = (taskId: string) =>

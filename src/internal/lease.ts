@@ -2,7 +2,6 @@
  * What locks with a lease have in common: an engine's signs of life, what it holds by them, and that it gives up what
  * another engine may have taken from it.
  */
-import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -19,6 +18,20 @@ export interface Held<Mark> {
 
 const signsPerLease = 5
 
+/**
+ * By both clocks, of which the one that has moved further counts: the wall clock may be set back, and the other one stands
+ * still while a machine is suspended.
+ */
+interface Moment {
+  readonly wall: number
+  readonly nanos: bigint
+}
+
+const now: Effect.Effect<Moment> = Effect.map(Effect.clock, (clock) => ({
+  wall: clock.unsafeCurrentTimeMillis(),
+  nanos: clock.unsafeCurrentTimeNanos()
+}))
+
 /** `given` is an option, `otherwise` its default, `atLeast` its lower bound. */
 export const make = <Mark>(
   given: Duration.DurationInput | undefined,
@@ -31,9 +44,13 @@ export const make = <Mark>(
   )
   const beat = Duration.times(lease, 1 / signsPerLease)
   const held = new Map<string, Held<Mark>>()
-  let alive = Number.NEGATIVE_INFINITY
+  let alive: Moment | undefined
 
-  const silence = Effect.map(Clock.currentTimeMillis, (time) => time - alive)
+  /** For how many milliseconds no sign of life has been given. */
+  const silence = Effect.map(now, ({ nanos, wall }) =>
+    alive === undefined
+      ? Number.POSITIVE_INFINITY
+      : Math.max(wall - alive.wall, Number(nanos - alive.nanos) / 1e6))
   const lose = (taskId: string, reason: string): Effect.Effect<void> =>
     Effect.sync(() => held.get(taskId)?.lost.settle(reason))
 
@@ -42,11 +59,14 @@ export const make = <Mark>(
     /** From one sign of life to the next. */
     beat,
     held,
-    /** A sign of life has been given: at the latest at that time, by the Clock. */
-    wasAliveAt: (time: number): void => {
-      alive = time
-    },
-    wasEverAlive: (): boolean => Number.isFinite(alive),
+    /** Gives a sign of life. It counts from before it was given: whoever sees it sees no younger one. */
+    sign: <A, E, R>(give: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+      Effect.flatMap(now, (moment) =>
+        Effect.tap(give, () =>
+          Effect.sync(() => {
+            if (alive === undefined || moment.nanos > alive.nanos) alive = moment
+          }))),
+    wasEverAlive: (): boolean => alive !== undefined,
     /** Whether the last sign is recent. An engine that was frozen has to give one before it holds anything new. */
     isSeenAlive: Effect.map(silence, (millis) => millis <= Duration.toMillis(beat) * 2),
     /** Tells whoever works on a task that it is another engine's. */

@@ -18,7 +18,6 @@
  * alive within the lease looks at the lock before.
  */
 import * as FileSystem from "@effect/platform/FileSystem"
-import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -132,12 +131,7 @@ export const make = Effect.fnUntraced(
 
     // --- signs of life -----------------------------------------------------------
 
-    const giveSign = Effect.gen(function*() {
-      const time = yield* Clock.currentTimeMillis
-      yield* client.put(engineOf(self.engine), encode(self), "any")
-      // From before it was sent: it is no younger than that.
-      leased.wasAliveAt(time)
-    })
+    const giveSign = leased.sign(client.put(engineOf(self.engine), encode(self), "any"))
 
     /** One look at all locks: those that this engine holds have the ETag they were written with. */
     const checkHeld = Effect.gen(function*() {

@@ -17,7 +17,6 @@
  */
 import * as FileSystem from "@effect/platform/FileSystem"
 import { SqlError } from "@effect/sql/SqlError"
-import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -173,9 +172,8 @@ export const make = Effect.fnUntraced(function*(database: Database, options: Opt
   /** What is being let go of just now. */
   const releasing = new Set<string>()
 
-  const giveSign = Effect.zipRight(
-    wrote(signText, [id, name, Option.match(me, { onNone: () => null, onSome: (own) => encodeProcess(own) })]),
-    Effect.map(Clock.currentTimeMillis, leased.wasAliveAt)
+  const giveSign = leased.sign(
+    wrote(signText, [id, name, Option.match(me, { onNone: () => null, onSome: (own) => encodeProcess(own) })])
   )
 
   /** Binds, or lets go of, whatever waits for that, in one statement, and says of each whether a row was written. */
