@@ -249,6 +249,20 @@ describe("Crashes.explore", () => {
       })
     }))
 
+  it.effect("lets the rest of the real process have its turns", () =>
+    Effect.gen(function*() {
+      let turns = 0
+      const other = setInterval(() => turns++, 1)
+      yield* Effect.ensuring(
+        Crashes.verify((ledger: Ledger) => abc(ledger), {
+          input: { seed: 1 },
+          before: Effect.sync(() => new Ledger())
+        }),
+        Effect.sync(() => clearInterval(other))
+      )
+      expect(turns).toBeGreaterThan(0)
+    }))
+
   it.effect("interrupts what runs in a process when it is interrupted itself", () =>
     Effect.gen(function*() {
       const begun = yield* Deferred.make<void>()

@@ -1,4 +1,6 @@
 /** Which cuts are tried, in which order, and how a story that fails is made smaller. */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
@@ -57,6 +59,11 @@ const draw = (most: number, writes: number): Effect.Effect<ReadonlyArray<Cut>> =
       length
     ))
 
+/** How many runs are told until the rest of the real process has its turn: its time-outs, its Ctrl-C. */
+const runsPerTurn = 25
+/** By the machine's clock, whatever clock the caller keeps to: what only waits for promises never gives way. */
+const turn = Clock.make().sleep(Duration.zero)
+
 /** Tries the fewest cuts first and the earliest writes first, and stops at the first story that fails. */
 export const search = Effect.fnUntraced(
   function*<Story, E, R>(
@@ -67,9 +74,10 @@ export const search = Effect.fnUntraced(
     let runs = 0
     const attempt = (sequence: ReadonlyArray<Cut>) =>
       Effect.tap(tell(sequence), (told) =>
-        Effect.sync(() => {
+        Effect.suspend(() => {
           runs += 1
           cuts += told.cuts.length
+          return runs % runsPerTurn === 0 ? turn : Effect.void
         }))
     const found = (told: Told<Story>): Found<Story> => ({ cuts, runs, smallest: told.failed })
 
