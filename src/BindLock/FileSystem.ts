@@ -258,7 +258,7 @@ export const make = Effect.fnUntraced(
         )
     )
 
-    const acquire = Effect.fnUntraced(function*(taskId: string, restore: Restore) {
+    const acquiring = Effect.fnUntraced(function*(taskId: string, restore: Restore) {
       const mine = yield* leased.hold(taskId, tryToHold(taskId), restore)
       yield* Scope.addFinalizer(yield* Effect.scope, leased.release(taskId, mine, unlink(taskId)))
       const binding: Binding = { holder: { name, since: yield* DateTime.now }, lost: mine.lost.await }
@@ -266,7 +266,7 @@ export const make = Effect.fnUntraced(
     })
 
     return {
-      acquire: (taskId) => Effect.uninterruptibleMask((restore) => acquire(taskId, restore)),
+      acquire: (taskId) => Effect.uninterruptibleMask((restore) => acquiring(taskId, restore)),
       holder: Effect.fnUntraced(function*(taskId) {
         const found = yield* lookAt(taskId, lockOf(taskId))
         if (Option.isNone(found)) return Option.none()

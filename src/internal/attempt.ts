@@ -284,20 +284,13 @@ export type Outcome<E> = Either.Either<Output, Cause.Cause<E | StageOutputError 
 
 /** Ends a failed attempt's Scope, of which its rollback is the finalizer. It is made where it is needed. */
 const undoAtEnd = Effect.fnUntraced(
-  function*<E, R>(
-    stage: Stage.Any<E, R>,
-    session: Session,
-    values: Values,
-    position: Position,
-    cause: Cause.Cause<unknown>,
-    nanos: bigint
-  ): Effect.fn.Return<void, AppendError | RollbackFailedError, R> {
-    let undone: Exit.Exit<void, AppendError | RollbackFailedError> = Exit.void
+  function*<E, R>(cause: Cause.Cause<unknown>, undoing: Effect.Effect<void, E, R>): Effect.fn.Return<void, E, R> {
+    let undone: Exit.Exit<void, E> = Exit.void
     const scope = yield* Scope.make()
     yield* Scope.addFinalizerExit(
       scope,
       () =>
-        Effect.map(Effect.exit(provided(failed(stage, session, values, position, cause, nanos))), (exit) => {
+        Effect.map(Effect.exit(provided(undoing)), (exit) => {
           undone = exit
         })
     )
@@ -327,7 +320,7 @@ export const runAttempt = <E, R>(
         const checked = Exit.flatMap(exit, checkOutput(stage, session))
         const fail = (cause: Cause.Cause<unknown>, seen: Cause.Cause<unknown>) =>
           Effect.map(
-            undoAtEnd(stage, session, values, position, cause, nanos),
+            undoAtEnd(cause, failed(stage, session, values, position, cause, nanos)),
             () => Either.left(ownCause(stage, seen))
           )
         return Effect.matchCauseEffect(Scope.close(scope, checked), {

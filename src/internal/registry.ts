@@ -8,8 +8,6 @@ export interface Running {
   readonly session: Session
   /** Interrupts the task's work, and returns once that is over. */
   readonly stop: (reason: Stop) => Effect.Effect<void>
-  /** Completes once the task has left this engine. */
-  readonly left: Effect.Effect<void>
 }
 
 export interface Registry {

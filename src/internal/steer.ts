@@ -123,7 +123,7 @@ export const cancel = <E, R>(
   return reach(parts, interval, taskId, {
     here: Effect.fnUntraced(function*(running) {
       yield* running.stop({ _tag: "Cancelled", rollback, reason })
-      yield* running.left
+      yield* running.session.left.await
       const status = running.session.task?.status
       if (status?._tag === "RollbackFailed") return yield* rollbackFailedError(taskId, status)
       // It may have been stopping for another reason, or have come to its end: looked at again.

@@ -82,7 +82,7 @@ const supervise = Effect.fnUntraced(
       FiberRef.set(FiberRef.currentLogAnnotations, HashMap.set(marks, "task", session.taskId)),
       Effect.interruptible(Effect.suspend(() => session.stopping === undefined ? work : Effect.interrupt))
     ))
-    parts.registry.enter({ session, stop, left: session.left.await })
+    parts.registry.enter({ session, stop })
     const waited = yield* Effect.exit(restore(exitOf(fiber)))
     if (Exit.isFailure(waited)) yield* stop({ _tag: "Interrupted" })
     const exit = Exit.isSuccess(waited) ? waited.value : yield* exitOf(fiber)
