@@ -22,6 +22,9 @@
  *                StageStarted └── Failed
  * ```
  *
+ * Two moves are not the stage's own: when its task is cancelled, a stage that is Waiting is Failed, and when its task is
+ * rolled back it is Pending.
+ *
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"

@@ -272,6 +272,26 @@ const withoutWaiting = (stages: Task["stages"]): Task["stages"] =>
       record.status._tag === "Waiting" ? { ...record, status: StageStatus.pending, retries: Chunk.empty() } : record
   )
 
+/** In a cancelled task no stage waits for another attempt any more. */
+const withoutRetries = (stages: Task["stages"]): Task["stages"] =>
+  HashMap.map(stages, (record): StageRecord => {
+    if (record.status._tag !== "Waiting") return record
+    const { attempt, failure } = record.status
+    return { ...record, status: { _tag: "Failed", attempt, failure } }
+  })
+
+/** What becomes of the stages when the task as a whole takes a turn. */
+const settledBy = (event: TaskStatus.Event, stages: Task["stages"]): Task["stages"] => {
+  switch (event._tag) {
+    case "TaskRolledBack":
+      return withoutWaiting(stages)
+    case "TaskCancelled":
+      return withoutRetries(stages)
+    default:
+      return stages
+  }
+}
+
 const onTask = (task: Task, event: TaskStatus.Event): Either.Either<Task, InvalidTransitionError> => {
   const status = TaskStatus.step(task.status, event)
   if (status === undefined) return illegal(task, "the task", task.status._tag, event._tag)
@@ -280,7 +300,7 @@ const onTask = (task: Task, event: TaskStatus.Event): Either.Either<Task, Invali
     || (resumed !== undefined && !TaskStatus.isActive(task.status))
   return Either.right(evolved(task, event, {
     status,
-    stages: event._tag === "TaskRolledBack" ? withoutWaiting(task.stages) : task.stages,
+    stages: settledBy(event, task.stages),
     definition: resumed?.stages ?? task.definition,
     recoveries: resumed?.recovered === true ? task.recoveries + 1 : settled ? 0 : task.recoveries,
     takenUpAt: resumed === undefined ? task.takenUpAt : event.at

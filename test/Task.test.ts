@@ -255,6 +255,33 @@ describe("Task", () => {
     })
   })
 
+  describe("a stage that waits for its next attempt", () => {
+    const waits = [started("scan"), attemptFailed("scan", retry), attemptUndone("scan")]
+    const statusAfter = (...events: ReadonlyArray<Untimed>) => Task.stage(after(...waits, ...events), "scan").status
+
+    it("has failed once the task is cancelled, as nothing tries it again", () => {
+      expect(statusAfter()._tag).toBe("Waiting")
+      expect(statusAfter({ _tag: "TaskCancelled" })).toEqual({
+        _tag: "Failed",
+        attempt: 1,
+        failure: failureOf("503")
+      })
+    })
+
+    it("begins anew once the task is rolled back, also after it was cancelled", () => {
+      const rolledBack = [rollback({ _tag: "Retry", from: "scan" }), { _tag: "TaskRolledBack" }] as const
+      expect(statusAfter(...rolledBack)._tag).toBe("Pending")
+      const anew = [...waits, { _tag: "TaskCancelled" } as const, ...rolledBack, started("scan", 2)]
+      const { retries, status } = Task.stage(after(...anew), "scan")
+      expect(status._tag).toBe("Running")
+      expect(Chunk.toReadonlyArray(retries)).toEqual([])
+    })
+
+    it("keeps waiting where the task is paused", () => {
+      expect(statusAfter({ _tag: "TaskPaused" })._tag).toBe("Waiting")
+    })
+  })
+
   describe("recoveries", () => {
     const crash = (attempt: number) => [
       started("scan", attempt),

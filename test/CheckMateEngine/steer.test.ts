@@ -40,6 +40,8 @@ describe("cancel", () => {
       expect(yield* Effect.flip(Fiber.join(fiber))).toMatchObject({ _tag: "TaskCancelledError", reason: "enough" })
       expect(ledger.entries).toEqual(["run a", "run b", "interrupted b", "undo b"])
       expect(yield* statusOf("t")).toEqual({ _tag: "Cancelled", reason: "enough" })
+      const [, cutOff] = (yield* CheckMateEngine.get("t")).stages
+      expect(cutOff?.status).toMatchObject({ _tag: "Failed", attempt: 1, failure: { kind: "Interruption" } })
     })))
 
   it.effect("with rollback, rolls back every stage that succeeded", () =>

@@ -157,6 +157,9 @@ const hold = (pipeline: Pipeline, world: World, task: Task) => {
 
   function* end(status: string, ended: string): Writes<string> {
     turn({ status, purpose: undefined })
+    if (status === "Cancelled") {
+      for (const stage of task.stages) if (stage.status === "Waiting") move(stage, { status: "Failed" })
+    }
     yield* write()
     return ended
   }
