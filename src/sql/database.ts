@@ -205,10 +205,16 @@ export const make = Effect.fnUntraced(
         ? connection.executeUnprepared("commit", [], undefined)
         // A transaction in which a statement has failed is rolled back by Postgres then, and that is no error of its own.
         : Effect.filterOrFail(
-          connection.executeRaw("commit", []),
+          inTime(connection.executeRaw("commit", [])),
           (said) => !(Predicate.hasProperty(said, "command") && said.command === "ROLLBACK"),
           () => new SqlError({ message: "it was rolled back, because a statement in it had failed" })
         )
+
+    /** Gives a connection back, and waits for that no longer than for anything else; later it is given back even so. */
+    const givenBack = ({ giveBack }: Lent): Effect.Effect<void> =>
+      dialect.name === "sqlite"
+        ? giveBack
+        : Effect.flatMap(Effect.forkDaemon(giveBack), (fiber) => Effect.ignore(inTime(Fiber.join(fiber))))
 
     const database: Database = {
       client,
@@ -230,7 +236,7 @@ export const make = Effect.fnUntraced(
       within: (text, parameters) =>
         Effect.withFiberRuntime(({ currentContext }) => {
           const own = Context.getOption(currentContext, OwnTransaction)
-          return Option.isNone(own) ? Effect.succeedNone : Effect.asSome(say(own.value, text, parameters))
+          return Option.isNone(own) ? Effect.succeedNone : Effect.asSome(inTime(say(own.value, text, parameters)))
         }),
       patiently: (self) => Effect.catchAll(self, (error) => isPassing(error) ? again(self) : Effect.fail(error)),
       transaction: <A, E, R>(self: Effect.Effect<A, E, R>) =>
@@ -252,7 +258,7 @@ export const make = Effect.fnUntraced(
             return Effect.tap(restore(inside), commit)
             // Rolled back, too, where it is not committed: SQLite leaves a transaction open whose commit it refuses, and what
             // came next would be lost with it.
-          }).pipe(Effect.ensuring(Effect.suspend(() => lent.giveBack)))
+          }).pipe(Effect.ensuring(Effect.suspend(() => givenBack(lent))))
         })
     }
     yield* withNumbers(Effect.zipRight(settle(database, options), migrate(database))).pipe(

@@ -4,11 +4,12 @@ import { NodeContext } from "@effect/platform-node"
 import { SqlClient } from "@effect/sql"
 import { SqliteClient } from "@effect/sql-sqlite-node"
 import { describe, expect, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Layer, Ref, Schedule, Schema } from "effect"
+import { Deferred, Effect, Fiber, Layer, Option, Ref, Schedule, Schema } from "effect"
 import { CheckMate, CheckMateEngine, Stage, State } from "effect-checkmate"
 import * as Sql from "effect-checkmate/sql"
 import { fight } from "../processes/fight.ts"
-import { clientOf, postgres } from "../support/postgres.ts"
+import { clientOf, type Postgres, postgres } from "../support/postgres.ts"
+import { summaryOf } from "../support/summary.ts"
 
 const Walk = State.make({ start: Schema.Int, at: Schema.Int, ballast: Schema.String })
 const ballast = "x".repeat(5_000)
@@ -177,6 +178,12 @@ describe("Postgres", () => {
   )
 })
 
+const signalTo = (server: Postgres) => (name: "SIGSTOP" | "SIGCONT") =>
+  Effect.flatMap(server.processes, (pids) =>
+    Effect.sync(() => {
+      for (const pid of pids) process.kill(pid, name)
+    }))
+
 describe("Postgres that is frozen", () => {
   it.live(
     "ends a task with an error within its patience, to go on from once it answers again",
@@ -185,11 +192,7 @@ describe("Postgres that is frozen", () => {
         const server = yield* postgres()
         const ledger: Array<string> = []
         const frozen = yield* Effect.makeSemaphore(1)
-        const signal = (name: "SIGSTOP" | "SIGCONT") =>
-          Effect.flatMap(server.processes, (pids) =>
-            Effect.sync(() => {
-              for (const pid of pids) process.kill(pid, name)
-            }))
+        const signal = signalTo(server)
         const engine = Layer.provide(Sql.layer({ patience: "500 millis", lease: "1 second" }), clientOf(server))
         const definition = walk(ledger, frozen.withPermits(1)(signal("SIGSTOP")))
         const error = yield* Effect.flip(
@@ -207,6 +210,36 @@ describe("Postgres that is frozen", () => {
       }).pipe(Effect.scoped),
     limit
   )
+})
+
+describe("Postgres that is frozen in a transaction", () => {
+  for (const [where, operation] of [["append", "append to the journal"], ["commit", "commit a transaction"]] as const) {
+    it.live(
+      `at its ${where}: it fails within the store's patience, and its connection is there again afterwards`,
+      () =>
+        Effect.gen(function*() {
+          const server = yield* postgres()
+          const signal = signalTo(server)
+          yield* Effect.gen(function*() {
+            const { open, read, transaction } = yield* Sql.makeTaskIO({ patience: "500 millis" })
+            const together = Option.getOrThrow(Option.fromNullable(transaction))
+            const journal = yield* open("t")
+            const append = journal.append(0, ["{}"], summaryOf("t"))
+            const freeze = signal("SIGSTOP")
+            const error = yield* Effect.flip(
+              together(where === "append" ? Effect.zipRight(freeze, append) : Effect.zipRight(append, freeze))
+            ).pipe(Effect.ensuring(signal("SIGCONT")))
+            expect(error).toMatchObject({ _tag: "TaskIOError", operation, problem: "it did not answer within 500ms" })
+            const anew = yield* Effect.retry(open("t"), Schedule.spaced("50 millis"))
+            // Whether it was committed nobody knows who was not told; the journal does.
+            expect([[], ["{}"]]).toContainEqual(anew.records)
+            yield* together(anew.append(anew.records.length, ["{}"], summaryOf("t")))
+            expect(yield* read("t", 0)).toHaveLength(anew.records.length + 1)
+          }).pipe(Effect.scoped, Effect.provide(clientOf(server, { maxConnections: 1 })))
+        }).pipe(Effect.scoped),
+      limit
+    )
+  }
 })
 
 const onSqlite = <A, E>(use: (filename: string) => Effect.Effect<A, E, FileSystem.FileSystem>) =>
