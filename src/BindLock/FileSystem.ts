@@ -26,14 +26,14 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import { BindLockError, TaskBoundError } from "../CheckMateError.ts"
 import { alreadyExists, entries, isNotFound, problemOf } from "../internal/files.ts"
 import type { Restore } from "../internal/inContext.ts"
 import * as Lease from "../internal/lease.ts"
 import { nonce } from "../internal/nonce.ts"
 import * as Identity from "../internal/processIdentity.ts"
-import type { Binding, Driver, FileSystemOptions, Holder } from "./Driver.ts"
+import type { Driver, FileSystemOptions, Holder } from "./Driver.ts"
 
 const Engine = Schema.parseJson(Schema.Struct({
   nonce: Schema.String,
@@ -260,9 +260,7 @@ export const make = Effect.fnUntraced(
 
     const acquiring = Effect.fnUntraced(function*(taskId: string, restore: Restore) {
       const mine = yield* leased.hold(taskId, tryToHold(taskId), restore)
-      yield* Scope.addFinalizer(yield* Effect.scope, leased.release(taskId, mine, unlink(taskId)))
-      const binding: Binding = { holder: { name, since: yield* DateTime.now }, lost: mine.lost.await }
-      return binding
+      return yield* Lease.bind(name, mine, leased.release(taskId, mine, unlink(taskId)))
     })
 
     return {

@@ -2,12 +2,14 @@
  * What locks with a lease have in common: an engine's signs of life, what it holds by them, and that it gives up what
  * another engine may have taken from it.
  */
+import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
+import type { Binding } from "../BindLock/Driver.ts"
 import { Once } from "./once.ts"
 
 /** A task that is held. `mark` is what the lock has to know of it. */
@@ -15,6 +17,18 @@ export interface Held<Mark> {
   readonly mark: Mark
   readonly lost: Once<string>
 }
+
+/** A hold as whoever works on the task sees it. It is let go of with the Scope. */
+export const bind = Effect.fnUntraced(
+  function*(
+    name: string,
+    { lost }: Held<unknown>,
+    letGo: Effect.Effect<void>
+  ): Effect.fn.Return<Binding, never, Scope.Scope> {
+    yield* Scope.addFinalizer(yield* Effect.scope, letGo)
+    return { holder: { name, since: yield* DateTime.now }, lost: lost.await }
+  }
+)
 
 const signsPerLease = 5
 

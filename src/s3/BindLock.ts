@@ -23,8 +23,8 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import * as Scope from "effect/Scope"
-import type { Binding, Driver, Holder } from "../BindLock/Driver.ts"
+import type * as Scope from "effect/Scope"
+import type { Driver, Holder } from "../BindLock/Driver.ts"
 import { TaskBoundError } from "../CheckMateError.ts"
 import type { Restore } from "../internal/inContext.ts"
 import * as Lease from "../internal/lease.ts"
@@ -241,13 +241,11 @@ export const make = Effect.fnUntraced(
     const acquiring = Effect.fnUntraced(function*(taskId: string, restore: Restore) {
       if (busy.has(taskId)) return yield* bound(taskId, { name, since: self.since })
       busy.add(taskId)
-      const { lost, mark } = yield* leased.hold(taskId, tryToHold(taskId), restore).pipe(
+      const mine = yield* leased.hold(taskId, tryToHold(taskId), restore).pipe(
         Effect.mapError((error) => error._tag === "S3Failure" ? toBindLockError("bind", taskId)(error) : error),
         Effect.onError(() => Effect.sync(() => busy.delete(taskId)))
       )
-      yield* Scope.addFinalizer(yield* Effect.scope, release(taskId, mark))
-      const binding: Binding = { holder: { name, since: yield* DateTime.now }, lost: lost.await }
-      return binding
+      return yield* Lease.bind(name, mine, release(taskId, mine.mark))
     })
 
     return {

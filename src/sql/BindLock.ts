@@ -23,8 +23,7 @@ import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import * as Scope from "effect/Scope"
-import type { Binding, Driver, Holder } from "../BindLock/Driver.ts"
+import type { Driver, Holder } from "../BindLock/Driver.ts"
 import { BindLockError, TaskBoundError } from "../CheckMateError.ts"
 import * as group from "../internal/group.ts"
 import type { Restore } from "../internal/inContext.ts"
@@ -274,9 +273,7 @@ export const make = Effect.fnUntraced(function*(database: Database, options: Opt
     const mine = yield* inTurn(taskId, leased.hold(taskId, tryToHold(taskId), restore), restore)
     // Where it cannot be told now, it is with the next sign of life.
     const letItGo = Effect.ignore(letGo(taskId))
-    yield* Scope.addFinalizer(yield* Effect.scope, leased.release(taskId, mine, letItGo))
-    const binding: Binding = { holder: { name, since: yield* DateTime.now }, lost: mine.lost.await }
-    return binding
+    return yield* Lease.bind(name, mine, leased.release(taskId, mine, letItGo))
   })
 
   const driver: Driver = {
