@@ -95,14 +95,10 @@ const reportFailure = (taskId: string, cause: Cause.Cause<unknown>) =>
       taskId
     )
 
-/** An engine over a store and a lock, for the length of the Scope. */
+/** An engine of these parts. What it does in the background ends with the Scope; what its callers do they end themselves. */
 export const makeOver = Effect.fnUntraced(
-  function*(
-    taskIO: TaskIO.TaskIO["Type"],
-    bindLock: BindLock.BindLock["Type"],
-    options: Options = {}
-  ): Effect.fn.Return<Service, never, Scope.Scope> {
-    const parts: Parts = { taskIO, bindLock, registry: yield* registry.make }
+  function*(parts: Parts, options: Options = {}): Effect.fn.Return<Service, never, Scope.Scope> {
+    const { taskIO } = parts
     const interval = Duration.max(options.pollInterval ?? "500 millis", "10 millis")
     const maxRecoveries = Math.max(0, options.maxRecoveries ?? 5)
     const scope = yield* Effect.scope
@@ -236,8 +232,13 @@ export const makeOver = Effect.fnUntraced(
   }
 )
 
-export const make = (options?: Options) =>
-  Effect.flatMap(
-    TaskIO.TaskIO,
-    (taskIO) => Effect.flatMap(BindLock.BindLock, (bindLock) => makeOver(taskIO, bindLock, options))
-  )
+/** An engine over a store and a lock, for the length of the Scope, at whose end the tasks that run are interrupted. */
+export const make = Effect.fnUntraced(function*(options?: Options) {
+  const parts: Parts = {
+    taskIO: yield* TaskIO.TaskIO,
+    bindLock: yield* BindLock.BindLock,
+    registry: yield* registry.make
+  }
+  yield* Effect.addFinalizer(() => parts.registry.close)
+  return yield* makeOver(parts, options)
+})

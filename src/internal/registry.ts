@@ -2,6 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as PubSub from "effect/PubSub"
 import * as news from "./news.ts"
+import { Once } from "./once.ts"
 import type { Session, Stop } from "./session.ts"
 
 export interface Running {
@@ -16,8 +17,15 @@ export interface Registry {
   readonly busy: Effect.Effect<void>
   /** The ids of tasks as they change. */
   readonly changes: news.News<string>
+  /** Settled once the engine closes, and no task begins any more; `isClosed` says the same without asking. */
+  readonly closing: Once<void>
+  readonly isClosed: () => boolean
+  /** A task is about to be held, until it {@link leave}s. */
+  readonly begin: () => void
   readonly enter: (running: Running) => void
   readonly leave: (taskId: string, session: Session | undefined) => Effect.Effect<void>
+  /** Interrupts all that run, and returns once they are let go of, to be gone on with by others. */
+  readonly close: Effect.Effect<void>
 }
 
 /** Slow watchers miss changes rather than hold up the work; they look at the journal anyway. */
@@ -28,10 +36,19 @@ export const make: Effect.Effect<Registry> = Effect.sync(() => {
   // Made for the first who waits.
   let busy: Effect.Latch | undefined
   const changes = news.make(PubSub.sliding<string>(backlog))
+  let holds = 0
+  let closed = false
+  const closing = new Once<void>()
+  const empty = new Once<void>()
   return {
     running,
     busy: Effect.suspend(() => (busy ??= Effect.unsafeMakeLatch(running.size > 0)).await),
     changes,
+    closing,
+    isClosed: () => closed,
+    begin: () => {
+      holds += 1
+    },
     enter: (task) => {
       running.set(task.session.taskId, task)
       busy?.unsafeOpen()
@@ -41,8 +58,20 @@ export const make: Effect.Effect<Registry> = Effect.sync(() => {
         // The task may have been taken up anew already, by another call.
         if (running.get(taskId)?.session === session) running.delete(taskId)
         if (running.size === 0) busy?.unsafeClose()
+        holds -= 1
+        if (closed && holds === 0) empty.settle()
         return changes.tell(taskId)
+      }),
+    close: Effect.suspend(() => {
+      closed = true
+      closing.settle()
+      if (holds === 0) return Effect.void
+      const stopped = Effect.forEach(running.values(), ({ stop }) => stop({ _tag: "Interrupted" }), {
+        concurrency: "unbounded",
+        discard: true
       })
+      return Effect.zipRight(stopped, empty.await)
+    })
   }
 })
 

@@ -53,7 +53,10 @@ const bind = (
   )
   return whenBound === "fail"
     ? acquire
-    : Effect.retry(acquire, { schedule: waitSchedule, while: (error) => error._tag === "TaskBoundError" })
+    : Effect.raceFirst(
+      Effect.retry(acquire, { schedule: waitSchedule, while: (error) => error._tag === "TaskBoundError" }),
+      Effect.zipRight(parts.registry.closing.await, Effect.interrupt)
+    )
 }
 
 /** Runs work in a fiber of its own, so that why it is interrupted is known before it is. Not to be interrupted itself. */
@@ -83,6 +86,7 @@ const supervise = Effect.fnUntraced(
       Effect.interruptible(Effect.suspend(() => session.stopping === undefined ? work : Effect.interrupt))
     ))
     parts.registry.enter({ session, stop })
+    if (parts.registry.isClosed()) yield* stop({ _tag: "Interrupted" })
     const waited = yield* Effect.exit(restore(exitOf(fiber)))
     if (Exit.isFailure(waited)) yield* stop({ _tag: "Interrupted" })
     const exit = Exit.isSuccess(waited) ? waited.value : yield* exitOf(fiber)
@@ -111,6 +115,13 @@ const holding = Effect.fnUntraced(function*<A, E, R, E2, R2>(
   found: TaskIO.Look | undefined,
   restore: Restore
 ): Effect.fn.Return<A, E | E2 | HoldError, R | R2 | Scope.Scope> {
+  if (parts.registry.isClosed()) {
+    return yield* Effect.dieMessage(
+      `Task "${taskId}" cannot be taken up: the CheckMateEngine it was given to is closed, as its Scope has ended. `
+        + "Let what runs tasks end before the engine's layer does."
+    )
+  }
+  parts.registry.begin()
   let session: Session | undefined
   // Registered first, so that it runs once the task is let go of, its binding included.
   yield* Scope.addFinalizer(

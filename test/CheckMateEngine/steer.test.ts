@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { DateTime, Duration, Effect, Exit, Fiber, Layer, Option, Schedule, TestClock } from "effect"
+import { Cause, DateTime, Duration, Effect, Exit, Fiber, Layer, Option, Schedule, Scope, TestClock } from "effect"
 import { BindLock, CheckMate, CheckMateEngine, Stage, type TaskIO } from "effect-checkmate"
 import { logged, recorder } from "../support/logs.ts"
 import {
@@ -446,6 +446,59 @@ describe("poisoned tasks", () => {
       expect(yield* Effect.provide(CheckMateEngine.retryFrom(mended, "t", "b"), engine())).toMatchObject({ c: 4 })
       expect(ledger.count("undo b")).toBe(4)
       expect(ledger.count("run a")).toBe(1)
+    }))
+})
+
+describe("an engine whose Scope ends", () => {
+  /** An engine with a Scope of its own, over what it shares with others. */
+  const closable = Effect.gen(function*() {
+    const store = yield* makeStore
+    const lock = yield* Layer.build(BindLock.layerMemory)
+    const scope = yield* Scope.make()
+    const service = engineService(store, Layer.succeedContext(lock))
+    return { engine: yield* Scope.extend(service, scope), other: yield* service, close: Scope.close(scope, Exit.void) }
+  })
+
+  it.scoped("interrupts what its callers still run, and lets go of it, for another to go on with", () =>
+    Effect.gen(function*() {
+      const { close, engine, other } = yield* closable
+      const ledger = new Ledger()
+      const fiber = yield* Effect.fork(engine.run(hangingInB(ledger), { taskId: "t", input: { seed: 1 } }))
+      yield* until(() => ledger.count("run b") === 1)
+      yield* close
+      expect(ledger.entries).toEqual(["run a", "run b", "interrupted b", "undo b"])
+      expect((yield* other.get("t")).holder._tag).toBe("None")
+      expect(Exit.isInterrupted(yield* Fiber.await(fiber))).toBe(true)
+      expect(yield* other.resume(abc(ledger), "t")).toMatchObject({ c: 4 })
+      expect(ledger.count("run a")).toBe(1)
+    }))
+
+  it.scoped("does not wait for who waits for a task that others hold", () =>
+    Effect.gen(function*() {
+      const { close, engine, other } = yield* closable
+      const ledger = new Ledger()
+      yield* Effect.fork(other.run(hangingInB(ledger), { taskId: "t", input: { seed: 1 } }))
+      yield* until(() => ledger.count("run b") === 1)
+      const waiting = yield* Effect.fork(
+        engine.run(abc(ledger), { taskId: "t", input: { seed: 1 }, whenBound: "wait" })
+      )
+      yield* Effect.repeatN(Effect.yieldNow(), 50)
+      yield* close
+      expect(Exit.isInterrupted(yield* Fiber.await(waiting))).toBe(true)
+      expect(ledger.count("run b")).toBe(1)
+    }))
+
+  it.scoped("takes nothing up any more, and says so", () =>
+    Effect.gen(function*() {
+      const { close, engine, other } = yield* closable
+      yield* close
+      const cause = yield* Effect.flip(
+        Effect.sandbox(engine.run(abc(new Ledger()), { taskId: "t", input: { seed: 1 } }))
+      )
+      expect(Cause.pretty(cause)).toContain(
+        "Task \"t\" cannot be taken up: the CheckMateEngine it was given to is closed"
+      )
+      expect(yield* Effect.flip(other.get("t"))).toMatchObject({ _tag: "TaskNotFoundError" })
     }))
 })
 

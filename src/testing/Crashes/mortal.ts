@@ -7,6 +7,7 @@ import * as Stream from "effect/Stream"
 import * as lock from "../../BindLock/Memory.ts"
 import * as CheckMateEngine from "../../CheckMateEngine.ts"
 import * as engine from "../../internal/engine.ts"
+import * as registry from "../../internal/registry.ts"
 import * as TaskIO from "../../TaskIO.ts"
 import type { Cut } from "./Exploration.ts"
 import { make as makeProcess, type Orphaned, type Process, type Time } from "./process.ts"
@@ -56,7 +57,10 @@ const runIn = Effect.fnUntraced(
     const scope = yield* Scope.make()
     // Made without its layer, which takes longer to build than a short task to run.
     const made = yield* Scope.extend(
-      engine.makeOver(TaskIO.make(store), yield* lock.make, { maxRecoveries: Number.MAX_SAFE_INTEGER, ...options }),
+      engine.makeOver(
+        { taskIO: TaskIO.make(store), bindLock: yield* lock.make, registry: yield* registry.make },
+        { maxRecoveries: Number.MAX_SAFE_INTEGER, ...options }
+      ),
       scope
     )
     const exit = yield* process.run(
