@@ -182,7 +182,7 @@ export const runRollback = <E, R>(
       )
     })
   ))
-  return Effect.exit(isEnding(session) ? once : retry.retry(once, stage.rollbackRetry, session.ending)).pipe(
+  return Effect.exit(isEnding(session) ? once : retry.retry(once, stage.rollbackRetry, session)).pipe(
     Effect.tap((exit) => metrics.rollbackEnded(Exit.isSuccess(exit) ? "succeeded" : "failed"))
   )
 }

@@ -3,6 +3,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"
 import type * as Scope from "effect/Scope"
+import { inBackground } from "./inContext.ts"
 
 interface Running {
   readonly since: number
@@ -27,7 +28,7 @@ export const make = Effect.fnUntraced(
       for (const one of running) if (now - one.since >= Duration.toMillis(limit)) one.giveUp()
       if (running.size === 0) some.unsafeClose()
     })
-    yield* Effect.forkScoped(
+    yield* inBackground(
       Effect.forever(Effect.zipRight(some.await, Effect.delay(look, Duration.times(limit, 0.1))))
     )
 

@@ -2,11 +2,11 @@
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
-import * as Queue from "effect/Queue"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as BindLock from "../BindLock.ts"
 import type * as CheckMate from "../CheckMate.ts"
@@ -29,7 +29,7 @@ import { WrongCheckMateError } from "../CheckMateError.ts"
 import * as Failure from "../Failure.ts"
 import * as TaskIO from "../TaskIO.ts"
 import * as goBack from "./goBack.ts"
-import { inSpan } from "./inContext.ts"
+import { inBackground, inSpan } from "./inContext.ts"
 import * as observe from "./observe.ts"
 import * as registry from "./registry.ts"
 import * as retention from "./retention.ts"
@@ -102,10 +102,19 @@ export const makeOver = Effect.fnUntraced(
     const interval = Duration.max(options.pollInterval ?? "500 millis", "10 millis")
     const maxRecoveries = Math.max(0, options.maxRecoveries ?? 5)
     const scope = yield* Effect.scope
+    let startScope: Scope.Scope | undefined
+    /** What is started is ended all at once. */
+    const starts = Effect.suspend(() =>
+      startScope === undefined
+        ? Effect.tap(Scope.fork(scope, ExecutionStrategy.parallel), (made) => {
+          startScope = made
+        })
+        : Effect.succeed(startScope)
+    )
 
     // A store that nobody else reaches says that no mail arrives.
-    if (!Option.contains(taskIO.arrivals, Stream.empty)) yield* Effect.forkScoped(actOnMail(parts, interval))
-    if (options.retention !== undefined) yield* Effect.forkScoped(retention.keep(parts, options.retention))
+    if (!Option.contains(taskIO.arrivals, Stream.empty)) yield* inBackground(actOnMail(parts, interval))
+    if (options.retention !== undefined) yield* inBackground(retention.keep(parts, options.retention))
 
     const run = <Input extends object, Output, E, R>(
       checkMate: Of<Input, Output, E, R>,
@@ -127,15 +136,16 @@ export const makeOver = Effect.fnUntraced(
         Effect.gen(function*() {
           const taskId = options.taskId ?? (yield* makeTaskId)
           yield* checkTaskId(taskId)
-          // Subscribed before it is forked, so that its first write is not missed.
-          const changes = yield* parts.registry.changes.listen
-          const fiber = yield* Effect.forkIn(
-            Effect.tapErrorCause(run(checkMate, taskId, options), (cause) => reportFailure(taskId, cause)),
-            scope
+          // Asked for before it is forked, so that its first write is not missed.
+          const next = parts.registry.nextOf(taskId)
+          const fiber = yield* run(checkMate, taskId, options).pipe(
+            Effect.tapErrorCause((cause) => reportFailure(taskId, cause)),
+            Effect.ensuring(Effect.sync(next.forget)),
+            Effect.interruptible,
+            Effect.forkIn(yield* starts)
           )
           // There is something to be seen once this returns, or the task has failed before that.
-          const begun = Effect.repeat(Queue.take(changes), { until: (changed) => changed === taskId })
-          if (options.whenBound !== "wait") yield* Effect.raceFirst(begun, Fiber.await(fiber))
+          if (options.whenBound !== "wait") yield* next.happened
           const handle: Handle<Output, E> = {
             taskId,
             await: Fiber.join(fiber),
@@ -143,7 +153,7 @@ export const makeOver = Effect.fnUntraced(
             status: service.get(taskId)
           }
           return handle
-        }).pipe(Effect.scoped, traced("start", options.taskId)),
+        }).pipe(traced("start", options.taskId)),
 
       resume: <Input extends object, Output, E, R>(
         checkMate: Of<Input, Output, E, R>,
@@ -237,7 +247,8 @@ export const make = Effect.fnUntraced(function*(options?: Options) {
   const parts: Parts = {
     taskIO: yield* TaskIO.TaskIO,
     bindLock: yield* BindLock.BindLock,
-    registry: yield* registry.make
+    registry: yield* registry.make,
+    fork: Effect.forkDaemon
   }
   yield* Effect.addFinalizer(() => parts.registry.close)
   return yield* makeOver(parts, options)

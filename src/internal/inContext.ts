@@ -47,6 +47,11 @@ export const inScope = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A,
     })
   })
 
+/** Runs an effect as long as the Scope, also where that is made in what is not to be interrupted, as finalizers are. */
+export const inBackground = <A, E, R>(
+  self: Effect.Effect<A, E, R>
+): Effect.Effect<Fiber.RuntimeFiber<A, E>, never, R | Scope.Scope> => Effect.forkScoped(Effect.interruptible(self))
+
 /** `Fiber.await` in fewer steps: a wait that is interrupted is not called off, and its answer is not heard. */
 export const exitOf = <A, E>(fiber: Fiber.RuntimeFiber<A, E>): Effect.Effect<Exit.Exit<A, E>> =>
   Effect.async((resume) => {

@@ -10,6 +10,7 @@ import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import type { Binding } from "../BindLock/Driver.ts"
+import { inBackground } from "./inContext.ts"
 import { Once } from "./once.ts"
 
 /** A task that is held. `mark` is what the lock has to know of it. */
@@ -96,7 +97,7 @@ export const make = <Mark>(
           })),
     /** Gives signs of life at every beat, as long as the Scope. */
     keepAlive: (sign: Effect.Effect<void>): Effect.Effect<void, never, Scope.Scope> =>
-      Effect.asVoid(Effect.forkScoped(Effect.repeat(Effect.delay(sign, beat), Schedule.forever))),
+      Effect.asVoid(inBackground(Effect.repeat(Effect.delay(sign, beat), Schedule.forever))),
     /** Whether what was silent is so still, two signs' time later. */
     isStill: <A, E, R>(look: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
       Effect.delay(look, Duration.times(beat, 2)),

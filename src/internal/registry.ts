@@ -17,6 +17,10 @@ export interface Registry {
   readonly busy: Effect.Effect<void>
   /** The ids of tasks as they change. */
   readonly changes: news.News<string>
+  /** Says that a task has changed. */
+  readonly tell: (taskId: string) => Effect.Effect<unknown>
+  /** What is settled by the next change of a task, or by whoever asked for it. */
+  readonly nextOf: (taskId: string) => Next
   /** Settled once the engine closes, and no task begins any more; `isClosed` says the same without asking. */
   readonly closing: Once<void>
   readonly isClosed: () => boolean
@@ -28,6 +32,11 @@ export interface Registry {
   readonly close: Effect.Effect<void>
 }
 
+interface Next {
+  readonly happened: Effect.Effect<void>
+  readonly forget: () => void
+}
+
 /** Slow watchers miss changes rather than hold up the work; they look at the journal anyway. */
 const backlog = 256
 
@@ -36,6 +45,13 @@ export const make: Effect.Effect<Registry> = Effect.sync(() => {
   // Made for the first who waits.
   let busy: Effect.Latch | undefined
   const changes = news.make(PubSub.sliding<string>(backlog))
+  const nexts = new Map<string, Set<Once<void>>>()
+  const tell = (taskId: string) =>
+    Effect.suspend(() => {
+      for (const next of nexts.get(taskId) ?? []) next.settle()
+      nexts.delete(taskId)
+      return changes.tell(taskId)
+    })
   let holds = 0
   let closed = false
   const closing = new Once<void>()
@@ -44,6 +60,20 @@ export const make: Effect.Effect<Registry> = Effect.sync(() => {
     running,
     busy: Effect.suspend(() => (busy ??= Effect.unsafeMakeLatch(running.size > 0)).await),
     changes,
+    tell,
+    nextOf: (taskId) => {
+      const next = new Once<void>()
+      const all = nexts.get(taskId) ?? new Set()
+      nexts.set(taskId, all.add(next))
+      return {
+        happened: next.await,
+        forget: () => {
+          next.settle()
+          all.delete(next)
+          if (all.size === 0 && nexts.get(taskId) === all) nexts.delete(taskId)
+        }
+      }
+    },
     closing,
     isClosed: () => closed,
     begin: () => {
@@ -60,7 +90,7 @@ export const make: Effect.Effect<Registry> = Effect.sync(() => {
         if (running.size === 0) busy?.unsafeClose()
         holds -= 1
         if (closed && holds === 0) empty.settle()
-        return changes.tell(taskId)
+        return tell(taskId)
       }),
     close: Effect.suspend(() => {
       closed = true

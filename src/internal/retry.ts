@@ -13,7 +13,7 @@ import * as Intervals from "effect/ScheduleIntervals"
 import type { Failure } from "../Failure.ts"
 import type * as Stage from "../Stage.ts"
 import type * as Task from "../Task.ts"
-import type { Once } from "./once.ts"
+import type { Session } from "./session.ts"
 
 /** Steps the Schedule over a failure: its next state, and when the next attempt is due, if there is to be one. */
 export const step = <R>(
@@ -68,11 +68,11 @@ export const sleep = (milliseconds: number): Effect.Effect<void> =>
     ? Effect.sleep(milliseconds)
     : Effect.zipRight(Effect.sleep(day), Effect.suspend(() => sleep(milliseconds - day)))
 
-/** Retries an effect within this process, by a Schedule, until `ending` is settled: then its failure stands. */
+/** Retries an effect within this process, by a Schedule, until the session is ending: then its failure stands. */
 export const retry = <A, E, R, R2>(
   self: Effect.Effect<A, E, R>,
   schedule: Stage.RetrySchedule<R2> | undefined,
-  ending: Once<void>
+  session: Session
 ): Effect.Effect<A, E, R | R2> => {
   if (schedule === undefined) return self
   const loop = (state: unknown): Effect.Effect<A, E, R | R2> =>
@@ -82,9 +82,9 @@ export const retry = <A, E, R, R2>(
         const next = yield* step(schedule, state, now, error)
         if (Option.isNone(next.dueAt)) return yield* Effect.fail(error)
         // In a fiber of its own, where it can be cut short though its caller is not to be interrupted.
-        const waited = yield* Effect.fork(Effect.interruptible(Effect.raceFirst(
+        const waited = yield* session.fork(Effect.interruptible(Effect.raceFirst(
           Effect.as(sleep(next.dueAt.value - now), true),
-          Effect.as(ending.await, false)
+          Effect.as(session.ending.await, false)
         )))
         return yield* (yield* Fiber.join(waited)) ? loop(next.state) : Effect.fail(error)
       }))

@@ -26,6 +26,12 @@ export type Cancelled = Extract<Stop, { readonly _tag: "Cancelled" }>
 
 const none: ReadonlyArray<TaskEvent.TaskEvent> = []
 
+/**
+ * Makes a fiber that whoever made it sees to the end of, and which the interruption of its maker does not reach: a child
+ * would be interrupted with it at once, also where its maker is not to be.
+ */
+export type Fork = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<Fiber.RuntimeFiber<A, E>, never, R>
+
 /** A hold of a task. A class, and no literal with literals in it: those V8 takes for lasting where some have lasted. */
 export class Session {
   readonly taskId: string
@@ -33,6 +39,7 @@ export class Session {
   readonly transaction: TaskIO.Transaction | undefined
   /** Tells whoever watches that the task has changed. */
   readonly changed: () => Effect.Effect<unknown>
+  readonly fork: Fork
   /** How long the journal was when it was taken up. */
   readonly heldFrom: number
   /** Settled once the task is asked to stop at the next boundary; `pausing` says the same without asking. */
@@ -46,18 +53,22 @@ export class Session {
   /** Folded into `task`, and not yet written. */
   pending = none
   stopping: Stop | undefined = undefined
+  /** Whether a cancel is being carried out, to which another one adds nothing. */
+  cancelling = false
   progress: Stage.Progress | undefined = undefined
 
   constructor(
     taskId: string,
     journal: TaskIO.Journal,
     transaction: TaskIO.Transaction | undefined,
-    changed: () => Effect.Effect<unknown>
+    changed: () => Effect.Effect<unknown>,
+    fork: Fork
   ) {
     this.taskId = taskId
     this.journal = journal
     this.transaction = transaction
     this.changed = changed
+    this.fork = fork
     this.task = Option.getOrUndefined(journal.task)
     this.heldFrom = this.task?.position ?? 0
   }

@@ -15,13 +15,14 @@ import type * as Task from "../Task.ts"
 import type * as TaskIO from "../TaskIO.ts"
 import { exitOf, inScope, type Restore } from "./inContext.ts"
 import type { Registry } from "./registry.ts"
-import { type AppendError, type Cancelled, commit, isEnding, Session, type Stop } from "./session.ts"
+import { type AppendError, type Cancelled, commit, type Fork, isEnding, Session, type Stop } from "./session.ts"
 
 /** The services an engine is made of. */
 export interface Parts {
   readonly taskIO: TaskIO.TaskIO["Type"]
   readonly bindLock: BindLock.BindLock["Type"]
   readonly registry: Registry
+  readonly fork: Fork
 }
 
 export type HoldError = BindLockError | BindingLostError | TaskBoundError | TaskIO.OpenError | AppendError
@@ -71,17 +72,18 @@ const supervise = Effect.fnUntraced(
     let fiber: Fiber.RuntimeFiber<A, E> | undefined
     const stop = (reason: Stop) =>
       Effect.suspend(() => {
+        if (session.cancelling && reason._tag === "Cancelled") return Effect.void
         // Whatever else was asked for, nothing is written about a task that somebody else has.
         if (session.stopping === undefined || reason._tag === "Lost") session.stopping = reason
         if (isEnding(session)) session.ending.settle()
         return fiber === undefined ? Effect.void : Effect.asVoid(Fiber.interrupt(fiber))
       })
     // Forked first, so that work whose binding is lost already does not begin.
-    const watcher = binding.lost === Effect.never ? undefined : yield* Effect.fork(
+    const watcher = binding.lost === Effect.never ? undefined : yield* parts.fork(
       Effect.interruptible(Effect.flatMap(binding.lost, (problem) => stop({ _tag: "Lost", problem })))
     )
     const marks = yield* FiberRef.get(FiberRef.currentLogAnnotations)
-    fiber = yield* Effect.fork(Effect.zipRight(
+    fiber = yield* parts.fork(Effect.zipRight(
       FiberRef.set(FiberRef.currentLogAnnotations, HashMap.set(marks, "task", session.taskId)),
       Effect.interruptible(Effect.suspend(() => session.stopping === undefined ? work : Effect.interrupt))
     ))
@@ -130,7 +132,13 @@ const holding = Effect.fnUntraced(function*<A, E, R, E2, R2>(
   )
   const binding = yield* restore(bind(parts, taskId, whenBound))
   const journal = yield* restore(parts.taskIO.open(taskId, found))
-  const held = new Session(taskId, journal, parts.taskIO.driver.transaction, () => parts.registry.changes.tell(taskId))
+  const held = new Session(
+    taskId,
+    journal,
+    parts.taskIO.driver.transaction,
+    () => parts.registry.tell(taskId),
+    parts.fork
+  )
   session = held
   const exit = yield* supervise(parts, held, binding, work(held), restore)
   if (exit._tag === "Success") return exit.value
@@ -139,8 +147,15 @@ const holding = Effect.fnUntraced(function*<A, E, R, E2, R2>(
   yield* commit(held)
   if (stopping?._tag !== "Cancelled") return yield* exit
   held.stopping = undefined
-  // In the caller's fiber: what it marks its logs with must end with it.
-  return yield* Effect.annotateLogs(cancelled(held, stopping), "task", taskId)
+  held.cancelling = true
+  // In a fiber of its own, so that whoever is interrupted meanwhile cuts the waits of a rollback's retries short.
+  const ending = yield* parts.fork(Effect.annotateLogs(cancelled(held, stopping), "task", taskId))
+  const waited = yield* Effect.exit(restore(exitOf(ending)))
+  if (Exit.isSuccess(waited)) return yield* waited.value
+  held.stopping = { _tag: "Interrupted" }
+  held.ending.settle()
+  yield* exitOf(ending)
+  return yield* Effect.failCause(waited.cause)
 })
 
 /**

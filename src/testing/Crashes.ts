@@ -156,76 +156,77 @@ export const explore = <
   })
 
   /** Tells one run: a process for each cut, and then one that lives, unless one comes to its end before its cut. */
-  const tell = Effect.fnUntraced(function*(cuts: ReadonlyArray<Cut>, onStage: OnStage) {
-    const world = yield* before
-    const definition = typeof checkMate === "function" ? checkMate(world) : checkMate
-    const store = yield* (options.store ?? memory.make)
-    const taskIO = TaskIO.make(store)
-    const time: Time = { now: 0 }
-    const { orphaned } = yield* orphanage
-    const lives: Array<story.Life> = []
-    const made: Array<Cut> = []
-    let seen: TaskIO.Look | undefined
-    let problem: story.Problem | undefined
+  const tell = Effect.fnUntraced(
+    function*(cuts: ReadonlyArray<Cut>, onStage: OnStage) {
+      const world = yield* before
+      const definition = typeof checkMate === "function" ? checkMate(world) : checkMate
+      const store = yield* (options.store ?? memory.make)
+      const taskIO = TaskIO.make(store)
+      const time: Time = { now: 0 }
+      const { orphaned } = yield* orphanage
+      const lives: Array<story.Life> = []
+      const made: Array<Cut> = []
+      let seen: TaskIO.Look | undefined
+      let problem: story.Problem | undefined
 
-    // Until a process comes to its end, or leaves a journal that does not fold.
-    while (true) {
-      const cut = cuts[lives.length]
-      const life = yield* live(provide(program(definition), options.layer), {
-        store,
-        isElsewhere: options.store !== undefined,
-        engine: options.engine,
-        time,
-        orphaned,
-        onStage,
-        number: lives.length,
-        cut
-      })
-      lives.push(life)
-      const { exit } = life
-      if (Option.isNone(exit) && cut !== undefined) made.push(cut)
-      const folded = yield* Effect.exit(taskIO.look(taskId, seen))
-      if (Exit.isFailure(folded)) {
-        const found = story.causeOf(folded.cause)
-        problem = { problem: "its journal is broken", expected: "a journal that folds", found }
+      // Until a process comes to its end, or leaves a journal that does not fold.
+      while (true) {
+        const cut = cuts[lives.length]
+        const life = yield* live(provide(program(definition), options.layer), {
+          store,
+          isElsewhere: options.store !== undefined,
+          engine: options.engine,
+          time,
+          orphaned,
+          onStage,
+          number: lives.length,
+          cut
+        })
+        lives.push(life)
+        const { exit } = life
+        if (Option.isNone(exit) && cut !== undefined) made.push(cut)
+        const folded = yield* Effect.exit(taskIO.look(taskId, seen))
+        if (Exit.isFailure(folded)) {
+          const found = story.causeOf(folded.cause)
+          problem = { problem: "its journal is broken", expected: "a journal that folds", found }
+          break
+        }
+        seen = folded.value
+        if (Option.isNone(exit)) continue
+        const { events: history, task } = seen
+        if (Option.isNone(task)) {
+          const found = Exit.isFailure(exit.value) ? story.causeOf(exit.value.cause) : "nothing"
+          problem = { problem: "it wrote nothing", expected: `a journal of task "${taskId}"`, found }
+        } else {
+          problem = yield* judge({ world, cuts: made, exit: exit.value, task: task.value, history, taskIO })
+        }
         break
       }
-      seen = folded.value
-      if (Option.isNone(exit)) continue
-      const { events: history, task } = seen
-      if (Option.isNone(task)) {
-        const found = Exit.isFailure(exit.value) ? story.causeOf(exit.value.cause) : "nothing"
-        problem = { problem: "it wrote nothing", expected: `a journal of task "${taskId}"`, found }
-      } else {
-        problem = yield* judge({ world, cuts: made, exit: exit.value, task: task.value, history, taskIO })
+
+      return {
+        cuts: made,
+        writes: lives.at(-1)?.writes.length ?? 0,
+        failed: Option.map(Option.fromNullable(problem), (wrong): Story => ({
+          problem: wrong.problem,
+          expected: wrong.expected,
+          found: wrong.found,
+          checkMate: definition.name,
+          cuts: made.map((cut, index) => ({
+            ...cut,
+            events: story.eventsOf(taskId, lives[index]?.writes.at(-1) ?? [])
+          })),
+          text: story.tell(definition.name, taskId, lives, wrong)
+        }))
       }
-      break
-    }
+    },
+    (self, _, onStage) => Effect.onInterrupt(self, () => onStage.process?.interrupt ?? Effect.void),
+    Effect.scoped
+  )
 
-    return {
-      cuts: made,
-      writes: lives.at(-1)?.writes.length ?? 0,
-      failed: Option.map(Option.fromNullable(problem), (wrong): Story => ({
-        problem: wrong.problem,
-        expected: wrong.expected,
-        found: wrong.found,
-        checkMate: definition.name,
-        cuts: made.map((cut, index) => ({
-          ...cut,
-          events: story.eventsOf(taskId, lives[index]?.writes.at(-1) ?? [])
-        })),
-        text: story.tell(definition.name, taskId, lives, wrong)
-      }))
-    }
-  }, Effect.scoped)
-
-  return Effect.suspend(() => {
-    const onStage: OnStage = { process: undefined }
-    return search((cuts) => tell(cuts, onStage), { pairs: options.pairs ?? true, random: options.random }).pipe(
-      Effect.onInterrupt(() => onStage.process?.interrupt ?? Effect.void),
-      Effect.map((report): Report => report)
-    )
-  })
+  return Effect.map(
+    search((cuts) => tell(cuts, { process: undefined }), { pairs: options.pairs ?? true, random: options.random }),
+    (report): Report => report
+  )
 }
 
 /**

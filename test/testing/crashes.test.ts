@@ -263,6 +263,22 @@ describe("Crashes.explore", () => {
       expect(turns).toBeGreaterThan(0)
     }))
 
+  it.effect("can be interrupted also where what a process writes then is what kills it", () =>
+    Effect.gen(function*() {
+      const ledger = new Ledger()
+      // The first process that gets so far with its second write ahead.
+      const hanging = Effect.suspend(() => ledger.count("run") === 4 ? Effect.never : Effect.void)
+      const definition = CheckMate.make("hanging", {
+        state: Numbers,
+        input: ["seed"],
+        stages: [Stage.make(Numbers, "a", { execute: () => Effect.zipRight(ledger.note("run"), hanging) })]
+      })
+      const fiber = yield* Effect.fork(Crashes.explore(definition, { input: { seed: 1 } }))
+      yield* Effect.repeat(Effect.yieldNow(), { until: () => ledger.count("run") === 4 })
+      yield* Fiber.interrupt(fiber)
+      expect(ledger.count("run")).toBe(4)
+    }))
+
   it.effect("interrupts what runs in a process when it is interrupted itself", () =>
     Effect.gen(function*() {
       const begun = yield* Deferred.make<void>()

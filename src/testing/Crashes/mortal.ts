@@ -58,7 +58,13 @@ const runIn = Effect.fnUntraced(
     // Made without its layer, which takes longer to build than a short task to run.
     const made = yield* Scope.extend(
       engine.makeOver(
-        { taskIO: TaskIO.make(store), bindLock: yield* lock.make, registry: yield* registry.make },
+        {
+          taskIO: TaskIO.make(store),
+          bindLock: yield* lock.make,
+          registry: yield* registry.make,
+          // A child of the process's, for the dead are held for ever otherwise.
+          fork: Effect.fork
+        },
         { maxRecoveries: Number.MAX_SAFE_INTEGER, ...options }
       ),
       scope

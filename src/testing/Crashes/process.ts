@@ -9,6 +9,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import * as FiberRef from "effect/FiberRef"
 import * as HashSet from "effect/HashSet"
 import * as Option from "effect/Option"
@@ -203,7 +204,16 @@ export const make = (time: Time, seed: string, orphaned: Orphaned): Process => {
         )
         return Effect.flatMap(begun, (fiber) => {
           fiber.addObserver((exit) => end(Option.some(exit)))
-          interrupt = Fiber.interrupt(fiber)
+          // Over once it is dead, too: what it does when it is interrupted may be what kills it.
+          interrupt = Effect.async<void>((resume) => {
+            if (over !== undefined) return resume(Effect.void)
+            const heard = tell
+            tell = (exit) => {
+              heard(exit)
+              resume(Effect.void)
+            }
+            fiber.unsafeInterruptAsFork(FiberId.none)
+          })
           return Effect.async<Option.Option<Exit.Exit<A, E>>>((resume) => {
             tell = (exit) => resume(Effect.succeed(exit))
             if (over !== undefined) tell(over)

@@ -1,0 +1,212 @@
+/** Whoever is interrupted, and wherever: what is not to be interrupted is not, and what is stopped can be gone on with. */
+import { FileSystem } from "@effect/platform"
+import { NodeContext } from "@effect/platform-node"
+import { describe, expect, it } from "@effect/vitest"
+import { Effect, Exit, Fiber, FiberId, Layer, Schedule, Scope, TestClock } from "effect"
+import { CheckMate, CheckMateEngine, Stage } from "effect-checkmate"
+import {
+  abc,
+  Boom,
+  engineService,
+  inMemory,
+  Ledger,
+  makeStore,
+  Numbers,
+  statusOf,
+  until
+} from "../support/pipelines.ts"
+
+const input = { seed: 1 }
+const someTurns = Effect.repeatN(Effect.yieldNow(), 100)
+
+/** Stage b hangs until it is interrupted. */
+const hangingInB = (ledger: Ledger) => abc(ledger, { fail: (stage) => stage === "b" ? Effect.never : Effect.void })
+
+/** A rollback that fails so often, and is tried again every minute. */
+const stubborn = (ledger: Ledger, failures: number) => ({
+  rollbackRetry: Schedule.intersect(Schedule.spaced("1 minute"), Schedule.recurs(5)),
+  rollback: () =>
+    Effect.zipRight(
+      ledger.note("undo"),
+      Effect.suspend(() =>
+        ledger.count("undo") <= failures ? Effect.fail(new Boom({ stage: "a", status: 503 })) : Effect.void
+      )
+    )
+})
+
+describe("an interruption of who runs a task", () => {
+  it.effect("does not reach it where that is not to be interrupted: it goes on to its end", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const goOn = yield* Effect.makeLatch()
+      const definition = abc(ledger, {
+        onFailure: "rollback",
+        fail: (stage) => stage === "b" ? goOn.await : Effect.void
+      })
+      const fiber = yield* Effect.fork(Effect.uninterruptible(CheckMateEngine.run(definition, { taskId: "t", input })))
+      yield* until(() => ledger.count("run b") === 1)
+      fiber.unsafeInterruptAsFork(FiberId.none)
+      yield* someTurns
+      yield* goOn.open
+      yield* Fiber.await(fiber)
+      expect(ledger.entries).toEqual(["run a", "run b", "run c"])
+      expect((yield* statusOf("t"))._tag).toBe("Succeeded")
+    })))
+
+  it.effect("leaves each of many that run at once to be gone on with", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const taskIds = Array.from({ length: 20 }, (_, index) => `t-${index}`)
+      const fiber = yield* Effect.fork(
+        Effect.forEach(taskIds, (taskId) => CheckMateEngine.run(hangingInB(ledger), { taskId, input }), {
+          concurrency: "unbounded"
+        })
+      )
+      yield* until(() => ledger.count("run b") === 20)
+      yield* Fiber.interrupt(fiber)
+      const statuses = yield* Effect.forEach(taskIds, statusOf)
+      expect(new Set(statuses.map(({ _tag }) => _tag))).toEqual(new Set(["Running"]))
+    })))
+})
+
+describe("a cancel while a rollback waits for its next try", () => {
+  it.effect("lets it be tried again, and the task is cancelled then", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const definition = CheckMate.make("failing", {
+        state: Numbers,
+        input: ["seed"],
+        stages: [
+          Stage.make(Numbers, "a", {
+            execute: () => Effect.fail(new Boom({ stage: "a", status: 500 })),
+            ...stubborn(ledger, 2)
+          })
+        ]
+      })
+      const run = yield* Effect.fork(Effect.exit(CheckMateEngine.run(definition, { taskId: "t", input })))
+      yield* until(() => ledger.count("undo") === 1)
+      const cancel = yield* Effect.fork(CheckMateEngine.cancel("t"))
+      yield* someTurns
+      yield* TestClock.adjust("2 minutes")
+      yield* Fiber.join(cancel)
+      yield* Fiber.join(run)
+      expect(ledger.count("undo")).toBe(3)
+      expect((yield* statusOf("t"))._tag).toBe("Cancelled")
+    })))
+})
+
+describe("a cancel with rollback that is being carried out", () => {
+  it.effect("is cut short between two tries where its caller is interrupted, to be gone on with", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const definition = CheckMate.make("hanging", {
+        state: Numbers,
+        input: ["seed"],
+        stages: [
+          Stage.make(Numbers, "a", {
+            provides: ["a"],
+            execute: () => Effect.succeed({ a: 1 }),
+            ...stubborn(ledger, 1)
+          }),
+          Stage.make(Numbers, "b", { execute: () => Effect.zipRight(ledger.note("run b"), Effect.never) })
+        ]
+      })
+      const run = yield* Effect.fork(CheckMateEngine.run(definition, { taskId: "t", input }))
+      yield* until(() => ledger.count("run b") === 1)
+      const cancel = yield* Effect.fork(CheckMateEngine.cancel("t", { rollback: definition }))
+      yield* until(() => ledger.count("undo") === 1)
+      yield* Fiber.interruptFork(cancel)
+      yield* Fiber.interrupt(run)
+      yield* Fiber.await(cancel)
+      expect((yield* statusOf("t"))._tag).toBe("RollingBack")
+      yield* CheckMateEngine.cancel("t", { rollback: definition })
+      expect(ledger.count("undo")).toBe(2)
+      expect((yield* statusOf("t"))._tag).toBe("Cancelled")
+    })))
+
+  it.effect("goes on to its end where another one comes in meanwhile", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const goOn = yield* Effect.makeLatch()
+      const definition = abc(ledger, {
+        fail: (stage) => stage === "c" ? Effect.never : Effect.void,
+        failUndo: (stage) => stage === "b" ? goOn.await : Effect.void
+      })
+      const run = yield* Effect.fork(CheckMateEngine.run(definition, { taskId: "t", input }))
+      yield* until(() => ledger.count("run c") === 1)
+      const first = yield* Effect.fork(CheckMateEngine.cancel("t", { rollback: definition }))
+      yield* until(() => ledger.count("undo b") === 1)
+      const second = yield* Effect.fork(CheckMateEngine.cancel("t", { rollback: definition }))
+      yield* someTurns
+      // Who asked for it need not be there any more.
+      yield* Fiber.interruptAllAs([first, second], FiberId.none)
+      yield* goOn.open
+      expect(yield* Effect.flip(Fiber.join(run))).toMatchObject({ _tag: "TaskCancelledError" })
+      expect(ledger.entries.slice(3)).toEqual(["undo c", "undo b", "undo a"])
+      expect((yield* statusOf("t"))._tag).toBe("Cancelled")
+    })))
+})
+
+describe("start", () => {
+  it.effect("returns once its task has begun where it is not to be interrupted, and its task can be all the same", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const handle = yield* Effect.uninterruptible(CheckMateEngine.start(hangingInB(ledger), { taskId: "t", input }))
+      yield* until(() => ledger.count("run b") === 1)
+      yield* handle.interrupt
+      expect(Exit.isInterrupted(yield* Effect.exit(handle.await))).toBe(true)
+    })))
+
+  it.effect("returns for each of a thousand at once", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const taskIds = Array.from({ length: 1000 }, (_, index) => `t-${index}`)
+      const handles = yield* Effect.forEach(
+        taskIds,
+        (taskId) => CheckMateEngine.start(hangingInB(ledger), { taskId, input }),
+        { concurrency: "unbounded" }
+      )
+      expect(handles.map(({ taskId }) => taskId)).toEqual(taskIds)
+    })))
+})
+
+describe("an engine", () => {
+  it.scoped("ends all it has started at once", () =>
+    Effect.gen(function*() {
+      const ledger = new Ledger()
+      const scope = yield* Scope.make()
+      const engine = yield* Scope.extend(engineService(yield* makeStore), scope)
+      const definition = abc(ledger, {
+        fail: (stage) => stage === "b" ? Effect.never : Effect.void,
+        failUndo: () => Effect.zipRight(Effect.sleep("1 minute"), ledger.note("undone"))
+      })
+      for (let index = 0; index < 5; index++) yield* engine.start(definition, { taskId: `t-${index}`, input })
+      yield* until(() => ledger.count("run b") === 5)
+      const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
+      yield* until(() => ledger.count("undo b") === 5)
+      yield* TestClock.adjust("1 minute")
+      yield* Fiber.join(closing)
+      expect(ledger.count("undone")).toBe(5)
+    }))
+
+  for (
+    const [where, layer] of [
+      ["in memory", CheckMateEngine.layerMemory],
+      [
+        "on files",
+        Layer.unwrapScoped(Effect.map(
+          Effect.flatMap(FileSystem.FileSystem, (fs) => fs.makeTempDirectoryScoped()),
+          (directory) => CheckMateEngine.layerFileSystem(directory)
+        )).pipe(Layer.provide(NodeContext.layer))
+      ]
+    ] as const
+  ) {
+    it.effect(`can be made and closed in a finalizer, ${where}`, () =>
+      Effect.gen(function*() {
+        const used = new Ledger()
+        const use = Effect.zipRight(CheckMateEngine.find(), used.note("used"))
+        yield* Effect.ensuring(Effect.void, Effect.orDie(Effect.provide(use, layer)))
+        expect(used.entries).toEqual(["used"])
+      }))
+  }
+})
