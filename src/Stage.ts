@@ -65,12 +65,17 @@ export class Context extends Ctx.Tag("checkmate/Stage/Context")<Context, {
   readonly attempt: number
   /**
    * Stable over attempts; new only once a rollback has run, because what was done under the old one is undone then, and
-   * an outside system that remembers it would answer as if it were not.
+   * an outside system that remembers it would answer as if it were not. It is `task id/stage`, with `/n` behind it after the
+   * nth rollback; a `/` or `%` in the stage's name is encoded as in a URL.
    */
   readonly idempotencyKey: string
   /** Grows with every engine that takes the task up, so that an outside system can refuse a stale one. */
   readonly fencingToken: number
-  /** Shows progress to whoever watches the task through this engine. Costs no write. */
+  /**
+   * Shows progress to whoever watches the task through this engine. Costs no write. Like all that runs beside the stage it
+   * gets through where the stage lets timers have their turn: between chunks of computing that is `Effect.sleep(0)`, and
+   * not `Effect.yieldNow()`.
+   */
   readonly progress: (progress: Progress) => Effect.Effect<void>
 }>() {}
 

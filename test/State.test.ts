@@ -172,7 +172,11 @@ describe("State", () => {
     it("is refused: a value that contains itself", () => {
       const cycle: Record<string, unknown> = {}
       cycle.self = [cycle]
-      expect(refusalOf(encoded(cycle)).problem).toContain("nested too deeply, or contains itself")
+      const { path, problem } = refusalOf(encoded(cycle))
+      expect(problem).toContain("nested too deeply, or contains itself")
+      // Not all of the two thousand steps that were taken.
+      expect(path.slice(0, 3)).toEqual(["self", 0, "self"])
+      expect(path).toHaveLength(10)
     })
 
     it("is not what JSON leaves out of an object: a property that is undefined", () => {

@@ -94,7 +94,7 @@ export class AttributeError extends Schema.TaggedError<AttributeError>()("Attrib
   problem: Schema.String
 }) {
   override get message(): string {
-    const where = this.stage === undefined ? "" : ` of stage ${quote(this.stage)}`
+    const where = this.stage === undefined ? " of the input" : ` of stage ${quote(this.stage)}`
     return this.direction === "encode"
       ? `Attribute ${quote(this.attribute)}${where} in task ${quote(this.taskId)} cannot be checkpointed${
         at(this.path)

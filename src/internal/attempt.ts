@@ -36,13 +36,16 @@ export interface Position {
   state: Option.Option<unknown>
 }
 
+/** A stage's name as a part of its key, which ends where it seems to. */
+const keyPart = (name: string): string => name.replace(/[%/]/g, encodeURIComponent)
+
 const contextOf = (session: Session, stage: Stage.Any): Stage.Context["Type"] => {
   const { attempts, round } = stageOf(session, stage.name)
   return {
     taskId: session.taskId,
     stage: stage.name,
     attempt: attempts,
-    idempotencyKey: round === 0 ? `${session.taskId}/${stage.name}` : `${session.taskId}/${stage.name}/${round}`,
+    idempotencyKey: `${session.taskId}/${keyPart(stage.name)}${round === 0 ? "" : `/${round}`}`,
     fencingToken: session.journal.epoch,
     progress: (progress) =>
       Effect.suspend(() => {

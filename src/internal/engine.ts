@@ -85,9 +85,13 @@ const actOnMail = (parts: Parts, interval: Duration.Duration) => {
   })
 }
 
-/** Nobody may be waiting for a task in the background: what becomes of it is told, unless somebody asked for that. */
-const reportFailure = (taskId: string, cause: Cause.Cause<unknown>) =>
-  Cause.isInterruptedOnly(cause) || ["TaskPausedError", "TaskCancelledError"].includes(Failure.fromCause(cause).tag)
+/**
+ * Nobody may be waiting for a task in the background: what becomes of it is told, unless somebody asked for that once it
+ * had begun.
+ */
+const reportFailure = (taskId: string, cause: Cause.Cause<unknown>, hasBegun: boolean) =>
+  Cause.isInterruptedOnly(cause)
+    || (hasBegun && ["TaskPausedError", "TaskCancelledError"].includes(Failure.fromCause(cause).tag))
     ? Effect.void
     : Effect.annotateLogs(
       Effect.logWarning(`Task ${taskId}, in the background, ended with a failure`, cause),
@@ -139,7 +143,7 @@ export const makeOver = Effect.fnUntraced(
           // Asked for before it is forked, so that its first write is not missed.
           const next = parts.registry.nextOf(taskId)
           const fiber = yield* run(checkMate, taskId, options).pipe(
-            Effect.tapErrorCause((cause) => reportFailure(taskId, cause)),
+            Effect.tapErrorCause((cause) => reportFailure(taskId, cause, next.hasHappened())),
             Effect.ensuring(Effect.sync(next.forget)),
             Effect.interruptible,
             Effect.forkIn(yield* starts)

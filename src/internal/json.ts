@@ -31,6 +31,15 @@ const isPlain = (value: object): boolean => {
   return prototype === Object.prototype || prototype === null
 }
 
+const tooDeep = "the value is nested too deeply, or contains itself"
+/** How much of the way to what is too deep is told: the rest is more of the same. */
+const toldDepth = 10
+
+const below = (key: string | number, { path, problem }: NonJson, depth: number): NonJson => ({
+  path: problem === tooDeep && depth >= toldDepth ? path : [key, ...path],
+  problem
+})
+
 /** Depth beyond which a value counts as cyclic; `JSON.parse` itself gives up not far beyond. */
 const maximumDepth = 2_000
 
@@ -41,11 +50,11 @@ export const findNonJson = (value: unknown, depth = 0): NonJson | undefined => {
     return Number.isFinite(value) ? undefined : { path: [], problem: describe(value) }
   }
   if (typeof value !== "object") return { path: [], problem: describe(value) }
-  if (depth > maximumDepth) return { path: [], problem: "the value is nested too deeply, or contains itself" }
+  if (depth > maximumDepth) return { path: [], problem: tooDeep }
   if (Array.isArray(value)) {
     for (let index = 0; index < value.length; index++) {
       const found = findNonJson(value[index], depth + 1)
-      if (found !== undefined) return { path: [index, ...found.path], problem: found.problem }
+      if (found !== undefined) return below(index, found, depth)
     }
     return undefined
   }
@@ -53,7 +62,7 @@ export const findNonJson = (value: unknown, depth = 0): NonJson | undefined => {
   for (const [key, member] of Object.entries(value)) {
     if (member === undefined) continue
     const found = findNonJson(member, depth + 1)
-    if (found !== undefined) return { path: [key, ...found.path], problem: found.problem }
+    if (found !== undefined) return below(key, found, depth)
   }
   return undefined
 }

@@ -34,6 +34,7 @@ export interface Registry {
 
 interface Next {
   readonly happened: Effect.Effect<void>
+  readonly hasHappened: () => boolean
   readonly forget: () => void
 }
 
@@ -45,10 +46,10 @@ export const make: Effect.Effect<Registry> = Effect.sync(() => {
   // Made for the first who waits.
   let busy: Effect.Latch | undefined
   const changes = news.make(PubSub.sliding<string>(backlog))
-  const nexts = new Map<string, Set<Once<void>>>()
+  const nexts = new Map<string, Set<() => void>>()
   const tell = (taskId: string) =>
     Effect.suspend(() => {
-      for (const next of nexts.get(taskId) ?? []) next.settle()
+      for (const happens of nexts.get(taskId) ?? []) happens()
       nexts.delete(taskId)
       return changes.tell(taskId)
     })
@@ -63,13 +64,19 @@ export const make: Effect.Effect<Registry> = Effect.sync(() => {
     tell,
     nextOf: (taskId) => {
       const next = new Once<void>()
+      let happened = false
+      const happens = () => {
+        happened = true
+        next.settle()
+      }
       const all = nexts.get(taskId) ?? new Set()
-      nexts.set(taskId, all.add(next))
+      nexts.set(taskId, all.add(happens))
       return {
         happened: next.await,
+        hasHappened: () => happened,
         forget: () => {
           next.settle()
-          all.delete(next)
+          all.delete(happens)
           if (all.size === 0 && nexts.get(taskId) === all) nexts.delete(taskId)
         }
       }

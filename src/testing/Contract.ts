@@ -262,8 +262,8 @@ const apart = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> 
   )
 
 /**
- * Holds a backend to rules, each over a subject made for it alone, with a `TestClock` of its own. Fails only where a
- * subject cannot be made.
+ * Holds a backend to rules, each over a subject made for it alone, with a `TestClock` of its own: a backend that sleeps or
+ * times out in real time needs `Effect.withClock(Clock.make())` around that. Fails only where a subject cannot be made.
  *
  * @since 0.1.0
  * @category verifying
@@ -284,7 +284,12 @@ export const verify = <Subject, Capability extends string, E, R>(
         Effect.timeoutTo({
           duration: options.limit ?? "1 minute",
           onSuccess: Function.identity,
-          onTimeout: () => Either.left(unexpected(rule, "it did not come to an end in time"))
+          onTimeout: () =>
+            Either.left(unexpected(
+              rule,
+              "it did not come to an end in time; "
+                + "if the backend sleeps: rules have a TestClock, and what waits in real time needs Effect.withClock(Clock.make())"
+            ))
         })
       ))
     const [broken, held] = Arr.separate(verdicts)

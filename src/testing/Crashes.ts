@@ -150,9 +150,12 @@ export const explore = <
       }
     }
     const held = invariant === undefined ? Exit.void : yield* Effect.exit(Effect.suspend(() => invariant(ending)))
-    return Exit.isSuccess(held)
-      ? undefined
-      : { problem: "its invariant is broken", expected: "that it holds", found: story.causeOf(held.cause) }
+    if (Exit.isSuccess(held) && held.value !== false) return undefined
+    return {
+      problem: "its invariant is broken",
+      expected: "that it holds",
+      found: Exit.isSuccess(held) ? "it answered false" : story.causeOf(held.cause)
+    }
   })
 
   /** Tells one run: a process for each cut, and then one that lives, unless one comes to its end before its cut. */

@@ -20,7 +20,8 @@ export interface DescribeOptions<Capability extends string> {
 }
 
 /**
- * One test for each rule, over a subject that `withSubject` makes for it and takes away after it.
+ * One test for each rule, over a subject that `withSubject` makes for it and takes away after it. Each has a `TestClock`: a
+ * backend that sleeps or times out in real time needs `Effect.withClock(Clock.make())` around that, or its tests hang.
  *
  * @example
  * ```ts

@@ -2,7 +2,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Clock, Duration, Effect, Exit, Fiber, Random, Schedule, TestClock } from "effect"
 import { BindLock, CheckMate, CheckMateEngine, Stage, StageStatus, type TaskIO } from "effect-checkmate"
 import { logged } from "../support/logs.ts"
-import { Boom, engineOver, inMemory, Ledger, makeStore, Numbers } from "../support/pipelines.ts"
+import { Boom, engineOver, failing, inMemory, Ledger, makeStore, Numbers } from "../support/pipelines.ts"
 
 /** One stage that fails `times` times with ascending status, then passes; it notes the clock at every attempt. */
 const flaky = (
@@ -288,5 +288,29 @@ describe("retry", () => {
       keys.length = 0
       yield* CheckMateEngine.run(keyed(() => Effect.void), { taskId: "u", input: {} })
       expect(keys).toEqual(["u/keyed", "u/keyed/1"])
+    })))
+
+  it.effect("the idempotency key of no stage is another one's, whatever their names", () =>
+    inMemory(Effect.gen(function*() {
+      const keys: Array<string> = []
+      const noted = Effect.map(Stage.Context, ({ idempotencyKey }) => {
+        keys.push(idempotencyKey)
+      })
+      const failsOnce = failing({ a: 1 })
+      const definition = CheckMate.make("named", {
+        state: Numbers,
+        input: [],
+        stages: [
+          Stage.make(Numbers, "a", {
+            retry: Schedule.recurs(1),
+            execute: () => Effect.zipRight(noted, failsOnce("a")),
+            rollback: () => Effect.void
+          }),
+          Stage.make(Numbers, "a/1", { execute: () => noted }),
+          Stage.make(Numbers, "a%2F1", { execute: () => noted })
+        ]
+      })
+      yield* CheckMateEngine.run(definition, { taskId: "t", input: {} })
+      expect(keys).toEqual(["t/a", "t/a/1", "t/a%2F1", "t/a%252F1"])
     })))
 })

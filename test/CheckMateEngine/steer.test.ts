@@ -664,8 +664,14 @@ describe("start, resumeAll and clean", () => {
         yield* until(() => ledger.count("run b") === 1)
         yield* CheckMateEngine.cancel("stopped")
         yield* Effect.exit(stopped.await)
+        const again = yield* CheckMateEngine.start(hangingInB(ledger), { taskId: "stopped", input: { seed: 1 } })
+        yield* Effect.exit(again.await)
       })))
-      expect(lines).toEqual(["WARN task=failed Task failed, in the background, ended with a failure"])
+      expect(lines).toEqual([
+        "WARN task=failed Task failed, in the background, ended with a failure",
+        // Of one that had been cancelled before nobody has asked for anything.
+        "WARN task=stopped Task stopped, in the background, ended with a failure"
+      ])
     }))
 
   it.effect("another input for a task that has succeeded changes nothing, which is told", () =>

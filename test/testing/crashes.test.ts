@@ -170,6 +170,19 @@ describe("Crashes.explore", () => {
         })
     }))
 
+  it.effect("takes an invariant that answers false for broken", () =>
+    Effect.gen(function*() {
+      const { smallest } = yield* Crashes.explore((ledger: Ledger) => abc(ledger), {
+        input: { seed: 1 },
+        before: Effect.sync(() => new Ledger()),
+        invariant: ({ world: ledger }) => Effect.succeed(ledger.count("run b") === 1)
+      })
+      expect(Option.getOrThrow(smallest)).toMatchObject({
+        problem: "its invariant is broken",
+        found: "it answered false"
+      })
+    }))
+
   class Mint extends Context.Tag("test/Mint")<Mint, { readonly coin: Effect.Effect<number> }>() {}
   class Torn extends Data.TaggedError("Torn")<{ readonly why: string }> {}
 

@@ -60,7 +60,8 @@ export interface Options<Input, C, World, EB, RB, ES, RS, RP, LOut, LIn, RI> {
   /** Run before each run, to begin with the same outside world. */
   readonly before?: Effect.Effect<World, EB, RB>
   /**
-   * What must be true however the run was cut, also if it was not. Any failure or defect of it counts.
+   * What must be true however the run was cut, also if it was not. It is broken by any failure or defect of it, as those of
+   * assertions, and by the answer `false`.
    */
   readonly invariant?: (ending: Ending<World>) => Effect.Effect<unknown, unknown, RI>
   /**
