@@ -53,7 +53,7 @@ export class StaleWriterError extends Schema.TaggedError<StaleWriterError>()("St
 }) {
   override get message(): string {
     return `The journal of task ${quote(this.taskId)} refused a write of epoch ${this.epoch}: ${this.problem}. `
-      + "Another engine owns the task now; read it again"
+      + "Another engine owns the task now: watch it, or call run with whenBound: \"wait\" for what it comes to"
   }
 }
 

@@ -47,7 +47,7 @@ const bind = (
         Effect.fail(
           new TaskBoundError({
             taskId,
-            holder: bound.holder,
+            holder: parts.registry.running.has(taskId) ? `${bound.holder} (this very engine)` : bound.holder,
             since: heldSince({ name: bound.holder, since: bound.since }, task)
           })
         ))
