@@ -39,6 +39,7 @@ export type SharedState = HashMap.HashMap<string, unknown>
  */
 export interface Retry {
   readonly at: DateTime.Utc
+  readonly attempt: number
   readonly failure: Failure
 }
 
@@ -218,7 +219,7 @@ const evolveStage = (
         ...record,
         status,
         retries: event.next._tag === "Retry"
-          ? Chunk.append(record.retries, { at: event.at, failure: event.failure })
+          ? Chunk.append(record.retries, { at: event.at, attempt: record.attempts, failure: event.failure })
           : record.retries,
         finishedAt: Option.some(event.at)
       }

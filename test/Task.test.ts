@@ -234,8 +234,8 @@ describe("Task", () => {
     it("are kept over waiting, with the failure and its time, so that the Schedule's position survives", () => {
       const task = after(...once(1, "first"), ...once(2, "second"))
       expect(Chunk.toReadonlyArray(Task.stage(task, "scan").retries)).toEqual([
-        { at: minutes(2), failure: failureOf("first") },
-        { at: minutes(5), failure: failureOf("second") }
+        { at: minutes(2), attempt: 1, failure: failureOf("first") },
+        { at: minutes(5), attempt: 2, failure: failureOf("second") }
       ])
       expect(messages(after(...once(1, "first"), started("scan", 2)))).toEqual(["first"])
       expect(Task.stage(task, "scan").attempts).toBe(2)

@@ -134,23 +134,28 @@ const decide = Effect.fnUntraced(
     cause: Cause.Cause<unknown>
   ): Effect.fn.Return<StageStatus.Decision, never, R> {
     if (session.stopping !== undefined) return { _tag: "Resume" }
-    const { attempts, retries } = stageOf(session, stage.name)
+    const record = stageOf(session, stage.name)
     const failure = Option.orElse(Cause.failureOption(cause), () =>
       stage.retryDefects
         ? Option.some(
           new StageDefectError({
             taskId: session.taskId,
             stage: stage.name,
-            attempt: attempts,
+            attempt: record.attempts,
             defect: Cause.squash(cause)
           })
         )
         : Option.none())
     const schedule = stage.retry
     if (schedule === undefined || Option.isNone(failure) || failure.value instanceof Refused) return { _tag: "GiveUp" }
-    const state = Option.isSome(position.state) ? position.state.value : yield* retry.restore(schedule, retries)
+    const { value } = failure
+    const restored = Option.isSome(position.state)
+      ? Effect.succeed(position.state.value)
+      : retry.restore(schedule, session.taskId, record, value)
     const now = yield* DateTime.now
-    const stepped = yield* Effect.exit(retry.step(schedule, state, DateTime.toEpochMillis(now), failure.value))
+    const stepped = yield* Effect.exit(
+      Effect.flatMap(restored, (state) => retry.step(schedule, state, DateTime.toEpochMillis(now), value))
+    )
     if (Exit.isFailure(stepped)) {
       yield* Effect.logWarning(`The retry Schedule of stage ${stage.name} died; the stage is given up`, stepped.cause)
       return { _tag: "GiveUp" }

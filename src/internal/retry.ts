@@ -3,13 +3,15 @@
  * answered, when it was and what it was like; a fresh process steps the Schedule over them, with their own times, and
  * is where the dead one was. Only the state that comes of it counts: the decisions are history.
  */
-import type * as Chunk from "effect/Chunk"
+import * as BigInt from "effect/BigInt"
+import * as Cause from "effect/Cause"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Decision from "effect/ScheduleDecision"
 import * as Intervals from "effect/ScheduleIntervals"
+import { StageDefectError } from "../CheckMateError.ts"
 import type { Failure } from "../Failure.ts"
 import type * as Stage from "../Stage.ts"
 import type * as Task from "../Task.ts"
@@ -27,37 +29,62 @@ export const step = <R>(
     dueAt: Decision.isDone(decision) ? Option.none() : Option.some(Math.max(now, Intervals.start(decision.intervals)))
   }))
 
-/** What a Schedule that looks at its input is shown of a failure whose process is gone. */
-const standIn = (failure: Failure): unknown => {
-  switch (failure.tag) {
+/** A likeness of what a stage failed with, made of what was kept of it; an Error where it was one. */
+const likenessOf = ({ causes = [], fields, message, stack, tag }: Failure): unknown => {
+  switch (tag) {
     case "string":
-      return failure.message
+      return message
     case "number":
-      return Number(failure.message)
-    default:
-      return { ...failure.fields, _tag: failure.tag, message: failure.message }
+      return Number(unquoted(message))
+    case "bigint":
+      return Option.getOrElse(BigInt.fromString(unquoted(message)), () => message)
+    case "boolean":
+      return message === "true"
+    case "null":
+      return null
+    case "undefined":
+      return undefined
+    default: {
+      const [cause, ...beneath] = causes
+      const beneathIt = cause === undefined ? {} : { cause: likenessOf({ ...cause, causes: beneath }) }
+      const kept = { name: tag, ...fields, _tag: tag, message, ...beneathIt }
+      return stack === undefined ? kept : Object.assign(new Error(message), kept, { stack })
+    }
   }
 }
 
-/** The Schedule's state after the failures the journal tells of. */
+/** Numbers that JSON has no word for are kept in quotes. */
+const unquoted = (message: string): string => message.replaceAll("\"", "")
+
+/** What a Schedule that looks at its input is shown of a failure whose process is gone. */
+const standIn = (taskId: string, stage: string, { attempt, failure }: Task.Retry): unknown => {
+  switch (failure.kind) {
+    case "Defect":
+      return new StageDefectError({ taskId, stage, attempt, defect: likenessOf(failure) })
+    case "Interruption":
+      return new StageDefectError({ taskId, stage, attempt, defect: new Cause.InterruptedException(failure.message) })
+    default:
+      return likenessOf(failure)
+  }
+}
+
+/**
+ * The Schedule's state after the failures the journal tells of. Where it dies over the likeness of one, it is stepped
+ * with the failure at hand in its place, whose shape it knows: it must not begin to count anew.
+ */
 export const restore = <R>(
   schedule: Stage.RetrySchedule<R>,
-  retries: Chunk.Chunk<Task.Retry>
+  taskId: string,
+  { name, retries }: Task.StageRecord,
+  atHand: unknown
 ): Effect.Effect<unknown, never, R> =>
-  Effect.reduce(
-    retries,
-    schedule.initial,
-    (state, { at, failure }) =>
-      step(schedule, state, DateTime.toEpochMillis(at), standIn(failure)).pipe(
-        Effect.map((next) => next.state),
-        Effect.catchAllDefect((defect) =>
-          Effect.as(
-            Effect.logWarning("A retry Schedule could not be stepped over a failure of an earlier process", defect),
-            state
-          )
-        )
-      )
-  )
+  Effect.reduce(retries, schedule.initial, (state, earlier) => {
+    const over = (failure: unknown) => step(schedule, state, DateTime.toEpochMillis(earlier.at), failure)
+    return Effect.suspend(() => over(standIn(taskId, name, earlier))).pipe(
+      Effect.catchAllDefect(() => over(atHand)),
+      Effect.map((next) => next.state)
+    )
+  })
 
 /** Timers take 31 bits of milliseconds, and what is longer never fires: it is waited for day by day. */
 const day = 86_400_000

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Clock, Duration, Effect, Exit, Fiber, Random, Schedule, TestClock } from "effect"
+import { Clock, Data, Duration, Effect, Exit, Fiber, Option, Random, Schedule, TestClock } from "effect"
 import { BindLock, CheckMate, CheckMateEngine, Stage, StageStatus, type TaskIO } from "effect-checkmate"
+import type { StageDefectError } from "effect-checkmate/CheckMateError"
 import { logged } from "../support/logs.ts"
 import { Boom, engineOver, failing, inMemory, Ledger, makeStore, Numbers } from "../support/pipelines.ts"
 
@@ -68,6 +69,50 @@ const inProcessThatDies = <A, E>(
     yield* pass(after)
     process.dead = true
   })
+
+/** A failure of which the journal keeps only a likeness. */
+class Rich extends Data.TaggedError("Rich")<{
+  readonly cause: { readonly code: string }
+  readonly tags: ReadonlySet<string>
+  readonly at: Date
+  readonly hint: Option.Option<string>
+}> {}
+
+const rich = () =>
+  new Rich({
+    cause: Object.assign(new Error("reset"), { code: "ECONNRESET" }),
+    tags: new Set(["network"]),
+    at: new Date(0),
+    hint: Option.some("again")
+  })
+
+const fourTimes = Schedule.spaced("100 millis").pipe(Schedule.intersect(Schedule.recurs(3)))
+
+/** Runs a task of one stage. */
+type Run = (taskId: string) => Effect.Effect<unknown, unknown, CheckMateEngine.CheckMateEngine>
+
+/** A stage that fails for ever. */
+const failsFor = <E>(ledger: Ledger, looks: (error: E) => boolean, failure: () => E): Run => {
+  const stage = Stage.make(Numbers, "fails", {
+    retry: Schedule.whileInput(fourTimes, looks),
+    execute: () => Effect.zipRight(ledger.note("run"), Effect.failSync(failure))
+  })
+  const definition = CheckMate.make("fails", { state: Numbers, input: [], stages: [stage] })
+  return (taskId) => CheckMateEngine.run(definition, { taskId, input: {} })
+}
+
+/** A stage that dies for ever, or interrupts itself. */
+const diesFor = (ledger: Ledger, looks: (error: StageDefectError) => boolean, death: Effect.Effect<never>): Run => {
+  const stage = Stage.make(Numbers, "dies", {
+    retryDefects: true,
+    retry: Schedule.whileInput(fourTimes, looks),
+    execute: () => Effect.zipRight(ledger.note("run"), death)
+  })
+  const definition = CheckMate.make("dies", { state: Numbers, input: [], stages: [stage] })
+  return (taskId) => CheckMateEngine.run(definition, { taskId, input: {} })
+}
+
+const typeError = Effect.die(new TypeError("not a function"))
 
 describe("retry", () => {
   it.effect("follows the stage's own Schedule, and rolls each failed attempt back before the next", () =>
@@ -200,6 +245,125 @@ describe("retry", () => {
       expect(at[1]).toBeGreaterThanOrEqual(due)
       expect(at[1]).toBeLessThan(due + 101)
     }))
+
+  for (
+    const [name, make] of [
+      ["an error's cause", (ledger) => failsFor(ledger, (error) => error.cause.code === "ECONNRESET", rich)],
+      ["a Set", (ledger) => failsFor(ledger, (error) => error.tags.has("network"), rich)],
+      ["a Date", (ledger) => failsFor(ledger, (error) => error.at.getTime() === 0, rich)],
+      ["an Option", (ledger) => failsFor(ledger, (error) => Option.isSome(error.hint), rich)],
+      ["a bigint", (ledger) => failsFor(ledger, (error) => error % 2n === 0n, () => 4n)],
+      ["an instance", (ledger) => failsFor(ledger, (error) => error instanceof Rich, rich)],
+      [
+        "what an error does",
+        (ledger) => failsFor(ledger, (error) => error.isTransient(), () => ({ isTransient: () => true }))
+      ],
+      [
+        "a defect",
+        (ledger) =>
+          diesFor(ledger, ({ defect }) => defect instanceof Error && defect.message.includes("function"), typeError)
+      ],
+      [
+        "what a defect does",
+        (ledger) => diesFor(ledger, ({ defect }) => (defect as URL).searchParams.has("x"), Effect.die(new URL("x:?x")))
+      ],
+      ["an interruption", (ledger) => diesFor(ledger, ({ message }) => message.includes("died"), Effect.interrupt)]
+    ] satisfies ReadonlyArray<readonly [string, (ledger: Ledger) => Run]>
+  ) {
+    it.effect(`promise 6: a Schedule that looks at ${name} counts on after each of three restarts`, () =>
+      inMemory(Effect.gen(function*() {
+        const straight = new Ledger()
+        yield* Effect.fork(Effect.exit(make(straight)("straight")))
+        yield* pass("1 second")
+        expect(straight.entries).toHaveLength(4)
+
+        const ledger = new Ledger()
+        const program = make(ledger)("t")
+        for (const restart of [1, 2, 3]) {
+          const process = yield* Effect.fork(program)
+          yield* pass(restart === 1 ? "50 millis" : "100 millis")
+          expect(ledger.entries).toHaveLength(restart)
+          yield* Fiber.interrupt(process)
+        }
+        const last = yield* Effect.fork(Effect.exit(program))
+        yield* pass("1 second")
+        expect(Exit.isFailure(yield* Fiber.join(last))).toBe(true)
+        expect(ledger.entries).toHaveLength(4)
+      })))
+  }
+
+  for (
+    const [name, make, shown] of [
+      ...["text", "", 503, -1.5, Number.POSITIVE_INFINITY, 12n, true, false, null, undefined].map((failure) =>
+        [
+          `a ${typeof failure}, ${String(failure)},`,
+          (looks: (error: unknown) => boolean) => failsFor<unknown>(new Ledger(), looks, () => failure),
+          failure
+        ] as const
+      ),
+      [
+        "an error with its cause",
+        (looks: (error: unknown) => boolean) => failsFor<unknown>(new Ledger(), looks, rich),
+        expect.objectContaining({
+          _tag: "Rich",
+          name: "Rich",
+          stack: expect.stringContaining("Rich"),
+          cause: expect.objectContaining({ code: "ECONNRESET", message: "reset" })
+        })
+      ],
+      [
+        "a defect",
+        (looks: (error: unknown) => boolean) => diesFor(new Ledger(), looks, typeError),
+        expect.objectContaining({
+          _tag: "StageDefectError",
+          taskId: "t",
+          stage: "dies",
+          attempt: 1,
+          message: expect.stringContaining("not a function"),
+          defect: expect.objectContaining({ name: "TypeError" })
+        })
+      ],
+      [
+        "an interruption",
+        (looks: (error: unknown) => boolean) => diesFor(new Ledger(), looks, Effect.interrupt),
+        expect.objectContaining({
+          _tag: "StageDefectError",
+          defect: expect.objectContaining({ _tag: "InterruptedException" })
+        })
+      ]
+    ] as const
+  ) {
+    it.effect(`shows the Schedule ${name} of an earlier process as it was`, () =>
+      inMemory(Effect.gen(function*() {
+        const seen: Array<unknown> = []
+        const looks = (error: unknown) => seen.push(error) > 0
+        const program = make(looks)("t")
+        const process = yield* Effect.fork(program)
+        yield* pass("50 millis")
+        yield* Fiber.interrupt(process)
+        yield* Effect.fork(Effect.exit(program))
+        yield* pass("100 millis")
+        // In the first process, of that one in the second, and there.
+        expect(seen).toEqual([shown, shown, name === "a defect" ? expect.objectContaining({ attempt: 2 }) : shown])
+      })))
+  }
+
+  it.effect("gives up where the Schedule dies over a failure of an earlier process and over the one at hand", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      let looked = 0
+      const program = failsFor(ledger, () => {
+        if (++looked > 1) throw new Error("a bug")
+        return true
+      }, rich)("t")
+      const process = yield* Effect.fork(program)
+      yield* pass("50 millis")
+      yield* Fiber.interrupt(process)
+      const run = yield* Effect.fork(Effect.flip(program))
+      yield* pass("1 second")
+      expect(yield* Fiber.join(run)).toMatchObject({ _tag: "Rich" })
+      expect(ledger.entries).toHaveLength(2)
+    })))
 
   it.effect("a defect is not retried, unless the stage asks for it", () =>
     inMemory(Effect.gen(function*() {
