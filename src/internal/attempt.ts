@@ -99,7 +99,7 @@ export const inStage = <A, E, R>(
 export const workOf = <E, R>(stage: Stage.Any<E, R>, session: Session, values: Values) => {
   const work = Effect.suspend(() => stage.execute(values))
   const { fallbacks, timeout } = stage
-  const limited = timeout === undefined ? work : Effect.timeoutFail(work, {
+  const limited = timeout === undefined ? work : retry.timeoutFail(work, {
     duration: timeout,
     onTimeout: () => {
       const { attempts } = stageOf(session, stage.name)

@@ -3,10 +3,11 @@ import * as Cause from "effect/Cause"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Schedule from "effect/Schedule"
+import * as Random from "effect/Random"
 import * as Stream from "effect/Stream"
 import type { Retention } from "../CheckMateEngine/Service.ts"
 import * as TaskStatus from "../TaskStatus.ts"
+import * as retry from "./retry.ts"
 import { removeIf } from "./steer.ts"
 import type { Parts } from "./supervise.ts"
 
@@ -41,15 +42,16 @@ export const keep = (parts: Parts, retention: Retention): Effect.Effect<void> =>
   const statuses = TaskStatus.Tag.literals.filter((tag) =>
     kept[tag] !== undefined && !TaskStatus.isActive({ _tag: tag })
   )
+  const every = Duration.toMillis(Duration.max(retention.every ?? "1 hour", "1 second"))
   // Engines that were started together do not go on looking together.
-  const every = Schedule.jittered(Schedule.spaced(Duration.max(retention.every ?? "1 hour", "1 second")))
+  const pause = Effect.flatMap(Random.nextRange(0.8, 1.2), (part) => retry.sleep(part * every))
   return round(parts, kept, statuses).pipe(
     Effect.catchAllCause((cause) =>
       Cause.isInterruptedOnly(cause)
         ? Effect.interrupt
         : Effect.logWarning("Tasks that are due to be removed could not be listed", cause)
     ),
-    Effect.repeat(every),
-    Effect.asVoid
+    Effect.zipRight(pause),
+    Effect.forever
   )
 }

@@ -6,6 +6,7 @@
 import * as BigInt from "effect/BigInt"
 import * as Cause from "effect/Cause"
 import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
@@ -94,6 +95,17 @@ export const sleep = (milliseconds: number): Effect.Effect<void> =>
   milliseconds <= day
     ? Effect.sleep(milliseconds)
     : Effect.zipRight(Effect.sleep(day), Effect.suspend(() => sleep(milliseconds - day)))
+
+/** What `Effect.timeoutFail` does, for any number of milliseconds. */
+export const timeoutFail = <A, E, R, E2>(
+  self: Effect.Effect<A, E, R>,
+  options: { readonly duration: Duration.Duration; readonly onTimeout: () => E2 }
+): Effect.Effect<A, E | E2, R> => {
+  const milliseconds = Duration.toMillis(options.duration)
+  return milliseconds <= day
+    ? Effect.timeoutFail(self, options)
+    : Effect.raceFirst(self, Effect.zipRight(sleep(milliseconds), Effect.failSync(options.onTimeout)))
+}
 
 /** Retries an effect within this process, by a Schedule, until the session is ending: then its failure stands. */
 export const retry = <A, E, R, R2>(

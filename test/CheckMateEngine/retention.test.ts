@@ -172,6 +172,31 @@ describe("retention", () => {
       expect(new Set(rounds).size).toBeGreaterThan(10)
     }))
 
+  it.effect("may look at intervals that are longer than a timer can", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      let rounds = 0
+      const counting: TaskIO.Encoded = {
+        ...store,
+        list: () =>
+          Stream.unwrap(Effect.sync(() => {
+            rounds++
+            return Stream.empty
+          }))
+      }
+      yield* Effect.gen(function*() {
+        yield* adjust(0)
+        expect(rounds).toBe(1)
+        expect(Math.max(...yield* TestClock.sleeps())).toBeLessThanOrEqual(2 ** 31 - 1)
+        yield* adjust("47 days")
+        expect(rounds).toBe(1)
+        yield* adjust("25 days")
+        expect(rounds).toBe(2)
+      }).pipe(
+        Effect.provide(engineOver(counting, BindLock.layerMemory, { retention: { ...retention, every: "60 days" } }))
+      )
+    }))
+
   it.effect("never removes what is active, whatever it is told", () =>
     Effect.gen(function*() {
       const store = yield* makeStore

@@ -1,9 +1,9 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Clock, Data, Duration, Effect, Exit, Fiber, Option, Random, Schedule, TestClock } from "effect"
+import { Chunk, Clock, Data, Duration, Effect, Exit, Fiber, Option, Random, Schedule, TestClock } from "effect"
 import { BindLock, CheckMate, CheckMateEngine, Stage, StageStatus, type TaskIO } from "effect-checkmate"
 import type { StageDefectError } from "effect-checkmate/CheckMateError"
 import { logged } from "../support/logs.ts"
-import { Boom, engineOver, failing, inMemory, Ledger, makeStore, Numbers } from "../support/pipelines.ts"
+import { Boom, engineOver, failing, inMemory, Ledger, makeStore, Numbers, until } from "../support/pipelines.ts"
 
 /** One stage that fails `times` times with ascending status, then passes; it notes the clock at every attempt. */
 const flaky = (
@@ -419,6 +419,45 @@ describe("retry", () => {
       expect(String(error)).toContain("1s")
       expect(ledger.entries).toEqual(["interrupted", "interrupted"])
       expect(seen).toEqual(["StageTimeoutError", "StageTimeoutError"])
+    })))
+
+  it.effect("a time-out may be longer than a timer can, or for ever", () =>
+    inMemory(Effect.gen(function*() {
+      for (const timeout of [Duration.days(30), Duration.infinity]) {
+        const ledger = new Ledger()
+        const gate = yield* Effect.makeLatch()
+        const slow = CheckMate.make("slow", {
+          state: Numbers,
+          input: [],
+          stages: [
+            Stage.make(Numbers, "slow", {
+              timeout,
+              execute: () =>
+                Effect.zipRight(ledger.note("run"), Effect.onInterrupt(gate.await, () => ledger.note("interrupted")))
+            })
+          ]
+        })
+        const taskId = `t${String(Duration.isFinite(timeout))}`
+        const run = () => CheckMateEngine.run(slow, { taskId, input: {} })
+        const fiber = yield* Effect.fork(Effect.exit(run()))
+        yield* until(() => ledger.count("run") === 1)
+        yield* settle
+        const now = yield* Clock.currentTimeMillis
+        const timers = Chunk.map(yield* TestClock.sleeps(), (due) => due - now)
+        expect(Math.max(...timers)).toBeLessThanOrEqual(2 ** 31 - 1)
+        yield* TestClock.adjust("29 days")
+        expect(ledger.entries).toEqual(["run"])
+        if (Duration.isFinite(timeout)) {
+          yield* TestClock.adjust("1 day")
+          expect(yield* Effect.flip(Effect.flatten(Fiber.join(fiber)))).toMatchObject({ _tag: "StageTimeoutError" })
+          expect(ledger.entries).toEqual(["run", "interrupted"])
+        } else {
+          yield* Fiber.interrupt(fiber)
+          expect(ledger.entries).toEqual(["run", "interrupted"])
+        }
+        yield* gate.open
+        expect(yield* run()).toEqual({})
+      }
     })))
 
   it.effect("the idempotency key is stable over attempts, and new once a rollback has run", () =>
