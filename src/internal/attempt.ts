@@ -186,7 +186,10 @@ export const runRollback = <E, R>(
       const work = restore(Effect.suspend(() => rollback(values, cause)))
       return Effect.flatMap(
         inStage(work, session, stage, "checkmate.rollback", scope),
-        ({ exit }) => Effect.zipRight(Scope.close(scope, exit), exit)
+        ({ exit }) => {
+          session.progress = undefined
+          return Effect.zipRight(Scope.close(scope, exit), exit)
+        }
       )
     })
   ))

@@ -11,12 +11,13 @@ import {
   MetricState,
   Option,
   Redacted,
+  Schedule,
   Schema,
   Stream,
   TestClock
 } from "effect"
 import { CheckMate, CheckMateEngine, Stage, State } from "effect-checkmate"
-import { abc, engineOver, failing, inMemory, Ledger, makeStore, Numbers } from "../support/pipelines.ts"
+import { abc, engineOver, failing, inMemory, Ledger, makeStore, Numbers, until } from "../support/pipelines.ts"
 import { recordSpans } from "../support/tracer.ts"
 
 describe("get and find", () => {
@@ -115,6 +116,42 @@ describe("watch", () => {
         message: "half"
       })
       expect(seen.at(-1)?.task.status._tag).toBe("Succeeded")
+    })))
+
+  it.effect("shows a rollback's progress while it runs, and not as the next attempt's", () =>
+    inMemory(Effect.gen(function*() {
+      const [undoing, running] = [yield* Effect.makeLatch(), yield* Effect.makeLatch()]
+      const ledger = new Ledger()
+      const definition = CheckMate.make("progress", {
+        state: Numbers,
+        input: [],
+        stages: [
+          Stage.make(Numbers, "counts", {
+            retry: Schedule.recurs(1),
+            execute: () =>
+              Effect.zipRight(
+                ledger.note("run"),
+                Effect.suspend(() => ledger.count("run") === 1 ? Effect.fail("once") : running.await)
+              ),
+            rollback: () =>
+              Effect.gen(function*() {
+                const { progress } = yield* Stage.Context
+                yield* progress({ done: 7, message: "undoing" })
+                yield* ledger.note("undo")
+                yield* undoing.await
+              })
+          })
+        ]
+      })
+      const progress = Effect.map(CheckMateEngine.get("t"), (view) => view.progress)
+      const fiber = yield* Effect.fork(CheckMateEngine.run(definition, { taskId: "t", input: {} }))
+      yield* until(() => ledger.count("undo") === 1)
+      expect(yield* progress).toEqual(Option.some({ done: 7, message: "undoing" }))
+      yield* undoing.open
+      yield* until(() => ledger.count("run") === 2)
+      expect(yield* progress).toEqual(Option.none())
+      yield* running.open
+      yield* Fiber.join(fiber)
     })))
 
   it.effect("watchAll shows every summary once, and again when it changes", () =>
