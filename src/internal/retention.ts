@@ -8,7 +8,7 @@ import * as Stream from "effect/Stream"
 import type { Retention } from "../CheckMateEngine/Service.ts"
 import * as TaskStatus from "../TaskStatus.ts"
 import * as retry from "./retry.ts"
-import { removeIf } from "./steer.ts"
+import { removable, removeIf } from "./steer.ts"
 import type { Parts } from "./supervise.ts"
 
 type Kept = Partial<Record<TaskStatus.Tag, Duration.DurationInput>>
@@ -38,10 +38,7 @@ const round = Effect.fnUntraced(function*(parts: Parts, kept: Kept, statuses: Re
 /** Removes what is due, now and at intervals, without end. One round at a time. */
 export const keep = (parts: Parts, retention: Retention): Effect.Effect<void> => {
   const kept: Kept = retention.keep
-  // What is active is never removed, whatever the caller's types say.
-  const statuses = TaskStatus.Tag.literals.filter((tag) =>
-    kept[tag] !== undefined && !TaskStatus.isActive({ _tag: tag })
-  )
+  const statuses = removable(TaskStatus.Tag.literals.filter((tag) => kept[tag] !== undefined))
   const every = Duration.toMillis(Duration.max(retention.every ?? "1 hour", "1 second"))
   // Engines that were started together do not go on looking together.
   const pause = Effect.flatMap(Random.nextRange(0.8, 1.2), (part) => retry.sleep(part * every))

@@ -199,6 +199,10 @@ const unreadable = <A>(answer: (error: Unreadable) => A) => ({
   JournalVersionError: answer
 })
 
+/** Of some statuses, those that tasks are removed in: never while they are active, whatever the caller's types say. */
+export const removable = (statuses: ReadonlyArray<TaskStatus.Tag>): ReadonlyArray<TaskStatus.Tag> =>
+  statuses.filter((tag) => !TaskStatus.isActive({ _tag: tag }))
+
 /** Removes a task while it is held, and only if it is still to be removed then. Tells whether it did. */
 export const removeIf = (
   parts: Parts,
@@ -238,11 +242,12 @@ export const clean = Effect.fnUntraced(function*(parts: Parts, options: {
   readonly olderThan: Duration.Duration
   readonly dryRun: boolean
 }) {
+  const statuses = removable(options.status)
   const limit = DateTime.subtractDuration(yield* DateTime.now, options.olderThan)
   const isOver = (task: { readonly status: TaskStatus.Tag; readonly updatedAt: DateTime.Utc }) =>
-    options.status.includes(task.status) && DateTime.lessThanOrEqualTo(task.updatedAt, limit)
+    statuses.includes(task.status) && DateTime.lessThanOrEqualTo(task.updatedAt, limit)
   const found = yield* parts.taskIO.list({
-    status: options.status,
+    status: statuses,
     ...(options.checkMate === undefined ? {} : { checkMate: options.checkMate })
   }).pipe(Stream.filter(isOver), Stream.runCollect)
   if (options.dryRun) return [...found]

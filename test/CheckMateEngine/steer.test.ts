@@ -578,6 +578,18 @@ describe("start, resumeAll and clean", () => {
       expect(ids(yield* CheckMateEngine.clean({ status: ["Failed"], checkMate: "abc" }))).toEqual(["failed"])
     })))
 
+  it.effect("clean never removes what is active, whatever it is told", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const handle = yield* CheckMateEngine.start(hangingInB(ledger), { taskId: "t", input: { seed: 1 } })
+      yield* until(() => ledger.count("run b") === 1)
+      yield* handle.interrupt
+      const reckless = { status: ["Running", "RollingBack"] } as unknown as CheckMateEngine.CleanOptions
+      expect(yield* CheckMateEngine.clean({ ...reckless, dryRun: true })).toEqual([])
+      expect(yield* CheckMateEngine.clean(reckless)).toEqual([])
+      expect(yield* statusOf("t")).toMatchObject({ _tag: "Running" })
+    })))
+
   /** Changes the records of a task, as damage does. */
   const damaging = (store: TaskIO.Encoded, damaged: string): TaskIO.Encoded => ({
     ...store,
