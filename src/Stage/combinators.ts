@@ -4,16 +4,18 @@
  * @since 0.1.0
  */
 import type * as Cause from "effect/Cause"
-import * as Effect from "effect/Effect"
+import type * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import type * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
+import { within } from "../internal/layers.ts"
 import type { Annotations, Any, Attributes, Fallback, Output, Provided, Stage, Transactions } from "../Stage.ts"
 import type * as State from "../State.ts"
 
 /**
  * Builds a layer afresh for every attempt, and for every rollback: a fresh session, connection or transaction each
- * time, released at the attempt's end. The layer's own failures count as the attempt's, so the stage's `retry` sees
+ * time, released at the attempt's end, after what the stage itself acquired. A fallback from before it has one of its
+ * own, built once what failed is released. The layer's own failures count as the attempt's, so the stage's `retry` sees
  * them too.
  *
  * ```ts
@@ -52,14 +54,14 @@ export const provide: {
   const { rollback } = self
   return {
     ...self,
-    execute: (state: Attributes) => Effect.provide(self.execute(state), layer),
+    execute: (state: Attributes) => within(self.execute(state), layer),
     fallbacks: self.fallbacks.map((fallback) => ({
       ...fallback,
-      answer: (error: unknown, state: Attributes) => Effect.provide(fallback.answer(error, state), layer)
+      answer: (error: unknown, state: Attributes) => within(fallback.answer(error, state), layer)
     })),
     rollback: rollback === undefined
       ? undefined
-      : (state: Attributes, cause: Cause.Cause<unknown>) => Effect.provide(rollback(state, cause), layer)
+      : (state: Attributes, cause: Cause.Cause<unknown>) => within(rollback(state, cause), layer)
   }
 })
 

@@ -3,6 +3,7 @@ import {
   Chunk,
   Data,
   Effect,
+  Exit,
   Fiber,
   HashMap,
   Layer,
@@ -370,6 +371,56 @@ describe("stages that need a service", () => {
       expect(yield* CheckMateEngine.run(definition, { taskId: "t", input: {} })).toEqual({ a: 1 })
       yield* CheckMateEngine.rollback(definition, "t")
       expect(ledger.entries).toEqual(["open 1", "close 1", "open 2", "undo in 2", "close 2"])
+    })))
+
+  it.effect("Stage.provide releases what a stage acquired before the layer, and a failed attempt's before its answer", () =>
+    inMemory(Effect.gen(function*() {
+      class Refused extends Data.TaggedError("Refused")<{ readonly by: number }> {}
+      const ledger = new Ledger()
+      let sessions = 0
+      const session = Effect.acquireRelease(
+        Effect.sync(() => ({ id: ++sessions })).pipe(Effect.tap(({ id }) => ledger.note(`open ${id}`))),
+        ({ id }, exit) => ledger.note(`${Exit.isSuccess(exit) ? "commit" : "undo"} ${id}`)
+      )
+      const table = Effect.flatMap(Session, ({ id }) =>
+        Effect.acquireRelease(
+          ledger.note(`create in ${id}`),
+          () => ledger.note(`drop in ${id}`)
+        ))
+      for (const [index, layer] of [Layer.scoped(Session, session), Layer.effect(Session, session)].entries()) {
+        for (const fails of [false, true]) {
+          const definition = CheckMate.make("tables", {
+            state: Numbers,
+            input: [],
+            stages: [
+              Stage.make(Numbers, "fills", {
+                provides: ["a"],
+                execute: () =>
+                  Effect.gen(function*() {
+                    yield* table
+                    const { id } = yield* Session
+                    return yield* fails ? new Refused({ by: id }) : Effect.succeed({ a: id })
+                  }),
+                rollback: () => table
+              }).pipe(
+                Stage.catchTag("Refused", () => Effect.zipRight(table, Effect.map(Session, ({ id }) => ({ a: -id })))),
+                Stage.provide(layer)
+              )
+            ]
+          })
+          sessions = 0
+          ledger.entries.length = 0
+          const taskId = `${index}-${fails}`
+          expect(yield* CheckMateEngine.run(definition, { taskId, input: {} })).toEqual({ a: fails ? -2 : 1 })
+          yield* CheckMateEngine.rollback(definition, taskId)
+          const ended = (id: number, how: string) => [`open ${id}`, `create in ${id}`, `drop in ${id}`, `${how} ${id}`]
+          expect(ledger.entries).toEqual(
+            fails
+              ? [...ended(1, "undo"), ...ended(2, "commit"), ...ended(3, "commit")]
+              : [...ended(1, "commit"), ...ended(2, "commit")]
+          )
+        }
+      }
     })))
 
   it.effect("Stage.mapError and Stage.catchTag change what the caller sees, not what the journal keeps of attempts", () =>
