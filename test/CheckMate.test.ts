@@ -1,8 +1,9 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Context, Data, Duration, Effect, Either, Exit, Fiber, Layer, Schedule, Schema, TestClock } from "effect"
+import { Cause, Context, Data, Duration, Effect, Either, Exit, Fiber, Layer, Schedule, Schema, TestClock } from "effect"
 import { CheckMate, CheckMateEngine, Stage, State } from "effect-checkmate"
 import type { InvalidDefinitionError } from "effect-checkmate/CheckMateError"
 import { showValue } from "../src/internal/json.ts"
+import { recordSpans } from "./support/tracer.ts"
 
 const Ingest = State.make({
   folder: Schema.String,
@@ -369,6 +370,111 @@ describe("Stage", () => {
       const broken: Layer.Layer<Session, Failed> = Layer.fail(new Failed({ because: "no database" }))
       expect(yield* run(Stage.provide(base, broken), ["a"])).toEqual(Exit.fail(new Failed({ because: "no database" })))
     }))
+
+  describe("what was done to a stage before provide is not told of the layer's failures", () => {
+    class Db extends Data.TaggedError("Db")<{ readonly url: string }> {}
+    class Pool extends Context.Tag("test/Pool")<Pool, { readonly url: string }>() {}
+    const down = (url: string) => Layer.fail(new Db({ url }))
+    /** Down at every other build, the first one among them. */
+    const shaky = (url: string) => {
+      let builds = 0
+      return Layer.effect(
+        Session,
+        Effect.suspend(() => ++builds % 2 === 1 ? new Db({ url }) : Effect.succeed({ id: builds }))
+      )
+    }
+    const wrapped = (by: string) => (error: { readonly _tag: string }) =>
+      new Failed({ because: `${by}(${error._tag})` })
+
+    it.effect("mapError is told of those of the layers before it alone, also where one is given twice", () =>
+      Effect.gen(function*() {
+        const session = Layer.effect(Session, Effect.map(Pool, ({ url }) => ({ id: url.length })))
+        const both = (inner: Layer.Layer<Session, Db, Pool>, outer: Layer.Layer<Pool, Db>) =>
+          base.pipe(
+            Stage.mapError(wrapped("f")),
+            Stage.provide(inner),
+            Stage.mapError(wrapped("g")),
+            Stage.provide(outer)
+          )
+        const pool = Layer.succeed(Pool, { url: "pool" })
+        expect(yield* run(both(session, pool), ["a"])).toEqual(Exit.succeed(4))
+        expect(yield* run(both(session, pool), [])).toEqual(Exit.fail(new Failed({ because: "g(Failed)" })))
+        expect(yield* run(both(down("inner"), pool), ["a"])).toEqual(Exit.fail(new Failed({ because: "g(Db)" })))
+        expect(yield* run(both(session, down("outer")), ["a"])).toEqual(Exit.fail(new Db({ url: "outer" })))
+
+        // The first to be built is the one given last.
+        let builds = 0
+        const one = Layer.effect(
+          Session,
+          Effect.suspend(() => --builds > 0 ? Effect.succeed({ id: 1 }) : new Db({ url: "one" }))
+        )
+        const twice = base.pipe(Stage.provide(one), Stage.mapError(wrapped("g")), Stage.provide(one))
+        builds = 1
+        expect(yield* run(twice, ["a"])).toEqual(Exit.fail(new Db({ url: "one" })))
+        builds = 2
+        expect(yield* run(twice, ["a"])).toEqual(Exit.fail(new Failed({ because: "g(Db)" })))
+      }))
+
+    it.effect("catchTag answers those of the layers before it alone", () =>
+      Effect.gen(function*() {
+        const dbFails = Stage.make(Ingest, "embed", {
+          requires: ["files"],
+          provides: ["chunks"],
+          execute: ({ files }) =>
+            Effect.flatMap(Session, ({ id }) =>
+              files.length === 0 ? Effect.fail(new Db({ url: "own" })) : Effect.succeed({ chunks: id }))
+        }).pipe(Stage.catchTag("Db", () =>
+          Effect.succeed({ chunks: -1 })))
+        expect(yield* run(Stage.provide(dbFails, sessionOf(() => 1)), [])).toEqual(Exit.succeed(-1))
+        expect(yield* run(Stage.provide(dbFails, shaky("layer")), [])).toEqual(Exit.fail(new Db({ url: "layer" })))
+        const caught = dbFails.pipe(
+          Stage.provide(shaky("layer")),
+          Stage.catchTag("Db", ({ url }) => Effect.succeed({ chunks: url.length }))
+        )
+        expect(yield* run(caught, [])).toEqual(Exit.succeed(5))
+      }))
+
+    it.effect("retry, the journal, rollbacks, spans and the Scopes of other layers see them as they are", () =>
+      Effect.gen(function*() {
+        const seen: Array<unknown> = []
+        const stage = Stage.make(Ingest, "load", {
+          retry: Schedule.recurs(1).pipe(Schedule.tapInput((error) => Effect.sync(() => seen.push(error)))),
+          execute: () => Effect.asVoid(Session),
+          rollback: (_, cause) => Effect.sync(() => seen.push(Cause.squash(cause)))
+        }).pipe(
+          Stage.mapError(() => "lost"),
+          // Up again whenever an attempt is undone.
+          Stage.provide(shaky("x")),
+          Stage.provide(
+            Layer.scopedDiscard(
+              Effect.addFinalizer((exit) =>
+                Effect.sync(() => Exit.isFailure(exit) && seen.push(Cause.squash(exit.cause)))
+              )
+            )
+          )
+        )
+        const checkMate = CheckMate.make("load", { state: Ingest, input: [], stages: [stage] })
+        const { causes, tracer } = recordSpans()
+        const exit = yield* Effect.exit(
+          Effect.withTracer(CheckMateEngine.run(checkMate, { taskId: "load", input: {} }), tracer)
+        )
+        expect(exit).toEqual(Exit.fail(new Db({ url: "x" })))
+        // Of each of two attempts the layer that was built, the Schedule, and the rollback.
+        expect(seen).toEqual(Array.from({ length: 6 }, () => new Db({ url: "x" })))
+        // Of each attempt its own, and the operation's.
+        expect(causes.map(Cause.squash)).toEqual(Array.from({ length: 3 }, () => new Db({ url: "x" })))
+        const { stages } = yield* CheckMateEngine.get("load")
+        expect(stages[0]?.status).toMatchObject({ _tag: "Failed", failure: { tag: "Db", fields: { url: "x" } } })
+      }).pipe(Effect.provide(CheckMateEngine.layerMemory)))
+
+    it.effect("all that a layer failed with is kept", () =>
+      Effect.gen(function*() {
+        const layers: Layer.Layer<Session, Db> = Layer.merge(down("one"), down("two"))
+        const exit = yield* run(base.pipe(Stage.mapError(wrapped("f")), Stage.provide(layers)), ["a"])
+        const failures = Exit.isFailure(exit) ? [...Cause.failures(exit.cause)] : []
+        expect(failures).toEqual([new Db({ url: "one" }), new Db({ url: "two" })])
+      }))
+  })
 
   it.effect("mapError turns the failure the stage gives up with into another, one after the other", () =>
     Effect.gen(function*() {

@@ -8,7 +8,7 @@ import type * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import type * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
-import { within } from "../internal/layers.ts"
+import { isOf, marked, within } from "../internal/layers.ts"
 import type { Annotations, Any, Attributes, Fallback, Output, Provided, Stage, Transactions } from "../Stage.ts"
 import type * as State from "../State.ts"
 
@@ -16,7 +16,7 @@ import type * as State from "../State.ts"
  * Builds a layer afresh for every attempt, and for every rollback: a fresh session, connection or transaction each
  * time, released at the attempt's end, after what the stage itself acquired. A fallback from before it has one of its
  * own, built once what failed is released. The layer's own failures count as the attempt's, so the stage's `retry` sees
- * them too.
+ * them too; a `mapError` or `catchTag` from before it does not.
  *
  * ```ts
  * const load = Stage.make(Orders, "load", { ... }).pipe(Stage.provide(Session.layer))
@@ -52,12 +52,16 @@ export const provide: {
   ): Stage<Name, F, Requires, Provides, E | E2, Exclude<R, ROut> | Exclude<RIn, Provided>>
 } = dual(2, <E, R, ROut, E2, RIn>(self: Any<E, R>, layer: Layer.Layer<ROut, E2, RIn>) => {
   const { rollback } = self
+  const own = Symbol("provide")
+  const known = marked(layer, own)
   return {
     ...self,
-    execute: (state: Attributes) => within(self.execute(state), layer),
+    // What was done before this combinator is not told of the layer's failures: its types do not know them.
+    mapError: (error: unknown) => isOf(error, own) ? error.error : self.mapError(error),
+    execute: (state: Attributes) => within(self.execute(state), known),
     fallbacks: self.fallbacks.map((fallback) => ({
-      ...fallback,
-      answer: (error: unknown, state: Attributes) => within(fallback.answer(error, state), layer)
+      matches: (error: unknown) => !isOf(error, own) && fallback.matches(error),
+      answer: (error: unknown, state: Attributes) => within(fallback.answer(error, state), known)
     })),
     rollback: rollback === undefined
       ? undefined

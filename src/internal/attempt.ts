@@ -23,6 +23,7 @@ import * as Failure from "../Failure.ts"
 import * as Stage from "../Stage.ts"
 import type * as StageStatus from "../StageStatus.ts"
 import { type Ended, provided, type Restore, spanned } from "./inContext.ts"
+import * as layers from "./layers.ts"
 import * as metrics from "./metrics.ts"
 import * as retry from "./retry.ts"
 import { type AppendError, commit, foldIn, isEnding, record, type Session, stageOf } from "./session.ts"
@@ -91,7 +92,8 @@ export const inStage = <A, E, R>(
     Effect.zipRight(mark, self),
     name,
     attributes,
-    (outer, span) => withServices(outer, scope, context, span)
+    (outer, span) => withServices(outer, scope, context, span),
+    unwrapped
   )
 }
 
@@ -123,7 +125,7 @@ const latest = 8.64e15
 
 /** The cause as users know it. */
 const unwrapped = (cause: Cause.Cause<unknown>): Cause.Cause<unknown> =>
-  Cause.map(cause, (error) => error instanceof Refused ? error.error : error)
+  Cause.map(cause, (error) => error instanceof Refused ? error.error : layers.unwrapped(error))
 
 /** Whether there is to be another attempt, as the stage's Schedule sees the failure. */
 const decide = Effect.fnUntraced(
@@ -148,7 +150,7 @@ const decide = Effect.fnUntraced(
         : Option.none())
     const schedule = stage.retry
     if (schedule === undefined || Option.isNone(failure) || failure.value instanceof Refused) return { _tag: "GiveUp" }
-    const { value } = failure
+    const value = layers.unwrapped(failure.value)
     const restored = Option.isSome(position.state)
       ? Effect.succeed(position.state.value)
       : retry.restore(schedule, session.taskId, record, value)

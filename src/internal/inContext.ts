@@ -1,10 +1,12 @@
 /** Effects in another context, where it is the hot path. */
+import type * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
+import { identity } from "effect/Function"
 import * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
 
@@ -66,13 +68,14 @@ export interface Ended<A, E> {
 
 /**
  * Runs an effect in a span of its own, in what a function makes of its context with that; not to be interrupted, but for
- * what it restores.
+ * what it restores. The span is told of a failure what `told` makes of it.
  */
 export const spanned = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   name: string,
   attributes: Record<string, unknown>,
-  change: (outer: Context.Context<never>, span: Tracer.Span) => Context.Context<never>
+  change: (outer: Context.Context<never>, span: Tracer.Span) => Context.Context<never>,
+  told: (cause: Cause.Cause<E>) => Cause.Cause<unknown> = identity
 ): Effect.Effect<Ended<A, E>> =>
   Effect.flatMap(
     Effect.makeSpan(name, { attributes, captureStackTrace: false }),
@@ -81,14 +84,17 @@ export const spanned = <A, E, R>(
         const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
         const timed = fiber.getFiberRef(FiberRef.currentTracerTimingEnabled)
         const start = clock.unsafeCurrentTimeNanos()
-        const end = (exit: Exit.Exit<A, E>): Ended<A, E> => {
+        const end = (exit: Exit.Exit<A, E>, shown: Exit.Exit<A, unknown>): Ended<A, E> => {
           const now = clock.unsafeCurrentTimeNanos()
-          span.end(timed ? now : 0n, exit)
+          span.end(timed ? now : 0n, shown)
           return { exit, nanos: now - start }
         }
         const ended = Effect.matchCause(self, {
-          onFailure: (cause) => end(Exit.failCause(cause)),
-          onSuccess: (value) => end(Exit.succeed(value))
+          onFailure: (cause) => end(Exit.failCause(cause), Exit.failCause(told(cause))),
+          onSuccess: (value) => {
+            const exit = Exit.succeed(value)
+            return end(exit, exit)
+          }
         })
         return inContext(ended, (outer) => change(outer, span))
       })

@@ -126,6 +126,27 @@ const suite = (
         })
       ))
 
+    it.effect("are not told what a layer that is provided later failed with, but their Schedule is", () =>
+      withAccounts((engine) =>
+        Effect.gen(function*() {
+          const seen: Array<unknown> = []
+          const down = new Refused({ attempt: 0 })
+          const definition = CheckMate.make("down", {
+            state: Transfer,
+            input: [],
+            stages: [
+              Stage.make(Transfer, "move", {
+                retry: Schedule.recurs(1).pipe(Schedule.tapInput((error) => Effect.sync(() => seen.push(error)))),
+                execute: () => Effect.void
+              }).pipe(Stage.mapError(() => "lost"), Stage.provide(Layer.fail(down)), Stage.transactional)
+            ]
+          })
+          const run = CheckMateEngine.run(definition, { taskId: "t", input: {} })
+          expect(yield* Effect.flip(Effect.provide(run, engine))).toEqual(down)
+          expect(seen).toEqual([down, down])
+        })
+      ))
+
     it.effect("are undone by an interruption, and run again when the task goes on", () =>
       withAccounts((engine) =>
         Effect.gen(function*() {

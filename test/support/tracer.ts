@@ -1,5 +1,5 @@
 /** A tracer that tells what spans there were. */
-import { Option, Tracer } from "effect"
+import { type Cause, Exit, Option, Tracer } from "effect"
 
 interface SpanSeen {
   readonly name: string
@@ -8,9 +8,10 @@ interface SpanSeen {
   ended: string | undefined
 }
 
-/** The spans in the order in which they began. */
+/** The spans in the order in which they began, and what those failed with that did, as they ended. */
 export const recordSpans = () => {
   const spans: Array<SpanSeen> = []
+  const causes: Array<Cause.Cause<unknown>> = []
   const tracer = Tracer.make({
     span: (name, parent, context, links, startTime, kind) => {
       const seen: SpanSeen = {
@@ -36,10 +37,11 @@ export const recordSpans = () => {
         event: () => undefined,
         end: (_, exit) => {
           seen.ended = exit._tag
+          if (Exit.isFailure(exit)) causes.push(exit.cause)
         }
       }
     },
     context: (execution) => execution()
   })
-  return { spans, tracer }
+  return { causes, spans, tracer }
 }
