@@ -218,6 +218,8 @@ export const resumeAll = <E, R>(
 /**
  * Rolls back a stage and all that ran after it, and runs on from there. The way back for a task that was cancelled,
  * poisoned, or succeeded with the wrong result.
+ * What these stages had provided is as it was before them, also where another value was given for it since, unless it is
+ * given again with `input`.
  *
  * Fails as {@link run}, with `TaskNotFoundError`, with `UnknownStageError` for a stage that the definition does not have,
  * and with `TaskStatusError` where a stage before it has not succeeded.

@@ -194,6 +194,21 @@ describe("Task", () => {
       expect(Task.state(task)).toEqual({ folder: "/other" })
     })
 
+    it("takes back what a caller gave since for an attribute that the stage had provided", () => {
+      const task = after(
+        started("scan"),
+        succeeded("scan", { folder: "/docs" }),
+        { _tag: "TaskPaused" },
+        resumed(),
+        overridden({ folder: "/other" }),
+        rollback({ _tag: "Retry", from: "scan" }),
+        stageRollback("scan"),
+        stageRolledBack("scan")
+      )
+      expect(Task.state(task)).toEqual({ folder: "./docs" })
+      expect(task.given).toEqual({ folder: "/other" })
+    })
+
     it("leaves the state alone where only an attempt is undone, or a rollback fails", () => {
       const undone = after(started("scan"), attemptFailed("scan", giveUp), attemptUndone("scan"))
       expect(Task.state(undone)).toEqual({ folder: "./docs" })

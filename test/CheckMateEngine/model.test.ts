@@ -332,8 +332,8 @@ const ofTwo = (
 
 const living = (command: Model.Command) => ({ command, cut: undefined })
 const run = (seed: string) => living({ _tag: "run", input: { seed } })
-const retryFrom = (stage: string, cut?: Model.Cut) => ({
-  command: { _tag: "retryFrom" as const, stage, input: {} },
+const retryFrom = (stage: string, cut?: Model.Cut, input: Model.Attributes = {}) => ({
+  command: { _tag: "retryFrom" as const, stage, input },
   cut
 })
 const stuck = (then: Model.Command) => ofTwo("halt", {}, { undoFails: [true] }, run("1"), retryFrom("b"), living(then))
@@ -350,6 +350,15 @@ const seldom: Readonly<Record<string, Story>> = {
     run("1"),
     run("2"),
     run("2")
+  ),
+  "input that a retry's rollback took back is taken when it is given with the retry": ofTwo(
+    "halt",
+    { also: ["seed"] },
+    { outcomes: ["fails", "fails", "fails"] },
+    run("1"),
+    run("2"),
+    retryFrom("a"),
+    retryFrom("a", undefined, { seed: "2" })
   ),
   "input outlives a rollback that is to be finished first": ofTwo(
     "halt",
