@@ -98,6 +98,8 @@ export interface Task {
   readonly takenUpAt: DateTime.Utc
   /** How often the task was taken up after a crash in the middle of a stage or rollback, since it last got anywhere. */
   readonly recoveries: number
+  /** Whether the engine that had it last let go of it in order, in the middle of a rollback. */
+  readonly left: boolean
   /** How many events are folded: the position the next one is appended at. */
   readonly position: number
 }
@@ -189,6 +191,7 @@ const evolved = (task: Task, event: TaskEvent, changed: Partial<Task>): Task => 
   updatedAt: event.at,
   takenUpAt: changed.takenUpAt ?? task.takenUpAt,
   recoveries: changed.recoveries ?? task.recoveries,
+  left: event._tag === "TaskLeft",
   position: task.position + 1
 })
 
@@ -327,6 +330,7 @@ const begin = (id: string, event: Extract<TaskEvent, { readonly _tag: "TaskStart
   updatedAt: event.at,
   takenUpAt: event.at,
   recoveries: 0,
+  left: false,
   position: 1
 })
 

@@ -22,7 +22,7 @@
  * ```
  *
  * Not drawn: TaskCancelled leads to Cancelled also from Failed, Paused, Poisoned and RollbackFailed; TaskPoisoned also from
- * RollingBack; TaskResumed stays in Running and in RollingBack, where an engine takes up what another one left.
+ * RollingBack; TaskResumed and TaskLeft stay in Running and in RollingBack, where an engine takes up what another one left.
  *
  * @since 0.1.0
  */
@@ -93,6 +93,14 @@ export const TaskFailed = Schema.TaggedStruct("TaskFailed", { ...at, stage: Sche
 export const TaskPaused = Schema.TaggedStruct("TaskPaused", at)
 
 /**
+ * The engine that had the task ended in order in the middle of a rollback, which is to be gone on with: no crash.
+ *
+ * @since 0.1.0
+ * @category events
+ */
+export const TaskLeft = Schema.TaggedStruct("TaskLeft", at)
+
+/**
  * The task crashed its process too often.
  *
  * @since 0.1.0
@@ -159,6 +167,7 @@ export const Event = Schema.Union(
   TaskSucceeded,
   TaskFailed,
   TaskPaused,
+  TaskLeft,
   TaskPoisoned,
   TaskCancelled,
   TaskRollbackStarted,
@@ -339,6 +348,7 @@ export interface Transitions {
     readonly TaskSucceeded: typeof Succeeded.Type
     readonly TaskFailed: typeof Failed.Type
     readonly TaskPaused: typeof Paused.Type
+    readonly TaskLeft: typeof Running.Type
     readonly TaskPoisoned: typeof Poisoned.Type
     readonly TaskCancelled: typeof Cancelled.Type
     readonly TaskRollbackFailed: typeof RollbackFailed.Type
@@ -356,6 +366,7 @@ export interface Transitions {
   readonly Cancelled: CanRollBack
   readonly RollingBack: {
     readonly TaskResumed: typeof RollingBack.Type
+    readonly TaskLeft: typeof RollingBack.Type
     readonly TaskPoisoned: typeof Poisoned.Type
     readonly TaskRolledBack: typeof RolledBack.Type | typeof Cancelled.Type | typeof Running.Type
     readonly TaskRollbackFailed: typeof RollbackFailed.Type
@@ -401,6 +412,7 @@ const table: stateMachine.Table<Transitions, TaskStatus, Event> = {
     TaskSucceeded: (_, event) => ({ _tag: "Succeeded", finishedAt: event.at }),
     TaskFailed: (_, { failure, stage }) => ({ _tag: "Failed", stage, failure }),
     TaskPaused: () => ({ _tag: "Paused" }),
+    TaskLeft: resumed,
     TaskPoisoned: poisoned,
     TaskCancelled: cancelled,
     TaskRollbackFailed: rollbackFailed
@@ -412,6 +424,7 @@ const table: stateMachine.Table<Transitions, TaskStatus, Event> = {
   Cancelled: canRollBack,
   RollingBack: {
     TaskResumed: (status) => status,
+    TaskLeft: (status) => status,
     TaskPoisoned: poisoned,
     TaskRolledBack: ({ purpose }) => {
       switch (purpose._tag) {

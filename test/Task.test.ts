@@ -430,7 +430,7 @@ describe("Task", () => {
   describe("over all histories that an engine can write", () => {
     it("tries histories with every event", () => {
       const events = FastCheck.sample(histories, { numRuns: 100, seed: 1 }).flatMap(whole)
-      const never = ["AttributesOverridden", "TaskCancelled", "TaskPaused", "TaskPoisoned"]
+      const never = ["AttributesOverridden", "TaskCancelled", "TaskLeft", "TaskPaused", "TaskPoisoned"]
       expect(new Set([...events.map((event) => event._tag), ...never]).size).toBe(TaskEvent.TaskEvent.members.length)
     })
 

@@ -23,6 +23,7 @@ const model: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     "TaskSucceeded": "Succeeded",
     "TaskFailed": "Failed",
     "TaskPaused": "Paused",
+    "TaskLeft": "Running",
     "TaskPoisoned": "Poisoned",
     "TaskCancelled": "Cancelled",
     "TaskRollbackFailed": "RollbackFailed in Running"
@@ -34,24 +35,28 @@ const model: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   "Cancelled": startsRollback,
   "RollingBack for Failure": {
     "TaskResumed": "RollingBack for Failure",
+    "TaskLeft": "RollingBack for Failure",
     "TaskPoisoned": "Poisoned",
     "TaskRolledBack": "RolledBack",
     "TaskRollbackFailed": "RollbackFailed in RollingBack for Failure"
   },
   "RollingBack for Request": {
     "TaskResumed": "RollingBack for Request",
+    "TaskLeft": "RollingBack for Request",
     "TaskPoisoned": "Poisoned",
     "TaskRolledBack": "RolledBack",
     "TaskRollbackFailed": "RollbackFailed in RollingBack for Request"
   },
   "RollingBack for Cancel": {
     "TaskResumed": "RollingBack for Cancel",
+    "TaskLeft": "RollingBack for Cancel",
     "TaskPoisoned": "Poisoned",
     "TaskRolledBack": "Cancelled",
     "TaskRollbackFailed": "RollbackFailed in RollingBack for Cancel"
   },
   "RollingBack for Retry": {
     "TaskResumed": "RollingBack for Retry",
+    "TaskLeft": "RollingBack for Retry",
     "TaskPoisoned": "Poisoned",
     "TaskRolledBack": "Running",
     "TaskRollbackFailed": "RollbackFailed in RollingBack for Retry"
@@ -119,6 +124,7 @@ const failed: typeof TaskStatus.TaskFailed.Type = {
   failure: failureOf("503")
 }
 const paused: typeof TaskStatus.TaskPaused.Type = { _tag: "TaskPaused", at }
+const left: typeof TaskStatus.TaskLeft.Type = { _tag: "TaskLeft", at }
 const poisoned: typeof TaskStatus.TaskPoisoned.Type = { _tag: "TaskPoisoned", at, stage: "index", recoveries: 3 }
 const cancelled: typeof TaskStatus.TaskCancelled.Type = { _tag: "TaskCancelled", at, reason: "too slow" }
 const rolledBack: typeof TaskStatus.TaskRolledBack.Type = { _tag: "TaskRolledBack", at }
@@ -136,6 +142,7 @@ const events: ReadonlyArray<TaskStatus.Event> = [
   succeeded,
   failed,
   paused,
+  left,
   poisoned,
   cancelled,
   rolledBack,

@@ -77,6 +77,14 @@ export class Session {
 /** Whether the work ends here and somebody else will go on with it; with a task that is cancelled, nobody will. */
 export const isEnding = ({ stopping }: Session): boolean => stopping !== undefined && stopping._tag !== "Cancelled"
 
+/** Whether a task stands in the middle of a stage's work or of a rollback. */
+export const isMidway = (task: Task.Task): boolean => {
+  if (task.status._tag === "RollingBack") return true
+  if (task.status._tag !== "Running") return false
+  const current = Option.map(task.current, (name) => Task.stage(task, name).status._tag)
+  return Option.exists(current, (tag) => tag === "Running" || tag === "Undoing")
+}
+
 export type AppendError = TaskIOError | StaleWriterError | InvalidTransitionError
 
 /** An event without its time, which {@link record} adds. */

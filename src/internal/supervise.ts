@@ -15,7 +15,16 @@ import type * as Task from "../Task.ts"
 import type * as TaskIO from "../TaskIO.ts"
 import { exitOf, inScope, type Restore } from "./inContext.ts"
 import type { Registry } from "./registry.ts"
-import { type AppendError, type Cancelled, commit, type Fork, isEnding, Session, type Stop } from "./session.ts"
+import {
+  type AppendError,
+  type Cancelled,
+  commit,
+  type Fork,
+  isEnding,
+  isMidway,
+  Session,
+  type Stop
+} from "./session.ts"
 
 /** The services an engine is made of. */
 export interface Parts {
@@ -107,6 +116,10 @@ export const cancelledError = (taskId: string, reason: string | undefined): Task
 export const writeCancelled = (session: Session, reason: string | undefined): Effect.Effect<unknown, AppendError> =>
   commit(session, [{ _tag: "TaskCancelled", ...(reason === undefined ? {} : { reason }) }])
 
+/** Writes what is left to be written as an engine lets go of a task, which others will go on with. */
+const leave = (session: Session): Effect.Effect<unknown, AppendError> =>
+  commit(session, session.task !== undefined && isMidway(session.task) ? [{ _tag: "TaskLeft" }] : [])
+
 /** What is held for the length of the Scope; only where it restores may it be interrupted. */
 const holding = Effect.fnUntraced(function*<A, E, R, E2, R2>(
   parts: Parts,
@@ -144,8 +157,12 @@ const holding = Effect.fnUntraced(function*<A, E, R, E2, R2>(
   if (exit._tag === "Success") return exit.value
   const stopping: Stop | undefined = held.stopping
   if (stopping?._tag === "Lost") return yield* new BindingLostError({ taskId, problem: stopping.problem })
+  if (stopping?._tag === "Interrupted") {
+    yield* leave(held)
+    return yield* exit
+  }
   yield* commit(held)
-  if (stopping?._tag !== "Cancelled") return yield* exit
+  if (stopping === undefined) return yield* exit
   held.stopping = undefined
   held.cancelling = true
   // In a fiber of its own, so that whoever is interrupted meanwhile cuts the waits of a rollback's retries short.
@@ -155,6 +172,7 @@ const holding = Effect.fnUntraced(function*<A, E, R, E2, R2>(
   held.stopping = { _tag: "Interrupted" }
   held.ending.settle()
   yield* exitOf(ending)
+  yield* leave(held)
   return yield* Effect.failCause(waited.cause)
 })
 

@@ -13,13 +13,12 @@ import {
 } from "../CheckMateError.ts"
 import * as Failure from "../Failure.ts"
 import * as Task from "../Task.ts"
-import * as TaskStatus from "../TaskStatus.ts"
 import { rollbackFailedError } from "./attempt.ts"
 import { names, outputOf } from "./definition.ts"
 import { sameJson } from "./json.ts"
 import * as metrics from "./metrics.ts"
 import * as rollback from "./rollback.ts"
-import { type Cancelled, commit, record, type Session, type Untimed } from "./session.ts"
+import { type Cancelled, commit, isMidway, record, type Session, type Untimed } from "./session.ts"
 import { cancelledError, type Parts, writeCancelled } from "./supervise.ts"
 import { checkTaskId } from "./taskId.ts"
 import { decodeState, type Values } from "./values.ts"
@@ -48,17 +47,10 @@ export const checkFirst = Effect.fnUntraced(function*(parts: Parts, checkMate: C
   }
 })
 
-/** Whether the last engine died in the middle of a stage's work or of a rollback. */
-const wasCutOff = (task: Task.Task): boolean => {
-  if (task.status._tag === "RollingBack") return true
-  const current = Option.map(task.current, (name) => Task.stage(task, name).status._tag)
-  return Option.exists(current, (tag) => tag === "Running" || tag === "Undoing")
-}
-
 /** Folds in that the task goes on, unless it has crashed too often. */
 export const goOn = Effect.fnUntraced(
   function*(checkMate: CheckMate.Any, session: Session, task: Task.Task, maxRecoveries: number) {
-    const recovered = TaskStatus.isActive(task.status) && wasCutOff(task)
+    const recovered = isMidway(task) && !task.left
     if (recovered && task.recoveries >= maxRecoveries) {
       const { recoveries } = task
       const stage = Option.getOrElse(task.current, () => "")

@@ -7,6 +7,7 @@ import { CheckMate, CheckMateEngine, Stage } from "effect-checkmate"
 import {
   abc,
   Boom,
+  engineOver,
   engineService,
   inMemory,
   Ledger,
@@ -67,6 +68,66 @@ describe("an interruption of who runs a task", () => {
       const statuses = yield* Effect.forEach(taskIds, statusOf)
       expect(new Set(statuses.map(({ _tag }) => _tag))).toEqual(new Set(["Running"]))
     })))
+})
+
+describe("an engine that ends in order in the middle of a rollback", () => {
+  it.effect("has not crashed, however often: the task can be gone on with", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const engine = engineOver(store, undefined, { maxRecoveries: 0 })
+      const ledger = new Ledger()
+      const definition = CheckMate.make("failing", {
+        state: Numbers,
+        input: ["seed"],
+        onFailure: "rollback",
+        stages: [
+          Stage.make(Numbers, "a", {
+            provides: ["a"],
+            execute: () => Effect.succeed({ a: 1 }),
+            rollback: () => ledger.note("undo a")
+          }),
+          Stage.make(Numbers, "b", {
+            execute: () => Effect.fail(new Boom({ stage: "b", status: 500 })),
+            ...stubborn(ledger, 3)
+          })
+        ]
+      })
+      for (let stop = 1; stop <= 3; stop++) {
+        yield* Effect.gen(function*() {
+          const run = yield* Effect.fork(CheckMateEngine.run(definition, { taskId: "t", input }))
+          yield* until(() => ledger.count("undo") === stop)
+          yield* someTurns
+          yield* Fiber.interrupt(run)
+          const { history, task } = yield* CheckMateEngine.get("t")
+          expect([task.status._tag, history.at(-1)?._tag, task.recoveries]).toEqual(["Running", "TaskLeft", 0])
+        }).pipe(Effect.provide(engine))
+      }
+      const error = yield* Effect.flip(Effect.provide(CheckMateEngine.resume(definition, "t"), engine))
+      expect(error._tag).toBe("TaskRolledBackError")
+      expect(ledger.entries).toEqual(["undo", "undo", "undo", "undo", "undo a"])
+    }))
+
+  it.effect("has not crashed between two stages either", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const engine = engineOver(store, undefined, { maxRecoveries: 0 })
+      const ledger = new Ledger()
+      const goOn = yield* Effect.makeLatch()
+      const definition = abc(ledger, { failUndo: (stage) => stage === "c" ? goOn.await : Effect.void })
+      yield* Effect.gen(function*() {
+        yield* CheckMateEngine.run(definition, { taskId: "t", input })
+        const rollback = yield* Effect.fork(CheckMateEngine.rollback(definition, "t"))
+        yield* until(() => ledger.count("undo c") === 1)
+        const stop = yield* Effect.fork(Fiber.interrupt(rollback))
+        yield* someTurns
+        yield* goOn.open
+        yield* Fiber.join(stop)
+        const { history, task } = yield* CheckMateEngine.get("t")
+        expect([task.status._tag, history.at(-1)?._tag]).toEqual(["RollingBack", "TaskLeft"])
+      }).pipe(Effect.provide(engine))
+      yield* Effect.provide(CheckMateEngine.rollback(definition, "t"), engine)
+      expect(ledger.entries.slice(3)).toEqual(["undo c", "undo b", "undo a"])
+    }))
 })
 
 describe("a cancel while a rollback waits for its next try", () => {

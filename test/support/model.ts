@@ -80,6 +80,8 @@ export interface Task {
   attributes: Attributes
   given: Attributes
   recoveries: number
+  /** Whether its process ended in order in the middle of a rollback. */
+  left: boolean
   stages: Array<Stage>
 }
 
@@ -114,6 +116,7 @@ const begin = ({ stages }: Pipeline, input: Attributes): Task => ({
   attributes: input,
   given: input,
   recoveries: 0,
+  left: false,
   stages: stages.map((plan) => ({ ...fresh, plan, before: {}, output: {} }))
 })
 
@@ -146,12 +149,13 @@ const hold = (pipeline: Pipeline, world: World, task: Task) => {
   }
 
   const turn = (change: Partial<Task>) => {
-    Object.assign(task, change)
+    Object.assign(task, { left: false }, change)
     unwritten = true
   }
 
   const move = (stage: Stage, change: Partial<Stage>) => {
     Object.assign(stage, change)
+    task.left = false
     unwritten = true
   }
 
@@ -239,6 +243,7 @@ const hold = (pipeline: Pipeline, world: World, task: Task) => {
     move(stage, { status: "Undoing", next: "resume" })
     if (outcome === "interrupted") {
       if (yield* undo(stage)) undone(stage)
+      else turn({ left: true })
       yield* write()
       return "interrupted"
     }
@@ -311,7 +316,7 @@ const hold = (pipeline: Pipeline, world: World, task: Task) => {
   /** Takes the task up again, unless it has crashed its process too often. */
   function* takeUp(): Writes<string | undefined> {
     const midway = task.stages.some(({ status }) => status === "Running" || status === "Undoing")
-    const recovered = task.status === "RollingBack" || (task.status === "Running" && midway)
+    const recovered = !task.left && (task.status === "RollingBack" || (task.status === "Running" && midway))
     if (recovered && task.recoveries >= pipeline.maxRecoveries) return yield* end("Poisoned", "TaskPoisonedError")
     goBack()
     const active = task.status === "Running" || task.status === "RollingBack"
