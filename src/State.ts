@@ -152,7 +152,8 @@ const makeCodec = (attribute: string, schema: Schema.Schema.AnyNoContext): Codec
 
 /**
  * Declares a state model. Attributes are written to the journal through their schemas, so each must encode to JSON;
- * secrets (`Schema.Redacted`) are refused, because a journal would hold them in clear.
+ * secrets (`Schema.Redacted`) are refused, because a journal would hold them in clear, and so is what can be undefined
+ * (`Schema.UndefinedOr`), because that is what an attribute is until it is provided.
  *
  * ```ts
  * import { State } from "effect-checkmate"

@@ -115,11 +115,11 @@ describe("State", () => {
     })
   })
 
-  describe("a schema or a value that throws", () => {
-    const raise = (): never => {
-      throw new Error("it threw")
-    }
+  const raise = (): never => {
+    throw new Error("it threw")
+  }
 
+  describe("a schema or a value that throws", () => {
     it("is refused, not a defect: a transformation's own functions, on both ways", () => {
       const Throwing = State.make({
         size: Schema.transform(Schema.String, Schema.Number, { strict: true, decode: raise, encode: raise })
@@ -244,6 +244,47 @@ describe("State", () => {
         )
       }
       expect(problemsOf(Schema.DateFromSelf)[0]?.problem).toContain("encodes to DateFromSelf")
+    })
+
+    it("name what can be undefined as a whole, and the schemas to use instead", () => {
+      const schemas = {
+        itself: Schema.UndefinedOr(Schema.String),
+        alone: Schema.Undefined,
+        nothing: Schema.Void,
+        nullish: Schema.NullishOr(Schema.Number),
+        nested: Schema.NullOr(Schema.Union(Schema.Number, Schema.Undefined)),
+        filtered: Schema.UndefinedOr(Schema.String).pipe(Schema.filter((text) => text !== "")),
+        suspended: Schema.suspend(() => Schema.UndefinedOr(Schema.String)),
+        decoded: Schema.transform(Schema.NullOr(Schema.String), Schema.UndefinedOr(Schema.String), {
+          strict: true,
+          decode: (text) => text ?? undefined,
+          encode: (text) => text ?? null
+        })
+      }
+      for (const [name, schema] of Object.entries(schemas)) {
+        expect(problemsOf(schema), name).toEqual([{
+          attribute: "secret",
+          problem: "attribute \"secret\" can be undefined, which is what an attribute is until it is provided, "
+            + "so that it would count as missing; use Schema.NullOr or Schema.Option"
+        }])
+      }
+    })
+
+    it("are none where undefined is only inside a value, is filtered out, or is one of all there are", () => {
+      const loop: Schema.Schema<unknown> = Schema.Union(Schema.String, Schema.suspend(() => loop))
+      const schemas = {
+        property: Schema.Struct({ note: Schema.optional(Schema.UndefinedOr(Schema.String)) }),
+        option: Schema.Option(Schema.Number),
+        nullOr: Schema.NullOr(Schema.Number),
+        anything: Schema.Unknown,
+        any: Schema.Any,
+        loop,
+        filtered: Schema.UndefinedOr(Schema.String).pipe(Schema.filter((text): text is string => text !== undefined)),
+        throwing: Schema.UndefinedOr(Schema.String).pipe(
+          Schema.filter((text) => String(text?.length ?? raise()) !== "0")
+        )
+      }
+      for (const [name, schema] of Object.entries(schemas)) expect(problemsOf(schema), name).toEqual([])
     })
 
     it("are told for every attribute that has one", () => {

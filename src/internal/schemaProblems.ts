@@ -1,4 +1,5 @@
 /** What a schema's AST tells about whether its values can be checkpointed. */
+import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as AST from "effect/SchemaAST"
 
@@ -52,11 +53,44 @@ const isNotJson = (ast: AST.AST): boolean =>
   ast._tag === "Declaration" || ast._tag === "BigIntKeyword" || ast._tag === "SymbolKeyword"
   || ast._tag === "UniqueSymbol"
 
+/** A filter may throw at what it was not made for. */
+const letsUndefinedPass = (ast: AST.Refinement): boolean =>
+  Either.getOrElse(
+    Either.try(() => Option.isNone(ast.filter(undefined, AST.defaultParseOption, ast))),
+    () => false
+  )
+
+/** Whether a whole value may be undefined, which is not the same as a property of it. */
+const canBeUndefined = (ast: AST.AST, seen: Set<AST.AST> = new Set()): boolean => {
+  if (seen.has(ast) || seen.size > mostNodes) return false
+  seen.add(ast)
+  switch (ast._tag) {
+    case "UndefinedKeyword":
+    case "VoidKeyword":
+      return true
+    case "Union":
+      return ast.types.some((type) => canBeUndefined(type, seen))
+    case "Suspend":
+      return canBeUndefined(ast.f(), seen)
+    case "Refinement":
+      return canBeUndefined(ast.from, seen) && letsUndefinedPass(ast)
+    case "Transformation":
+      return canBeUndefined(ast.to, seen)
+    default:
+      return false
+  }
+}
+
 /** Why values of this schema cannot be written to a journal; one sentence without its subject each. */
 export const attributeProblems = (ast: AST.AST): ReadonlyArray<string> => {
   if ([...nodes(ast, false)].some(isRedacted)) {
     return [
       "holds a Redacted value, which a journal would keep in clear; give secrets to stages as services or Config, not as state"
+    ]
+  }
+  if (canBeUndefined(ast)) {
+    return [
+      "can be undefined, which is what an attribute is until it is provided, so that it would count as missing; use Schema.NullOr or Schema.Option"
     ]
   }
   const found = [...nodes(ast, true)].find(isNotJson)
