@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+
 import type * as FileSystem from "@effect/platform/FileSystem"
 import type * as Path from "@effect/platform/Path"
 import * as Context from "effect/Context"

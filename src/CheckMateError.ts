@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+
 import type * as Definition from "./CheckMateError/Definition.ts"
 import type * as Store from "./CheckMateError/Store.ts"
 import type * as Task from "./CheckMateError/Task.ts"

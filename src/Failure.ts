@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+
 import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
 import * as Either from "effect/Either"

@@ -1,4 +1,3 @@
-/// <reference types="node" />
 /**
  * A shortcut to a disk of this machine, for processes whose work the tasks are; on Node and Bun.
  *
@@ -23,6 +22,8 @@
  *
  * @since 0.1.0
  */
+
+/// <reference types="node" />
 import { type PlatformError, SystemError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+
 import type * as Cause from "effect/Cause"
 import * as Ctx from "effect/Context"
 import * as Duration from "effect/Duration"

@@ -27,6 +27,7 @@
  *
  * @since 0.1.0
  */
+
 import * as Schema from "effect/Schema"
 import { Failure } from "./Failure.ts"
 import * as stateMachine from "./internal/stateMachine.ts"
@@ -143,7 +144,7 @@ export type Event = typeof Event.Type
 const attempt = { attempt: Schema.Int }
 
 /**
- * Has not run yet.
+ * Has not run yet, or, where its task was rolled back while it waited, begins anew.
  *
  * @since 0.1.0
  * @category models

@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+
 import * as Either from "effect/Either"
 import * as ParseResult from "effect/ParseResult"
 import { type Pipeable, pipeArguments } from "effect/Pipeable"

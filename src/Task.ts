@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+
 import * as Chunk from "effect/Chunk"
 import type * as DateTime from "effect/DateTime"
 import * as Either from "effect/Either"

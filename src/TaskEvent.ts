@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+
 import * as Either from "effect/Either"
 import * as ParseResult from "effect/ParseResult"
 import * as Predicate from "effect/Predicate"

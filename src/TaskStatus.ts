@@ -26,6 +26,7 @@
  *
  * @since 0.1.0
  */
+
 import * as Schema from "effect/Schema"
 import { Failure } from "./Failure.ts"
 import * as stateMachine from "./internal/stateMachine.ts"

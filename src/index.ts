@@ -1,6 +1,7 @@
 /**
  * @since 0.1.0
  */
+
 export * as BindLock from "./BindLock.ts"
 export * as CheckMate from "./CheckMate.ts"
 export * as CheckMateEngine from "./CheckMateEngine.ts"

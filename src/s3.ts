@@ -25,6 +25,7 @@
  *
  * @since 0.1.0
  */
+
 import type * as FileSystem from "@effect/platform/FileSystem"
 import type * as HttpClient from "@effect/platform/HttpClient"
 import type * as Config from "effect/Config"

@@ -11,6 +11,7 @@
  *
  * @since 0.1.0
  */
+
 import type * as SqlClient from "@effect/sql/SqlClient"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"

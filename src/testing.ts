@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+
 export * as BindLockContract from "./testing/BindLockContract.ts"
 export * as Contract from "./testing/Contract.ts"
 export * as Crashes from "./testing/Crashes.ts"

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+
 import type * as DateTime from "effect/DateTime"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"

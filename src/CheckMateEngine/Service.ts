@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
@@ -91,7 +92,7 @@ export interface Retention {
 export type SettledTag = Exclude<TaskStatus.Tag, "Running" | "RollingBack">
 
 /**
- * The statuses from which `resume` goes on.
+ * The statuses from which `resumeAll` goes on. One task that was rolled back `run` and `resume` begin anew.
  *
  * @since 0.1.0
  * @category models

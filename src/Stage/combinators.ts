@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+
 import type * as Cause from "effect/Cause"
 import type * as Effect from "effect/Effect"
 import { dual } from "effect/Function"

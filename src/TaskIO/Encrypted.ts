@@ -21,6 +21,7 @@
  *
  * @since 0.1.0
  */
+
 import * as Config from "effect/Config"
 import * as ConfigError from "effect/ConfigError"
 import * as Effect from "effect/Effect"

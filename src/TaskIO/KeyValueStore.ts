@@ -15,6 +15,7 @@
  *
  * @since 0.1.0
  */
+
 import * as KeyValueStore from "@effect/platform/KeyValueStore"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"

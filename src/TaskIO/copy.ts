@@ -5,6 +5,7 @@
  *
  * @since 0.1.0
  */
+
 import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"

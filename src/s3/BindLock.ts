@@ -17,6 +17,7 @@
  * A lock is released by removing it, which stores do whatever its ETag is. So an engine that is not sure to have been seen
  * alive within the lease looks at the lock before.
  */
+
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"

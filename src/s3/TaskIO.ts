@@ -9,6 +9,7 @@
  *
  * All that matters is created where nothing was, or replaced where it is still what was read, by the store itself.
  */
+
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"

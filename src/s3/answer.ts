@@ -1,4 +1,5 @@
 /** What a store's answers mean. */
+
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as DateTime from "effect/DateTime"
 import * as Option from "effect/Option"

@@ -4,6 +4,7 @@
  * What became of a conditional write is often not told: the answer is lost, or is a 5xx, or a 412 to a request that was
  * sent twice. So whatever is not a plain "written" is looked up: the object's nonce says whether it is this write's.
  */
+
 import type * as HttpClient from "@effect/platform/HttpClient"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"

@@ -4,6 +4,7 @@
  * The nonce makes every write's object, and so its ETag, unlike every other, and tells whether an object is what a
  * write whose answer got lost has put there. Checksum and length tell an answer that is only half there from a whole one.
  */
+
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { crc32 } from "../internal/crc32.ts"

@@ -1,4 +1,5 @@
 /** What can go wrong between us and an S3 store, before it is told as a store's or a lock's error. */
+
 import * as Data from "effect/Data"
 import { BindLockError, TaskIOError } from "../CheckMateError.ts"
 

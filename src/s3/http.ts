@@ -2,6 +2,7 @@
  * One signed request, tried once, but for two answers that are dealt with here: a store that finds our clock wrong has
  * its time adopted, and one that finds the credentials expired is asked again with fresh ones.
  */
+
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as Clock from "effect/Clock"

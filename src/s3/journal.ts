@@ -16,6 +16,7 @@
  *
  * Slots count down in the keys, so that the newest is the first in a listing.
  */
+
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"

@@ -1,4 +1,5 @@
 /** What a store answers when it is asked to list (ListObjectsV2). */
+
 import * as Data from "effect/Data"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"

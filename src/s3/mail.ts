@@ -5,6 +5,7 @@
  * <prefix>mail/<task id>/<time>-<count>-<nonce>   one message
  * ```
  */
+
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"

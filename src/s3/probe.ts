@@ -2,6 +2,7 @@
  * Whether a store does what all here rests on: refuses a write whose condition does not hold, and takes one whose does.
  * There are stores that ignore conditions and answer 200.
  */
+
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { type TaskIOError, UnfitStoreError } from "../CheckMateError.ts"

@@ -10,6 +10,7 @@
  * stands here is only ever replaced by what is of a later slot, so that a late writer's word does not count. The base
  * tells a task from one of the same id that was removed before.
  */
+
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"

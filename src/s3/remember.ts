@@ -1,4 +1,5 @@
 /** Objects that are never replaced are read once: to look at a task and then go on with it costs no more than one of both. */
+
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { Client, Found } from "./client.ts"

@@ -1,4 +1,5 @@
 /** Signs requests for S3 (AWS signature, version 4). The one place where a foreign API is wrapped. */
+
 import { AwsV4Signer } from "aws4fetch"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"

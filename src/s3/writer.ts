@@ -1,4 +1,5 @@
 /** One claim of a journal, and what is appended under it. */
+
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { StaleWriterError, type TaskIOError } from "../CheckMateError.ts"

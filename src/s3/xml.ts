@@ -3,6 +3,7 @@
  * parsers there are bring entities, namespaces and options with them that an answer of a store must not use. Strict:
  * whatever is not well-formed is none, so that half an answer is no answer.
  */
+
 import * as Option from "effect/Option"
 
 export interface Element {

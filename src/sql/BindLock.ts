@@ -15,6 +15,7 @@
  *
  * @since 0.1.0
  */
+
 import * as FileSystem from "@effect/platform/FileSystem"
 import { SqlError } from "@effect/sql/SqlError"
 import * as DateTime from "effect/DateTime"

@@ -14,6 +14,7 @@
  *
  * @since 0.1.0
  */
+
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Arr from "effect/Array"
 import * as Chunk from "effect/Chunk"

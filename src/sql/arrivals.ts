@@ -1,4 +1,5 @@
 /** Tells of mail as it arrives, where the database can: Postgres, by LISTEN and NOTIFY. */
+
 import type { SqlClient } from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Cause from "effect/Cause"

@@ -2,6 +2,7 @@
  * A database that holds a store: its tables, made and brought up to date; statements on a connection of their own; and
  * what to do when it is busy, restarting or out of reach.
  */
+
 import * as SqlClient from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"

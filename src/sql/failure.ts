@@ -1,4 +1,5 @@
 /** What a database says went wrong, and whether it may be better later. */
+
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"

@@ -1,4 +1,5 @@
 /** Postgres: procedures are functions, whose plans each connection keeps. */
+
 import { crc32 } from "../internal/crc32.ts"
 import { type Dialect, type Names, staleWriter } from "./dialect.ts"
 

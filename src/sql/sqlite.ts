@@ -1,4 +1,5 @@
 /** SQLite: procedures are triggers on views, which makes each of them one statement. */
+
 import { type Dialect, type Names, staleWriter } from "./dialect.ts"
 
 const tables = ({ bare, of }: Names): ReadonlyArray<string> => [

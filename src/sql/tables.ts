@@ -1,4 +1,5 @@
 /** What is done when a store is opened: its tables are brought up to date, and commits are made as durable as they are to be. */
+
 import * as Migrator from "@effect/sql/Migrator"
 import * as SqlClient from "@effect/sql/SqlClient"
 import { SqlError } from "@effect/sql/SqlError"

@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+
 import type { Encoded } from "../TaskIO/Encoded.ts"
 import type { Rule } from "./Contract.ts"
 import { journals } from "./TaskIOContract/journals.ts"

@@ -387,6 +387,8 @@ describe("stages that need a service", () => {
           ledger.note(`create in ${id}`),
           () => ledger.note(`drop in ${id}`)
         ))
+      // The second asks for the Scope it is built in.
+      // @effect-diagnostics-next-line scopeInLayerEffect:off
       for (const [index, layer] of [Layer.scoped(Session, session), Layer.effect(Session, session)].entries()) {
         for (const fails of [false, true]) {
           const definition = CheckMate.make("tables", {

@@ -1,4 +1,5 @@
 /** A process over a store, with an engine of its own, that dies at one of its writes. */
+
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"

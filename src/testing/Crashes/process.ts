@@ -2,6 +2,7 @@
  * A process that can die: what is left of it runs no more, no finalizers either. It has a clock of its own, whose time
  * passes at once when nothing else can run, so that what is due earlier still comes first.
  */
+
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as DefaultServices from "effect/DefaultServices"

@@ -1,4 +1,5 @@
 /** Which cuts are tried, in which order, and how a story that fails is made smaller. */
+
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"

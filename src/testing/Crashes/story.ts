@@ -1,4 +1,5 @@
 /** What the processes of one run did, and how it is told. */
+
 import type * as Cause from "effect/Cause"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"

@@ -1,4 +1,5 @@
 /** What happens in a simulation, step by step, and how it is told. */
+
 import * as Data from "effect/Data"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"

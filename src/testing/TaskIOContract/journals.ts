@@ -1,4 +1,5 @@
 /** Rules for stores: what is written, and read. */
+
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type { Encoded } from "../../TaskIO/Encoded.ts"

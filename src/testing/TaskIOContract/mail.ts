@@ -1,4 +1,5 @@
 /** Rules for stores: messages. */
+
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"

@@ -1,4 +1,5 @@
 /** What the rules for stores share. */
+
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as ExecutionStrategy from "effect/ExecutionStrategy"

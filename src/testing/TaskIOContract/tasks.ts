@@ -1,4 +1,5 @@
 /** Rules for stores: lists and removal. */
+
 import * as Effect from "effect/Effect"
 import type { Encoded, EncodedQuery } from "../../TaskIO/Encoded.ts"
 import type { Rule } from "../Contract.ts"

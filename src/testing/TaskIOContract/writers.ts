@@ -1,4 +1,5 @@
 /** Rules for stores: who may write. */
+
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type { Encoded } from "../../TaskIO/Encoded.ts"

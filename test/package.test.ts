@@ -1,0 +1,33 @@
+/** What the package shows to who installs it. */
+import { describe, expect, it } from "@effect/vitest"
+import * as fs from "node:fs"
+import { createRequire } from "node:module"
+import * as path from "node:path"
+import { fileURLToPath } from "node:url"
+
+const root = fileURLToPath(new URL("..", import.meta.url))
+const exported: Readonly<Record<string, unknown>> = createRequire(import.meta.url)("../package.json").exports
+
+/** The sources of the modules that can be imported. */
+const modules = Object.keys(exported)
+  .map((name) => name === "." ? "index" : name.slice(2))
+  .filter((name) => fs.existsSync(path.join(root, "src", `${name}.ts`)))
+
+/** The comment that a file begins with. */
+const headOf = (file: string): string =>
+  /^\/\*\*[^]*?\*\//.exec(fs.readFileSync(path.join(root, file), "utf8"))?.[0] ?? ""
+
+describe("the types of every module", () => {
+  it("are there", () => {
+    expect(modules.length).toBeGreaterThan(20)
+  })
+
+  // A comment right before an import that leaves nothing in the types leaves with it: a blank line keeps it.
+  for (const name of modules) {
+    it(`begin with what the module is for: ${name}`, () => {
+      const head = headOf(`src/${name}.ts`)
+      expect(head).not.toBe("")
+      expect(headOf(`dist/${name}.d.ts`)).toBe(head)
+    })
+  }
+})
