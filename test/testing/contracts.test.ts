@@ -147,7 +147,8 @@ describe("A report", () => {
       const report = yield* Fiber.join(fiber)
       expect(report.held).toEqual(["subject 1", "subject 3"])
       expect(report.broken.map(({ problem }) => problem)).toEqual([
-        "expected every step to succeed, found it did not come to an end in time"
+        "expected every step to succeed, found it did not come to an end in time; if the backend sleeps: rules have a "
+        + "TestClock, and what waits in real time needs Effect.withClock(Clock.make())"
       ])
     }))
 
