@@ -173,6 +173,21 @@ describe("Failure", () => {
     )
   })
 
+  it.each([
+    ["a bigint", 12n, "\"12\""],
+    ["text", "no", "no"]
+  ])("is told of a stage that died with %s", (_, defect, told) => {
+    const error = new CheckMateError.StageDefectError({ taskId: "t", stage: "s", attempt: 1, defect })
+    expect(error.message).toBe(`Attempt 1 of stage "s" in task "t" died: ${told}`)
+  })
+
+  it("is told of a stage that died with what contains itself", () => {
+    const cycle: Record<string, unknown> = {}
+    cycle.self = cycle
+    const { message } = new CheckMateError.StageDefectError({ taskId: "t", stage: "s", attempt: 1, defect: cycle })
+    expect(message).toContain("died: {\"self\":{\"self\"")
+  })
+
   describe("causes", () => {
     it("keeps the chain of causes, outermost first", () => {
       const root = new Error("connection reset")

@@ -6,6 +6,7 @@
 
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
+import { showValue } from "../internal/json.ts"
 import { quote } from "../internal/words.ts"
 
 /**
@@ -41,7 +42,7 @@ export class StageDefectError extends Schema.TaggedError<StageDefectError>()("St
 }) {
   override get message(): string {
     return `Attempt ${this.attempt} of stage ${quote(this.stage)} in task ${quote(this.taskId)} died: ${
-      this.defect instanceof Error ? this.defect.message : JSON.stringify(this.defect)
+      this.defect instanceof Error ? this.defect.message : showValue(this.defect)
     }`
   }
 }
