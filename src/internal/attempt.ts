@@ -1,17 +1,13 @@
 /** One attempt of a stage, and what undoes it when it fails. */
 import * as Cause from "effect/Cause"
-import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
-import * as FiberRef from "effect/FiberRef"
 import { identity } from "effect/Function"
-import * as HashMap from "effect/HashMap"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
-import * as Tracer from "effect/Tracer"
 import {
   type AttributeError,
   RollbackFailedError,
@@ -20,9 +16,10 @@ import {
   StageTimeoutError
 } from "../CheckMateError.ts"
 import * as Failure from "../Failure.ts"
-import * as Stage from "../Stage.ts"
+import type * as Stage from "../Stage.ts"
 import type * as StageStatus from "../StageStatus.ts"
-import { type Ended, provided, type Restore, spanned } from "./inContext.ts"
+import { provided, type Restore } from "./inContext.ts"
+import { inStage } from "./inStage.ts"
 import * as layers from "./layers.ts"
 import * as metrics from "./metrics.ts"
 import * as retry from "./retry.ts"
@@ -35,66 +32,6 @@ class Refused extends Data.TaggedClass("checkmate/Refused")<{ readonly error: St
 /** Where a stage's Schedule stands; none until it is first asked in this process. */
 export interface Position {
   state: Option.Option<unknown>
-}
-
-/** A stage's name as a part of its key, which ends where it seems to. */
-const keyPart = (name: string): string => name.replace(/[%/]/g, encodeURIComponent)
-
-const contextOf = (session: Session, stage: Stage.Any): Stage.Context["Type"] => {
-  const { attempts, round } = stageOf(session, stage.name)
-  return {
-    taskId: session.taskId,
-    stage: stage.name,
-    attempt: attempts,
-    idempotencyKey: `${session.taskId}/${keyPart(stage.name)}${round === 0 ? "" : `/${round}`}`,
-    fencingToken: session.journal.epoch,
-    progress: (progress) =>
-      Effect.suspend(() => {
-        session.progress = progress
-        return session.changed()
-      })
-  }
-}
-
-const withServices = (
-  outer: Context.Context<never>,
-  scope: Scope.Scope,
-  context: Stage.Context["Type"],
-  span: Tracer.Span
-): Context.Context<never> => {
-  // One copy, where `Context.add` makes one for each.
-  const services = new Map(outer.unsafeMap)
-  services.set(Scope.Scope.key, scope)
-  services.set(Stage.Context.key, context)
-  services.set(Tracer.ParentSpan.key, span)
-  return Context.unsafeMake(services)
-}
-
-/**
- * Runs a stage's effect with what every stage may use: a Scope, its Context, a span, and marks on its logs. It must not
- * be interrupted itself; the effect it runs may be.
- */
-export const inStage = <A, E, R>(
-  self: Effect.Effect<A, E, R | Stage.Context | Scope.Scope>,
-  session: Session,
-  stage: Stage.Any,
-  name: string,
-  scope: Scope.Scope
-): Effect.Effect<Ended<A, E>, never, R> => {
-  const context = contextOf(session, stage)
-  const attributes = { task: session.taskId, stage: stage.name, attempt: context.attempt }
-  // Set, not scoped: the next attempt sets its own, and the fiber runs this one task.
-  const mark = FiberRef.update(
-    FiberRef.currentLogAnnotations,
-    (marks) => HashMap.set(HashMap.set(marks, "stage", stage.name), "attempt", context.attempt)
-  )
-  return spanned(
-    Effect.zipRight(mark, self),
-    name,
-    attributes,
-    (outer, span) => withServices(outer, scope, context, span),
-    unwrapped
-  )
 }
 
 /** The stage's work within its time-out, with what answers its failures. */

@@ -10,6 +10,7 @@ import { type RollbackFailedError, TransactionUnsupportedError } from "../CheckM
 import type * as Stage from "../Stage.ts"
 import * as attempt from "./attempt.ts"
 import type { Restore } from "./inContext.ts"
+import { inStage } from "./inStage.ts"
 import * as metrics from "./metrics.ts"
 import { type AppendError, commit, type Session, type Untimed } from "./session.ts"
 import type { Output, Values } from "./values.ts"
@@ -64,7 +65,7 @@ export const runAttempt = Effect.fnUntraced(
     const work = Effect.flatMap(
       Scope.make(),
       (scope) =>
-        attempt.inStage(restore(attempt.workOf(stage, session, values)), session, stage, "checkmate.stage", scope).pipe(
+        inStage(restore(attempt.workOf(stage, session, values)), session, stage, "checkmate.stage", scope).pipe(
           Effect.flatMap((ended) => {
             nanos = ended.nanos
             session.progress = undefined
