@@ -29,7 +29,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { BindLockError, TaskBoundError } from "../CheckMateError.ts"
-import { alreadyExists, entries, isNotFound, problemOf } from "../internal/files.ts"
+import { alreadyExists, entries, isNotFound, problemOf, written } from "../internal/files.ts"
 import type { Restore } from "../internal/inContext.ts"
 import * as Lease from "../internal/lease.ts"
 import { nonce } from "../internal/nonce.ts"
@@ -165,7 +165,7 @@ export const make = Effect.fnUntraced(
       Effect.mapError(failure("prepare to bind", "*", locks))
     )
     yield* Effect.ignore(removeDead)
-    const giveSign = leased.sign(created.handle.writeAll(sign))
+    const giveSign = leased.sign(written(created.handle.writeAll(sign)))
 
     /** Whether a task's lock is still a link to this engine's file. */
     const isMine = (taskId: string) =>

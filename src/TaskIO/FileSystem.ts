@@ -29,7 +29,7 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { StaleWriterError, type TaskIOError } from "../CheckMateError.ts"
-import { alreadyExists, entries, isNotFound, storeError, syncDirectory, syncFile } from "../internal/files.ts"
+import { alreadyExists, entries, isNotFound, storeError, syncDirectory, syncFile, written } from "../internal/files.ts"
 import * as group from "../internal/group.ts"
 import * as Chain from "../internal/journalChain.ts"
 import * as JournalFile from "../internal/journalFile.ts"
@@ -180,7 +180,7 @@ export const make = Effect.fnUntraced(
         // The first epoch's header goes with its first append; of a later one it says how much counts from here on.
         if (epoch > 1) {
           const line = JournalFile.headerLine(header)
-          yield* Effect.mapError(handle.writeAll(line), storeError("open the journal", file, taskId))
+          yield* Effect.mapError(written(handle.writeAll(line)), storeError("open the journal", file, taskId))
         }
         let firstAppend = true
         let length = chain.records.length
@@ -197,7 +197,7 @@ export const make = Effect.fnUntraced(
             : Effect.fail(stale(names === 0 ? "the task was removed" : "a newer epoch has taken it over"))
         })
         const write = (bytes: Uint8Array) =>
-          Effect.zipRight(Effect.zipRight(handle.writeAll(bytes), handle.sync), stillMine)
+          Effect.zipRight(Effect.zipRight(written(handle.writeAll(bytes)), handle.sync), stillMine)
         const writeFirst = (bytes: Uint8Array) => Effect.zip(syncTasks(), write(bytes), { concurrent: true })
 
         return {
@@ -355,7 +355,7 @@ export const make = Effect.fnUntraced(
         const name = path.join(mailbox, `${taskId}.${time}-${order}${yield* nonce}`)
         yield* Effect.scoped(Effect.gen(function*() {
           const handle = yield* fs.open(`${name}.tmp`, { flag: "wx" })
-          yield* handle.writeAll(new TextEncoder().encode(message))
+          yield* written(handle.writeAll(new TextEncoder().encode(message)))
           yield* handle.sync
           yield* fs.rename(`${name}.tmp`, `${name}.json`)
           yield* syncDirectory(fs, mailbox)

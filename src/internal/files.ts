@@ -23,6 +23,12 @@ export const storeError =
       cause: error
     })
 
+/**
+ * A write to an open file, waited for whoever is interrupted: it goes on in another thread all the same, and where the file
+ * was closed meanwhile its number may be another file's, which would be written to.
+ */
+export const written: <A, E, R>(write: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R> = Effect.uninterruptible
+
 /** Makes what stands in a file durable, whoever wrote it. */
 export const syncFile = (fs: FileSystem.FileSystem, file: string): Effect.Effect<void, PlatformError> =>
   Effect.scoped(Effect.flatMap(fs.open(file, { flag: "r+" }), (handle) => handle.sync))

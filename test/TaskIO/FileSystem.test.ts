@@ -2,7 +2,7 @@ import { FileSystem, type Path } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { SystemError } from "@effect/platform/Error"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Either, Exit, Layer } from "effect"
+import { Effect, Either, Exit, Fiber, Layer, Scope } from "effect"
 import { CheckMateEngine, TaskIO } from "effect-checkmate"
 import * as FileDriver from "effect-checkmate/TaskIO/FileSystem"
 import { abc, failing, Ledger } from "../support/pipelines.ts"
@@ -338,6 +338,60 @@ describe("a directory in trouble is a typed error that says where", () => {
             }
           }
         })
+      ))
+  }
+
+  for (const what of ["an append", "a claim"] as const) {
+    it.effect(`${what} that is interrupted waits for its write, before the file's number can be another file's`, () =>
+      inDirectory((directory) =>
+        Effect.gen(function*() {
+          const told: Array<string> = []
+          const begun = yield* Effect.makeLatch()
+          const goOn = yield* Effect.makeLatch()
+          /** As another thread does it: whether or not anybody waits for it. */
+          const elsewhere = <A, E>(write: Effect.Effect<A, E>) =>
+            Effect.flatMap(
+              Effect.forkDaemon(begun.open.pipe(
+                Effect.zipRight(goOn.await),
+                Effect.zipRight(write),
+                Effect.tap(() => told.push("written"))
+              )),
+              (fiber) => Effect.async<A, E>((resume) => fiber.addObserver(resume))
+            )
+          const slow = Layer.effect(
+            FileSystem.FileSystem,
+            Effect.map(FileSystem.FileSystem, (fs): FileSystem.FileSystem => ({
+              ...fs,
+              open: (path, options) =>
+                options?.flag !== "ax" || !path.endsWith(what === "a claim" ? ".2.ndjson" : ".1.ndjson")
+                  ? fs.open(path, options)
+                  : Effect.tap(
+                    Effect.map(fs.open(path, options), (file): FileSystem.File =>
+                      Object.create(file, {
+                        writeAll: { value: (bytes: Uint8Array) => elsewhere(file.writeAll(bytes)) },
+                        sync: { get: () => file.sync },
+                        stat: { get: () => file.stat }
+                      })),
+                    () => Effect.addFinalizer(() => Effect.sync(() => told.push("closed")))
+                  )
+            }))
+          ).pipe(Layer.provideMerge(NodeContext.layer))
+          const driver = yield* Effect.provide(FileDriver.make(directory), slow)
+          if (what === "a claim") yield* Effect.scoped(driver.open("t"))
+          const scope = yield* Scope.make()
+          const working = yield* Scope.extend(driver.open("t"), scope).pipe(
+            Effect.flatMap(({ append }) => append(0, ["{}"], summaryOf("t"))),
+            Effect.fork
+          )
+          yield* begun.await
+          const stopping = yield* Effect.fork(
+            Effect.zipRight(Fiber.interrupt(working), Scope.close(scope, Exit.void))
+          )
+          yield* Effect.repeatN(Effect.yieldNow(), 100)
+          yield* goOn.open
+          yield* Fiber.join(stopping)
+          expect(told).toEqual(["written", "closed"])
+        }).pipe(Effect.scoped)
       ))
   }
 
