@@ -106,15 +106,8 @@ export const makeOver = Effect.fnUntraced(
     const interval = Duration.max(options.pollInterval ?? "500 millis", "10 millis")
     const maxRecoveries = Math.max(0, options.maxRecoveries ?? 5)
     const scope = yield* Effect.scope
-    let startScope: Scope.Scope | undefined
-    /** What is started is ended all at once. */
-    const starts = Effect.suspend(() =>
-      startScope === undefined
-        ? Effect.tap(Scope.fork(scope, ExecutionStrategy.parallel), (made) => {
-          startScope = made
-        })
-        : Effect.succeed(startScope)
-    )
+    // What is started is ended all at once.
+    const starts = yield* Scope.fork(scope, ExecutionStrategy.parallel)
 
     // A store that nobody else reaches says that no mail arrives.
     if (!Option.contains(taskIO.arrivals, Stream.empty)) yield* inBackground(actOnMail(parts, interval))
@@ -146,7 +139,7 @@ export const makeOver = Effect.fnUntraced(
             Effect.tapErrorCause((cause) => reportFailure(taskId, cause, next.hasHappened())),
             Effect.ensuring(Effect.sync(next.forget)),
             Effect.interruptible,
-            Effect.forkIn(yield* starts)
+            Effect.forkIn(starts)
           )
           // There is something to be seen once this returns, or the task has failed before that.
           if (options.whenBound !== "wait") yield* next.happened

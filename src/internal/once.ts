@@ -18,6 +18,10 @@ export class Once<A> {
     waiting?.forEach((resume) => resume(Effect.succeed(value)))
   }
 
+  get isSettled(): boolean {
+    return this.settled !== undefined
+  }
+
   /** Waits for the value. */
   get await(): Effect.Effect<A> {
     return Effect.suspend(() =>

@@ -21,9 +21,8 @@ export interface Registry {
   readonly tell: (taskId: string) => Effect.Effect<unknown>
   /** What is settled by the next change of a task, or by whoever asked for it. */
   readonly nextOf: (taskId: string) => Next
-  /** Settled once the engine closes, and no task begins any more; `isClosed` says the same without asking. */
+  /** Settled once the engine closes, and no task begins any more. */
   readonly closing: Once<void>
-  readonly isClosed: () => boolean
   /** A task is about to be held, until it {@link leave}s. */
   readonly begin: () => void
   readonly enter: (running: Running) => void
@@ -46,15 +45,14 @@ export const make: Effect.Effect<Registry> = Effect.sync(() => {
   // Made for the first who waits.
   let busy: Effect.Latch | undefined
   const changes = news.make(PubSub.sliding<string>(backlog))
-  const nexts = new Map<string, Set<() => void>>()
+  const nexts = new Map<string, Set<Once<void>>>()
   const tell = (taskId: string) =>
     Effect.suspend(() => {
-      for (const happens of nexts.get(taskId) ?? []) happens()
+      for (const next of nexts.get(taskId) ?? []) next.settle()
       nexts.delete(taskId)
       return changes.tell(taskId)
     })
   let holds = 0
-  let closed = false
   const closing = new Once<void>()
   const empty = new Once<void>()
   return {
@@ -64,25 +62,19 @@ export const make: Effect.Effect<Registry> = Effect.sync(() => {
     tell,
     nextOf: (taskId) => {
       const next = new Once<void>()
-      let happened = false
-      const happens = () => {
-        happened = true
-        next.settle()
-      }
       const all = nexts.get(taskId) ?? new Set()
-      nexts.set(taskId, all.add(happens))
+      nexts.set(taskId, all.add(next))
       return {
         happened: next.await,
-        hasHappened: () => happened,
+        hasHappened: () => next.isSettled,
         forget: () => {
           next.settle()
-          all.delete(happens)
+          all.delete(next)
           if (all.size === 0 && nexts.get(taskId) === all) nexts.delete(taskId)
         }
       }
     },
     closing,
-    isClosed: () => closed,
     begin: () => {
       holds += 1
     },
@@ -96,11 +88,10 @@ export const make: Effect.Effect<Registry> = Effect.sync(() => {
         if (running.get(taskId)?.session === session) running.delete(taskId)
         if (running.size === 0) busy?.unsafeClose()
         holds -= 1
-        if (closed && holds === 0) empty.settle()
+        if (closing.isSettled && holds === 0) empty.settle()
         return tell(taskId)
       }),
     close: Effect.suspend(() => {
-      closed = true
       closing.settle()
       if (holds === 0) return Effect.void
       const stopped = Effect.forEach(running.values(), ({ stop }) => stop({ _tag: "Interrupted" }), {

@@ -61,21 +61,19 @@ const letsUndefinedPass = (ast: AST.Refinement): boolean =>
   )
 
 /** Whether a whole value may be undefined, which is not the same as a property of it. */
-const canBeUndefined = (ast: AST.AST, seen: Set<AST.AST> = new Set()): boolean => {
-  if (seen.has(ast) || seen.size > mostNodes) return false
-  seen.add(ast)
+const canBeUndefined = (ast: AST.AST, above: ReadonlySet<AST.AST> = new Set()): boolean => {
   switch (ast._tag) {
     case "UndefinedKeyword":
     case "VoidKeyword":
       return true
     case "Union":
-      return ast.types.some((type) => canBeUndefined(type, seen))
+      return ast.types.some((type) => canBeUndefined(type, above))
     case "Suspend":
-      return canBeUndefined(ast.f(), seen)
+      return !above.has(ast) && canBeUndefined(ast.f(), new Set([...above, ast]))
     case "Refinement":
-      return canBeUndefined(ast.from, seen) && letsUndefinedPass(ast)
+      return canBeUndefined(ast.from, above) && letsUndefinedPass(ast)
     case "Transformation":
-      return canBeUndefined(ast.to, seen)
+      return canBeUndefined(ast.to, above)
     default:
       return false
   }

@@ -1,7 +1,7 @@
 /** Holds a task for the length of some work: binds it, claims its journal, and stops the work when it has to stop. */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
+import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as FiberRef from "effect/FiberRef"
@@ -69,6 +69,17 @@ const bind = (
     )
 }
 
+/** How a fiber ended, which is waited for also where the wait is interrupted: then it is told first. */
+const seenToItsEnd = <A, E>(
+  fiber: Fiber.RuntimeFiber<A, E>,
+  restore: Restore,
+  whenInterrupted: Effect.Effect<void>
+): Effect.Effect<Exit.Exit<A, E>> =>
+  Effect.matchCauseEffect(restore(exitOf(fiber)), {
+    onFailure: () => Effect.zipRight(whenInterrupted, exitOf(fiber)),
+    onSuccess: Effect.succeed
+  })
+
 /** Runs work in a fiber of its own, so that why it is interrupted is known before it is. Not to be interrupted itself. */
 const supervise = Effect.fnUntraced(
   function*<A, E, R>(
@@ -97,10 +108,8 @@ const supervise = Effect.fnUntraced(
       Effect.interruptible(Effect.suspend(() => session.stopping === undefined ? work : Effect.interrupt))
     ))
     parts.registry.enter({ session, stop })
-    if (parts.registry.isClosed()) yield* stop({ _tag: "Interrupted" })
-    const waited = yield* Effect.exit(restore(exitOf(fiber)))
-    if (Exit.isFailure(waited)) yield* stop({ _tag: "Interrupted" })
-    const exit = Exit.isSuccess(waited) ? waited.value : yield* exitOf(fiber)
+    if (parts.registry.closing.isSettled) yield* stop({ _tag: "Interrupted" })
+    const exit = yield* seenToItsEnd(fiber, restore, stop({ _tag: "Interrupted" }))
     yield* Fiber.inheritAll(fiber)
     // The marks on the logs, and those that stages set, end with the task.
     yield* FiberRef.set(FiberRef.currentLogAnnotations, marks)
@@ -130,7 +139,7 @@ const holding = Effect.fnUntraced(function*<A, E, R, E2, R2>(
   found: TaskIO.Look | undefined,
   restore: Restore
 ): Effect.fn.Return<A, E | E2 | HoldError, R | R2 | Scope.Scope> {
-  if (parts.registry.isClosed()) {
+  if (parts.registry.closing.isSettled) {
     return yield* Effect.dieMessage(
       `Task "${taskId}" cannot be taken up: the CheckMateEngine it was given to is closed, as its Scope has ended. `
         + "Let what runs tasks end before the engine's layer does."
@@ -167,13 +176,15 @@ const holding = Effect.fnUntraced(function*<A, E, R, E2, R2>(
   held.cancelling = true
   // In a fiber of its own, so that whoever is interrupted meanwhile cuts the waits of a rollback's retries short.
   const ending = yield* parts.fork(Effect.annotateLogs(cancelled(held, stopping), "task", taskId))
-  const waited = yield* Effect.exit(restore(exitOf(ending)))
-  if (Exit.isSuccess(waited)) return yield* waited.value
-  held.stopping = { _tag: "Interrupted" }
-  held.ending.settle()
-  yield* exitOf(ending)
+  const cutShort = Effect.sync(() => {
+    held.stopping = { _tag: "Interrupted" }
+    held.ending.settle()
+  })
+  const ended = yield* seenToItsEnd(ending, restore, cutShort)
+  // By its caller's interruption or by the engine's end: whoever goes on with the rollback carries the cancel out.
+  if (!isEnding(held) || held.task === undefined || !isMidway(held.task)) return yield* ended
   yield* leave(held)
-  return yield* Effect.failCause(waited.cause)
+  return yield* Effect.interrupt
 })
 
 /**

@@ -185,6 +185,34 @@ describe("a cancel with rollback that is being carried out", () => {
       expect((yield* statusOf("t"))._tag).toBe("Cancelled")
     })))
 
+  it.scoped("is left to whoever goes on with it where its engine ends meanwhile, which is no crash", () =>
+    Effect.gen(function*() {
+      const ledger = new Ledger()
+      const goOn = yield* Effect.makeLatch()
+      const store = yield* makeStore
+      const scope = yield* Scope.make()
+      const engine = yield* Scope.extend(engineService(store), scope)
+      const definition = abc(ledger, {
+        fail: (stage) => stage === "c" ? Effect.never : Effect.void,
+        failUndo: (stage) => stage === "b" ? goOn.await : Effect.void
+      })
+      const run = yield* Effect.fork(engine.run(definition, { taskId: "t", input }))
+      yield* until(() => ledger.count("run c") === 1)
+      yield* Effect.fork(engine.cancel("t", { rollback: definition }))
+      yield* until(() => ledger.count("undo b") === 1)
+      const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
+      yield* someTurns
+      yield* goOn.open
+      yield* Fiber.join(closing)
+      expect(Exit.isInterrupted(yield* Fiber.await(run))).toBe(true)
+      const other = yield* engineService(store)
+      const { history, task } = yield* other.get("t")
+      expect([task.status._tag, history.at(-1)?._tag]).toEqual(["RollingBack", "TaskLeft"])
+      yield* other.cancel("t", { rollback: definition })
+      expect((yield* other.get("t")).task.status._tag).toBe("Cancelled")
+      expect(ledger.entries.slice(3)).toEqual(["undo c", "undo b", "undo a"])
+    }))
+
   it.effect("goes on to its end where another one comes in meanwhile", () =>
     inMemory(Effect.gen(function*() {
       const ledger = new Ledger()
