@@ -213,9 +213,7 @@ export const make = Effect.fnUntraced(
 
     /** Gives a connection back, and waits for that no longer than for anything else; later it is given back even so. */
     const givenBack = ({ giveBack }: Lent): Effect.Effect<void> =>
-      dialect.name === "sqlite"
-        ? giveBack
-        : Effect.flatMap(Effect.forkDaemon(giveBack), (fiber) => Effect.ignore(inTime(Fiber.join(fiber))))
+      Effect.flatMap(Effect.forkDaemon(giveBack), (fiber) => Effect.ignore(inTime(Fiber.join(fiber))))
 
     const database: Database = {
       client,
