@@ -269,29 +269,24 @@ const onStage = (task: Task, event: StageStatus.Event): Either.Either<Task, Inva
   }))
 }
 
-/** After a rollback a stage that waited for a retry begins anew, its Schedule and all. */
-const withoutWaiting = (stages: Task["stages"]): Task["stages"] =>
-  HashMap.map(
-    stages,
-    (record) =>
-      record.status._tag === "Waiting" ? { ...record, status: StageStatus.pending, retries: Chunk.empty() } : record
-  )
+const withoutWaiting = (
+  stages: Task["stages"],
+  settle: (record: StageRecord, status: typeof StageStatus.Waiting.Type) => StageRecord
+): Task["stages"] =>
+  HashMap.map(stages, (record) => record.status._tag === "Waiting" ? settle(record, record.status) : record)
 
-/** In a cancelled task no stage waits for another attempt any more. */
-const withoutRetries = (stages: Task["stages"]): Task["stages"] =>
-  HashMap.map(stages, (record): StageRecord => {
-    if (record.status._tag !== "Waiting") return record
-    const { attempt, failure } = record.status
-    return { ...record, status: { _tag: "Failed", attempt, failure } }
-  })
-
-/** What becomes of the stages when the task as a whole takes a turn. */
+/** What becomes of the stages that wait for another attempt when the task as a whole takes a turn. */
 const settledBy = (event: TaskStatus.Event, stages: Task["stages"]): Task["stages"] => {
   switch (event._tag) {
     case "TaskRolledBack":
-      return withoutWaiting(stages)
+      // Begun anew, the Schedule and all.
+      return withoutWaiting(stages, (record) => ({ ...record, status: StageStatus.pending, retries: Chunk.empty() }))
     case "TaskCancelled":
-      return withoutRetries(stages)
+      // There is no other attempt.
+      return withoutWaiting(stages, (record, { attempt, failure }) => ({
+        ...record,
+        status: { _tag: "Failed", attempt, failure }
+      }))
     default:
       return stages
   }

@@ -18,6 +18,8 @@
  * })
  * ```
  *
+ * Where the pipeline takes the outside world from the context, it is `layer: (bank) => Layer.succeed(Payments, bank)`.
+ *
  * A process that dies runs no finalizers, and its lock is gone with it. Each process has a Clock of its own, whose time
  * passes at once when nothing else can run, so that waits cost nothing; random numbers and logs are the process's own,
  * too: the same numbers each time, and no logs. Work that waits for the outside world (a file, a socket) can be
@@ -132,7 +134,8 @@ export const explore = <
   const outcome = options.outcome ?? outcomeOf
   const { invariant } = options
   const program: (
-    definition: CheckMate.CheckMate<Name, Input, Output, E, R>
+    definition: CheckMate.CheckMate<Name, Input, Output, E, R>,
+    world: World
   ) => Effect.Effect<unknown, unknown, R | RP | CheckMateEngine.CheckMateEngine> = options.program
     ?? ((definition) => CheckMateEngine.run(definition, { taskId, input: options.input }))
   let reference: { readonly outcome: unknown } | undefined
@@ -164,6 +167,7 @@ export const explore = <
     function*(cuts: ReadonlyArray<Cut>, onStage: OnStage) {
       const world = yield* before
       const definition = typeof checkMate === "function" ? checkMate(world) : checkMate
+      const layer = typeof options.layer === "function" ? options.layer(world) : options.layer
       const store = yield* (options.store ?? memory.make)
       const taskIO = TaskIO.make(store)
       const time: Time = { now: 0 }
@@ -176,7 +180,7 @@ export const explore = <
       // Until a process comes to its end, or leaves a journal that does not fold.
       while (true) {
         const cut = cuts[lives.length]
-        const life = yield* live(provide(program(definition), options.layer), {
+        const life = yield* live(provide(program(definition, world), layer), {
           store,
           isElsewhere: options.store !== undefined,
           engine: options.engine,

@@ -9,6 +9,7 @@ import {
   Boom,
   engineOver,
   engineService,
+  hangingInB,
   inMemory,
   Ledger,
   makeStore,
@@ -19,9 +20,6 @@ import {
 
 const input = { seed: 1 }
 const someTurns = Effect.repeatN(Effect.yieldNow(), 100)
-
-/** Stage b hangs until it is interrupted. */
-const hangingInB = (ledger: Ledger) => abc(ledger, { fail: (stage) => stage === "b" ? Effect.never : Effect.void })
 
 /** A rollback that fails so often, and is tried again every minute. */
 const stubborn = (ledger: Ledger, failures: number) => ({

@@ -8,6 +8,7 @@ import {
   engineOver,
   engineService,
   failing,
+  hangingInB,
   inMemory,
   Ledger,
   makeStore,
@@ -15,12 +16,6 @@ import {
   statusOf,
   until
 } from "../support/pipelines.ts"
-
-/** A pipeline whose stage b hangs until it is interrupted. */
-const hangingInB = (ledger: Ledger) =>
-  abc(ledger, {
-    fail: (stage) => stage === "b" ? Effect.onInterrupt(Effect.never, () => ledger.note("interrupted b")) : Effect.void
-  })
 
 /** Two engines over one store and one lock, as two processes have them. */
 const twoEngines = Effect.gen(function*() {

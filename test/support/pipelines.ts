@@ -70,6 +70,12 @@ export const abc = (
   })
 }
 
+/** A pipeline whose stage b hangs until it is interrupted. */
+export const hangingInB = (ledger: Ledger) =>
+  abc(ledger, {
+    fail: (stage) => stage === "b" ? Effect.onInterrupt(Effect.never, () => ledger.note("interrupted b")) : Effect.void
+  })
+
 /** Fails the given stages as often as told, then lets them pass. */
 export const failing = (times: Readonly<Record<string, number>>) => {
   const left = new Map(Object.entries(times))

@@ -222,6 +222,31 @@ describe("Crashes.explore", () => {
       expect(yield* Effect.provideService(outside, Mint, { coin: Effect.succeed(2) })).toEqual({ cuts, runs })
     }))
 
+  it.effect("makes services and the program of each run's own world", () =>
+    Effect.gen(function*() {
+      const bank = (ledger: Ledger) => Layer.succeed(Mint, { coin: Effect.as(ledger.note("coin"), 1) })
+      const ended: Array<Ledger> = []
+      const { runs } = yield* Crashes.verify(minted, {
+        input: { seed: 1 },
+        before: Effect.sync(() => new Ledger()),
+        layer: bank,
+        program: (definition, ledger) =>
+          Effect.ensuring(
+            CheckMateEngine.run(definition, { taskId: "task", input: { seed: 1 } }),
+            ledger.note("program")
+          ),
+        invariant: ({ cuts, world }) =>
+          Effect.sync(() => {
+            ended.push(world)
+            expect(world.count("coin")).toBeGreaterThan(0)
+            expect(world.count("coin")).toBeLessThanOrEqual(1 + cuts.length)
+            // The dead run no finalizers.
+            expect(world.count("program")).toBe(1)
+          })
+      })
+      expect(new Set(ended).size).toBe(runs)
+    }))
+
   it.effect("stops all that runs in a process when it dies", () =>
     Effect.gen(function*() {
       const beating = (ledger: Ledger) =>

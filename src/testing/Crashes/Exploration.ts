@@ -56,8 +56,11 @@ export interface Options<Input, C, World, EB, RB, ES, RS, RP, LOut, LIn, RI> {
    * @default "task"
    */
   readonly taskId?: string
-  /** What the pipeline's stages need, built anew in every process. What is not in it comes from the outside. */
-  readonly layer?: Layer.Layer<LOut, unknown, LIn>
+  /**
+   * What the pipeline's stages need, built anew in every process, from the run's world where it is a function of that. What
+   * is not in it comes from the outside.
+   */
+  readonly layer?: Layer.Layer<LOut, unknown, LIn> | ((world: World) => Layer.Layer<LOut, unknown, LIn>)
   /** Run before each run, to begin with the same outside world. */
   readonly before?: Effect.Effect<World, EB, RB>
   /**
@@ -77,7 +80,7 @@ export interface Options<Input, C, World, EB, RB, ES, RS, RP, LOut, LIn, RI> {
    *
    * @default runs the task
    */
-  readonly program?: (checkMate: C) => Effect.Effect<unknown, unknown, RP>
+  readonly program?: (checkMate: C, world: World) => Effect.Effect<unknown, unknown, RP>
   /**
    * Makes a store for each run.
    *
