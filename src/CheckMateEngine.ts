@@ -326,10 +326,11 @@ export const get = (
 
 /**
  * Lists tasks by their summaries, without folding their journals. Fails with `TaskIOError` where the store cannot be
- * read.
+ * read, and with `BindLockError` where the lock is asked and cannot be.
  *
  * ```ts
  * const failed = yield* CheckMateEngine.find({ status: ["Failed"], checkMate: "ingest", limit: 20 })
+ * const abandoned = yield* CheckMateEngine.find({ status: ["Running", "RollingBack"], held: false })
  * ```
  *
  * @since 0.1.0
@@ -337,7 +338,7 @@ export const get = (
  */
 export const find = (
   options?: FindOptions
-): Effect.Effect<ReadonlyArray<Task.Summary>, TaskIOError, CheckMateEngine> =>
+): Effect.Effect<ReadonlyArray<Task.Summary>, TaskIOError | BindLockError, CheckMateEngine> =>
   Effect.flatMap(CheckMateEngine, (engine) => engine.find(options))
 
 /**

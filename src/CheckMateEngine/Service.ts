@@ -192,6 +192,13 @@ export interface ResumeAllOptions extends WhenBound {
  */
 export interface FindOptions extends TaskIO.Query {
   /**
+   * Tasks that an engine holds now, or, with `false`, those that nobody does: of the statuses Running and RollingBack what
+   * crashed, or was interrupted, and waits to be taken up again. Asks the lock about each task.
+   *
+   * @default both
+   */
+  readonly held?: boolean
+  /**
    * @default "createdAt"
    */
   readonly sort?: "createdAt" | "updatedAt"
@@ -358,7 +365,7 @@ export interface Service {
     taskId: string
   ) => Effect.Effect<void, HoldError | TaskCancelledError | TaskNotFoundError | TaskStatusError>
   readonly get: (taskId: string) => Effect.Effect<View, ReadError | BindLockError | TaskNotFoundError>
-  readonly find: (options?: FindOptions) => Effect.Effect<ReadonlyArray<Task.Summary>, TaskIOError>
+  readonly find: (options?: FindOptions) => Effect.Effect<ReadonlyArray<Task.Summary>, TaskIOError | BindLockError>
   readonly watch: (taskId: string) => Stream.Stream<View, ReadError | BindLockError | TaskNotFoundError>
   readonly watchAll: (query?: TaskIO.Query) => Stream.Stream<Task.Summary, TaskIOError>
   readonly clean: (options?: CleanOptions) => Effect.Effect<ReadonlyArray<Task.Summary>, TaskIOError | BindLockError>

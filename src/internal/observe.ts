@@ -2,6 +2,8 @@
 import * as DateTime from "effect/DateTime"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Order from "effect/Order"
 import * as Schedule from "effect/Schedule"
@@ -41,16 +43,38 @@ const see = Effect.fnUntraced(
 
 export const get = (parts: Parts, taskId: string) => Effect.map(see(parts, taskId), ({ view }) => view)
 
-export const find = (parts: Parts, options: FindOptions) =>
-  Effect.map(Stream.runCollect(parts.taskIO.list(options)), (summaries) => {
-    const sort = options.sort ?? "createdAt"
-    const ascending = Order.combine(
-      Order.mapInput(Order.number, (summary: Task.Summary) => DateTime.toEpochMillis(summary[sort])),
-      Order.mapInput(Order.string, (summary: Task.Summary) => summary.taskId)
-    )
-    const order = options.order === "ascending" ? ascending : Order.reverse(ascending)
-    return [...summaries].sort(order).slice(0, options.limit === undefined ? undefined : Math.max(0, options.limit))
-  })
+const sorted = (summaries: Iterable<Task.Summary>, { order, sort = "createdAt" }: FindOptions) => {
+  const ascending = Order.combine(
+    Order.mapInput(Order.number, (summary: Task.Summary) => DateTime.toEpochMillis(summary[sort])),
+    Order.mapInput(Order.string, (summary: Task.Summary) => summary.taskId)
+  )
+  return [...summaries].sort(order === "ascending" ? ascending : Order.reverse(ascending))
+}
+
+/** A task that is held, or is not, as it was asked for. One that nobody holds may have ended since it was listed. */
+const asHeld = Effect.fnUntraced(function*(parts: Parts, options: FindOptions, listed: Task.Summary) {
+  const isHeld = Option.isSome(yield* parts.bindLock.holder(listed.taskId))
+  if (isHeld !== options.held) return Option.none()
+  if (isHeld || !TaskStatus.isActive({ _tag: listed.status })) return Option.some(listed)
+  const look = yield* Effect.either(parts.taskIO.look(listed.taskId))
+  if (Either.isLeft(look)) return Option.some(listed)
+  return Option.filter(
+    Option.map(look.right.task, Task.summarize),
+    ({ status }) => options.status?.includes(status) ?? true
+  )
+})
+
+export const find = Effect.fnUntraced(function*(parts: Parts, options: FindOptions) {
+  const tasks = sorted(yield* Stream.runCollect(parts.taskIO.list(options)), options)
+  const limit = options.limit === undefined ? tasks.length : Math.max(0, options.limit)
+  if (options.held === undefined) return tasks.slice(0, limit)
+  const found = Stream.fromIterable(tasks).pipe(
+    Stream.mapEffect((listed) => asHeld(parts, options, listed), { concurrency: 16 }),
+    Stream.filterMap(identity),
+    Stream.take(limit)
+  )
+  return [...(yield* Stream.runCollect(found))]
+})
 
 /** Ticks when a task may have changed: at every change in this engine, and at intervals for changes elsewhere. */
 const ticks = (parts: Parts, interval: Duration.Duration, isRelevant: (taskId: string) => boolean) =>

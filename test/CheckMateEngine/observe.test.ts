@@ -17,8 +17,19 @@ import {
   Stream,
   TestClock
 } from "effect"
-import { CheckMate, CheckMateEngine, Stage, State } from "effect-checkmate"
-import { abc, engineOver, failing, inMemory, Ledger, makeStore, Numbers, until } from "../support/pipelines.ts"
+import { BindLock, CheckMate, CheckMateEngine, Stage, State, type TaskIO } from "effect-checkmate"
+import {
+  abc,
+  engineOver,
+  engineService,
+  failing,
+  hangingInB,
+  inMemory,
+  Ledger,
+  makeStore,
+  Numbers,
+  until
+} from "../support/pipelines.ts"
 import { recordSpans } from "../support/tracer.ts"
 
 describe("get and find", () => {
@@ -69,6 +80,59 @@ describe("get and find", () => {
       const [failed] = yield* CheckMateEngine.find({ status: ["Failed"] })
       expect(failed).toMatchObject({ checkMate: "abc", stage: "a", succeeded: 0, stages: 3 })
     })))
+
+  it.scoped("find tells what is held from what nobody works on", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const lock = Layer.succeedContext(yield* Layer.build(BindLock.layerMemory))
+      const engine = yield* engineService(store, lock)
+      const other = yield* engineService(store, lock)
+      const input = { seed: 1 }
+      yield* other.run(abc(new Ledger()), { taskId: "done", input })
+      const runs = yield* Effect.forEach(["one", "two", "three"], (taskId) => {
+        const ledger = new Ledger()
+        return Effect.zipLeft(
+          Effect.fork(other.run(hangingInB(ledger), { taskId, input })),
+          until(() => ledger.count("run b") === 1)
+        )
+      })
+      const find = (options: CheckMateEngine.FindOptions) =>
+        Effect.map(engine.find({ order: "ascending", ...options }), (tasks) => tasks.map(({ taskId }) => taskId))
+      expect(yield* find({ held: true })).toEqual(["one", "three", "two"])
+      expect(yield* find({ held: false })).toEqual(["done"])
+      yield* Fiber.interrupt(runs[0]!)
+      yield* Fiber.interrupt(runs[2]!)
+      expect(yield* find({ held: true })).toEqual(["two"])
+      expect(yield* find({ held: false, status: ["Running", "RollingBack"] })).toEqual(["one", "three"])
+      expect(yield* find({ held: false, status: ["Running"], limit: 1, order: "descending" })).toEqual(["three"])
+      expect(yield* find({ held: false, limit: 0 })).toEqual([])
+      expect(yield* find({ held: false })).toEqual(["done", "one", "three"])
+    }))
+
+  it.effect("find does not take for abandoned what has ended, or is gone, since it was listed", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const input = { seed: 1 }
+      const stale: Array<TaskIO.EncodedSummary> = []
+      yield* Effect.forEach(["ended", "left"], (taskId) =>
+        Effect.gen(function*() {
+          const ledger = new Ledger()
+          const fiber = yield* Effect.fork(CheckMateEngine.run(hangingInB(ledger), { taskId, input }))
+          yield* until(() => ledger.count("run b") === 1)
+          yield* Fiber.interrupt(fiber)
+        })).pipe(Effect.provide(engineOver(store)))
+      yield* Stream.runForEach(store.list({}), (summary) => Effect.sync(() => stale.push(summary)))
+      for (const summary of stale.slice(0, 1)) stale.push({ ...summary, taskId: "gone" })
+      yield* Effect.provide(CheckMateEngine.run(abc(new Ledger()), { taskId: "ended", input }), engineOver(store))
+      const late = engineOver({ ...store, list: () => Stream.fromIterable(stale) })
+      const find = (options: CheckMateEngine.FindOptions) =>
+        Effect.map(
+          Effect.provide(CheckMateEngine.find(options), late),
+          (tasks) => tasks.map(({ status, taskId }) => [taskId, status])
+        )
+      expect(yield* find({ held: false, status: ["Running"] })).toEqual([["left", "Running"]])
+      expect(yield* find({ held: false, order: "ascending" })).toEqual([["ended", "Succeeded"], ["left", "Running"]])
+    }))
 
   it.effect("find does not read the journals", () =>
     Effect.gen(function*() {
