@@ -2,15 +2,17 @@
  * A lock in a directory that all engines share.
  *
  * ```text
- * directory/locks/<nonce>.engine    one file for each engine: who it is, and its signs of life
- *                 <task id>.lock    a hard link to the file of the engine that holds the task
- * directory/takes/<task id>.2.take  an engine's try to take the task over from one that is dead
+ * directory/locks/<nonce>.engine           one file for each engine: who it is, and its signs of life
+ *                 <task id>.lock           a hard link to the file of the engine that holds the task
+ * directory/takes/<task id>.<nonce>.take   an engine's try to take the task over from one that is dead
  * ```
  *
  * To hold a task is to have linked its lock to one's own file; a link is made exclusively or not at all. A lock whose
- * engine is dead is taken over by linking the next number's take, exclusively, and looking again: the taker holds the
- * task only if the dead engine's lock is still there and nobody else is trying; then it renames its take to the lock. Of
- * two takers that overlap at least one sees the other, and the lock is there at every moment that anyone holds the task.
+ * engine is dead is taken over by linking a take to one's own file, and looking again: the taker holds the task only if
+ * nobody else is trying, and after that look the dead engine's lock is still there; then it renames its take to the lock.
+ * Of two takers that overlap the later one sees the other's take, or else its lock. A take is its engine's own name, so
+ * that who removes a dead one's, or was given up itself, meets nobody else's. The lock is there at every moment that anyone
+ * holds the task.
  *
  * An engine lengthens its file by a byte as a sign of life, five times in a lease. It is dead if its process is provably
  * gone (same boot, same process-id namespace, no process of that id and start time), or if it stayed silent for the
@@ -135,13 +137,20 @@ export const make = Effect.fnUntraced(
       return Option.isNone(again) || sameState(again.value, found)
     })
 
-    /** Removes the files of engines that are provably dead and hold nothing any more. */
-    const removeDead = Effect.gen(function*() {
-      for (const entry of yield* entries(fs, locks)) {
-        const file = path.join(locks, entry)
-        if (!entry.endsWith(".engine") || !Option.contains((yield* fs.stat(file)).nlink, 1)) continue
+    const removeIfDead = (file: string) =>
+      Effect.gen(function*() {
         const found = yield* look(file)
         if (Option.isSome(found) && Option.contains(yield* isAlive(found.value), false)) yield* fs.remove(file)
+      })
+
+    /** Removes the takes of engines that are provably dead, and the files of those that hold nothing any more. */
+    const removeDead = Effect.gen(function*() {
+      for (const entry of yield* entries(fs, takes)) yield* Effect.ignore(removeIfDead(path.join(takes, entry)))
+      for (const entry of yield* entries(fs, locks)) {
+        if (!entry.endsWith(".engine")) continue
+        const file = path.join(locks, entry)
+        const holdsNothing = Effect.map(fs.stat(file), ({ nlink }) => Option.contains(nlink, 1))
+        yield* Effect.ignore(Effect.whenEffect(removeIfDead(file), holdsNothing))
       }
     })
 
@@ -159,7 +168,7 @@ export const make = Effect.fnUntraced(
       yield* Effect.addFinalizer(() => Effect.ignore(fs.remove(file)))
       yield* handle.writeAll(new TextEncoder().encode(encodeEngine(engine)))
       const { ino } = yield* handle.stat
-      return { file, handle, ino }
+      return { file, handle, ino, nonce: engine.nonce }
     }))).pipe(
       Effect.retry({ while: alreadyExists, times: 10 }),
       Effect.mapError(failure("prepare to bind", "*", locks))
@@ -208,7 +217,7 @@ export const make = Effect.fnUntraced(
         Effect.catchIf(alreadyExists, () => Effect.succeed(false))
       )
 
-    const takeName = /\.(\d+)\.take$/
+    const takeName = /\.[0-9a-f]+\.take$/
 
     const takesOf = (taskId: string) =>
       Effect.map(
@@ -218,36 +227,40 @@ export const make = Effect.fnUntraced(
       )
 
     /** Puts this engine's link in the place of a dead one's; false where another engine was in the way. */
-    const takeOver = Effect.fnUntraced(function*(taskId: string, dead: Found) {
+    const takeOver = Effect.fnUntraced(function*(taskId: string, dead: Found, restore: Restore) {
       for (const entry of yield* takesOf(taskId)) {
-        const left = yield* look(path.join(takes, entry))
-        if (Option.isSome(left) && (yield* isDead(left.value))) {
-          yield* Effect.ignore(fs.remove(left.value.file))
-        }
+        const other = yield* look(path.join(takes, entry))
+        if (Option.isNone(other)) continue
+        if (!(yield* restore(isDead(other.value)))) return false
+        yield* Effect.ignore(fs.remove(other.value.file))
       }
-      const others = yield* takesOf(taskId)
-      const number = others.reduce((highest, entry) => Math.max(highest, Number(takeName.exec(entry)?.[1])), 1) + 1
-      const take = path.join(takes, `${taskId}.${number}.take`)
+      const take = path.join(takes, `${taskId}.${created.nonce}.take`)
       if (!(yield* link(take))) return false
       const takeIt = Effect.gen(function*() {
+        // In this order: a taker whose take is a lock by the time of the first look is seen by the second.
+        const isAlone = (yield* takesOf(taskId)).length === 1
         const still = yield* look(lockOf(taskId))
-        const alone = (yield* takesOf(taskId)).length === 1 && Option.isSome(still) && sameState(still.value, dead)
-        yield* alone ? fs.rename(take, lockOf(taskId)) : Effect.ignore(fs.remove(take))
-        return alone
+        const isFree = isAlone && Option.isSome(still) && sameState(still.value, dead)
+        yield* isFree ? fs.rename(take, lockOf(taskId)) : Effect.ignore(fs.remove(take))
+        return isFree
       })
-      // A take that is left would be in everybody's way for as long as this engine lives.
-      return yield* Effect.onError(takeIt, () => Effect.ignore(fs.remove(take)))
+      return yield* takeIt.pipe(
+        // A take that is left would be in everybody's way for as long as this engine lives.
+        Effect.onError(() => Effect.ignore(fs.remove(take))),
+        // Another engine took this one for dead, and its take away.
+        Effect.catchIf(isNotFound, () => Effect.succeed(false))
+      )
     })
 
     /** One try to hold a task; none where another engine was in the way and has not bound it. */
     const tryToHold = Effect.fnUntraced(
-      function*(taskId: string) {
+      function*(taskId: string, restore: Restore) {
         if (!(yield* leased.isSeenAlive)) yield* giveSign
         if (yield* link(lockOf(taskId))) return Option.some(undefined)
         const found = yield* look(lockOf(taskId))
         if (Option.isNone(found)) return Option.none()
-        if (yield* Effect.interruptible(isDead(found.value))) {
-          return (yield* takeOver(taskId, found.value)) ? Option.some(undefined) : Option.none()
+        if (yield* restore(isDead(found.value))) {
+          return (yield* takeOver(taskId, found.value, restore)) ? Option.some(undefined) : Option.none()
         }
         const holder = holderOf(found.value)
         return yield* new TaskBoundError({ taskId, holder: holder.name, since: holder.since })
@@ -260,7 +273,7 @@ export const make = Effect.fnUntraced(
     )
 
     const acquiring = Effect.fnUntraced(function*(taskId: string, restore: Restore) {
-      const mine = yield* leased.hold(taskId, tryToHold(taskId), restore)
+      const mine = yield* leased.hold(taskId, tryToHold(taskId, restore), restore)
       return yield* Lease.bind(name, mine, leased.release(taskId, mine, unlink(taskId)))
     })
 

@@ -214,7 +214,7 @@ export const make = Effect.fnUntraced(
 
     /** One try to hold a task: the ETag of its lock; none where another was in the way and has not bound it. */
     const tryToHold = Effect.fnUntraced(
-      function*(taskId: string): Effect.fn.Return<Option.Option<string>, S3Failure | TaskBoundError> {
+      function*(taskId: string, restore: Restore): Effect.fn.Return<Option.Option<string>, S3Failure | TaskBoundError> {
         // An engine that was frozen, or held nothing, has to be seen alive before it holds anything.
         if (!(yield* leased.isSeenAlive)) yield* giveSign
         const created = yield* writeLock(taskId, "absent")
@@ -222,7 +222,7 @@ export const make = Effect.fnUntraced(
         if (Option.isNone(created.found)) return Option.none()
         const lock = created.found.value
         // One of this engine's that is in nobody's use is left from when the store failed.
-        if (!isMine(lock) && !(yield* Effect.interruptible(isDead(lock)))) {
+        if (!isMine(lock) && !(yield* restore(isDead(lock)))) {
           return yield* bound(taskId, holderOf(engineIn(lock)))
         }
         const taken = yield* writeLock(taskId, { etag: lock.etag })
@@ -242,7 +242,7 @@ export const make = Effect.fnUntraced(
     const acquiring = Effect.fnUntraced(function*(taskId: string, restore: Restore) {
       if (busy.has(taskId)) return yield* bound(taskId, { name, since: self.since })
       busy.add(taskId)
-      const mine = yield* leased.hold(taskId, tryToHold(taskId), restore).pipe(
+      const mine = yield* leased.hold(taskId, tryToHold(taskId, restore), restore).pipe(
         Effect.mapError((error) => error._tag === "S3Failure" ? toBindLockError("bind", taskId)(error) : error),
         Effect.onError(() => Effect.sync(() => busy.delete(taskId)))
       )

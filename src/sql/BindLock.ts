@@ -233,7 +233,7 @@ export const make = Effect.fnUntraced(function*(database: Database, options: Opt
 
   /** Whether it is written that this engine holds a task; none where another was in the way and has not bound it. */
   const tryToHold = Effect.fnUntraced(
-    function*(taskId: string): Effect.fn.Return<Option.Option<void>, BindLockError | TaskBoundError> {
+    function*(taskId: string, restore: Restore): Effect.fn.Return<Option.Option<void>, BindLockError | TaskBoundError> {
       const patiently = <A>(self: Effect.Effect<A, SqlError>) =>
         Effect.mapError(database.patiently(self), failure("bind", taskId))
       const mine = (written: boolean): Option.Option<void> => written ? Option.some(undefined) : Option.none()
@@ -246,7 +246,7 @@ export const make = Effect.fnUntraced(function*(database: Database, options: Opt
       const { beat, engine } = found.value
       // Its own row, and not held: the answer to an earlier statement was lost.
       if (engine === id && !held.has(taskId)) return mine(true)
-      if (yield* Effect.interruptible(isDead(taskId, found.value))) {
+      if (yield* restore(isDead(taskId, found.value))) {
         return mine(yield* patiently(wrote(takeOverText, [id, taskId, engine, engine, beat ?? 0])))
       }
       const holder = holderOf(found.value)
@@ -271,7 +271,7 @@ export const make = Effect.fnUntraced(function*(database: Database, options: Opt
   })
 
   const acquiring = Effect.fnUntraced(function*(taskId: string, restore: Restore) {
-    const mine = yield* inTurn(taskId, leased.hold(taskId, tryToHold(taskId), restore), restore)
+    const mine = yield* inTurn(taskId, leased.hold(taskId, tryToHold(taskId, restore), restore), restore)
     // Where it cannot be told now, it is with the next sign of life.
     const letItGo = Effect.ignore(letGo(taskId))
     return yield* Lease.bind(name, mine, leased.release(taskId, mine, letItGo))

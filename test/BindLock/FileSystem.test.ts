@@ -56,10 +56,11 @@ const onFiles = <A, E>(use: Effect.Effect<A, E, NodeContext.NodeContext | Scope.
 
 describe("the lock on files", () => {
   const here = (own: Identity) => own
+  const dead = (own: Identity) => ({ ...own, pid: "999999999" })
 
   for (
     const [what, change] of [
-      ["whose process is gone", (own: Identity) => ({ ...own, pid: "999999999" })],
+      ["whose process is gone", dead],
       ["whose process id is another process now", (own: Identity) => ({ ...own, startTime: "1" })]
     ] as const
   ) {
@@ -121,7 +122,7 @@ describe("the lock on files", () => {
 
   it.scoped("removes the files of dead engines that hold nothing, and only those", () =>
     onFiles(Effect.gen(function*() {
-      const { directory, file } = yield* heldBy((own) => ({ ...own, pid: "999999999" }), longAgo)
+      const { directory, file } = yield* heldBy(dead, longAgo)
       const fs = yield* FileSystem.FileSystem
       yield* FileLock.make(directory)
       expect(yield* fs.exists(file)).toBe(true)
@@ -131,9 +132,87 @@ describe("the lock on files", () => {
       expect((yield* fs.readDirectory(`${directory}/locks`)).length).toBe(2)
     })))
 
+  it.scoped("takes away what dead engines left of their takeovers", () =>
+    onFiles(Effect.gen(function*() {
+      const { directory, file } = yield* heldBy(dead, longAgo)
+      const fs = yield* FileSystem.FileSystem
+      // Killed between its take and its lock.
+      yield* fs.rename(`${directory}/locks/t.lock`, `${directory}/takes/t.0123456789abcdef.take`)
+      yield* FileLock.make(directory)
+      expect([yield* fs.readDirectory(`${directory}/takes`), yield* fs.exists(file)]).toEqual([[], false])
+    })))
+
+  // The second one's steps: its link to the lock, a look at it, a list of takes, its take, a list, a look, its rename.
+  for (const meets of [1, 2, 3, 4]) {
+    for (const ends of [4, 5, 6, 7, 8, 9].filter((step) => step >= meets)) {
+      it.scoped(`one whose takeover begins before step ${meets} of another's, and ends before step ${ends}, holds`, () =>
+        onFiles(Effect.gen(function*() {
+          const { directory } = yield* heldBy(dead, longAgo)
+          const scope = yield* Effect.scope
+          const [start, arrived, gate] = yield* Effect.all([Effect.makeLatch(), Effect.makeLatch(), Effect.makeLatch()])
+          const first = yield* FileLock.make(directory).pipe(shaky((fs) => ({
+            rename: (...args) => arrived.open.pipe(Effect.zipRight(gate.await), Effect.zipRight(fs.rename(...args)))
+          })))
+          const taken = yield* Effect.forkIn(
+            Effect.zipRight(start.await, Scope.extend(first.acquire("t"), scope)),
+            scope
+          )
+          let steps = 0
+          const step = (file: string) =>
+            Effect.suspend(() => {
+              if (!file.endsWith("t.lock") && !file.includes("takes")) return Effect.void
+              steps += 1
+              const meet = steps === meets ? Effect.zipRight(start.open, arrived.await) : Effect.void
+              const end = steps === ends ? Effect.zipRight(gate.open, Effect.orDie(Fiber.await(taken))) : Effect.void
+              return Effect.zipRight(meet, end)
+            })
+          const second = yield* FileLock.make(directory).pipe(shaky((fs) => ({
+            link: (from, to) => Effect.zipRight(step(to), fs.link(from, to)),
+            readDirectory: (folder) => Effect.zipRight(step(folder), fs.readDirectory(folder)),
+            readFileString: (file) => Effect.zipRight(step(file), fs.readFileString(file)),
+            rename: (from, to) => Effect.zipRight(step(to), fs.rename(from, to))
+          })))
+          steps = 0
+          const { exit } = yield* inTime(second.acquire("t"))
+          expect(exit).toMatchObject({ _tag: "Failure", cause: { error: { _tag: "TaskBoundError" } } })
+          const { lost } = yield* Fiber.join(taken)
+          const loses = yield* Effect.fork(lost)
+          // It looks at what it holds with each of its signs.
+          yield* inTime(Effect.sleep("100 millis"), TestClock.adjust("2 seconds"))
+          expect(yield* Fiber.poll(loses)).toEqual(Option.none())
+        })))
+    }
+  }
+
+  it.scoped("a taker that was taken for dead meanwhile tries again", () =>
+    onFiles(Effect.gen(function*() {
+      const { directory } = yield* heldBy(dead, longAgo)
+      let renames = 0
+      const lock = yield* FileLock.make(directory).pipe(shaky((fs) => ({
+        rename: (from, to) => Effect.zipRight(renames++ === 0 ? fs.remove(from) : Effect.void, fs.rename(from, to))
+      })))
+      const { exit } = yield* inTime(lock.acquire("t"))
+      expect([exit._tag, renames]).toEqual(["Success", 2])
+    })))
+
+  it.scoped("is not interrupted while it watches a silent holder where its caller is not", () =>
+    onFiles(Effect.gen(function*() {
+      const { directory } = yield* heldBy((own) => ({ ...own, boot: "another" }), longAgo)
+      const lock = yield* FileLock.make(directory)
+      let holds = false
+      const acquire = Effect.map(Effect.scoped(lock.acquire("t")), () => {
+        holds = true
+      })
+      const fiber = yield* Effect.fork(Effect.uninterruptible(acquire))
+      yield* inTime(Effect.sleep("1 second"))
+      yield* Fiber.interruptFork(fiber)
+      yield* inTime(Fiber.await(fiber))
+      expect(holds).toBe(true)
+    })))
+
   it.scoped("a takeover that fails midway is in nobody's way", () =>
     onFiles(Effect.gen(function*() {
-      const { directory } = yield* heldBy((own) => ({ ...own, pid: "999999999" }), longAgo)
+      const { directory } = yield* heldBy(dead, longAgo)
       let looks = 0
       const lock = yield* FileLock.make(directory).pipe(shaky((fs) => ({
         readFileString: (file) =>
