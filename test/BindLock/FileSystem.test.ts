@@ -3,6 +3,8 @@ import { NodeContext } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Option, Scope, TestClock } from "effect"
 import * as FileLock from "effect-checkmate/BindLock/FileSystem"
+import * as LocalDisk from "effect-checkmate/LocalDisk"
+import * as Interleaved from "../support/interleaved.ts"
 import { failure, shaky } from "../support/shakyFiles.ts"
 
 interface Identity {
@@ -142,47 +144,50 @@ describe("the lock on files", () => {
       expect([yield* fs.readDirectory(`${directory}/takes`), yield* fs.exists(file)]).toEqual([[], false])
     })))
 
-  // The second one's steps: its link to the lock, a look at it, a list of takes, its take, a list, a look, its rename.
-  for (const meets of [1, 2, 3, 4]) {
-    for (const ends of [4, 5, 6, 7, 8, 9].filter((step) => step >= meets)) {
-      it.scoped(`one whose takeover begins before step ${meets} of another's, and ends before step ${ends}, holds`, () =>
-        onFiles(Effect.gen(function*() {
-          const { directory } = yield* heldBy(dead, longAgo)
-          const scope = yield* Effect.scope
-          const [start, arrived, gate] = yield* Effect.all([Effect.makeLatch(), Effect.makeLatch(), Effect.makeLatch()])
-          const first = yield* FileLock.make(directory).pipe(shaky((fs) => ({
-            rename: (...args) => arrived.open.pipe(Effect.zipRight(gate.await), Effect.zipRight(fs.rename(...args)))
-          })))
-          const taken = yield* Effect.forkIn(
-            Effect.zipRight(start.await, Scope.extend(first.acquire("t"), scope)),
-            scope
-          )
-          let steps = 0
-          const step = (file: string) =>
-            Effect.suspend(() => {
-              if (!file.endsWith("t.lock") && !file.includes("takes")) return Effect.void
-              steps += 1
-              const meet = steps === meets ? Effect.zipRight(start.open, arrived.await) : Effect.void
-              const end = steps === ends ? Effect.zipRight(gate.open, Effect.orDie(Fiber.await(taken))) : Effect.void
-              return Effect.zipRight(meet, end)
-            })
-          const second = yield* FileLock.make(directory).pipe(shaky((fs) => ({
-            link: (from, to) => Effect.zipRight(step(to), fs.link(from, to)),
-            readDirectory: (folder) => Effect.zipRight(step(folder), fs.readDirectory(folder)),
-            readFileString: (file) => Effect.zipRight(step(file), fs.readFileString(file)),
-            rename: (from, to) => Effect.zipRight(step(to), fs.rename(from, to))
-          })))
-          steps = 0
-          const { exit } = yield* inTime(second.acquire("t"))
-          expect(exit).toMatchObject({ _tag: "Failure", cause: { error: { _tag: "TaskBoundError" } } })
-          const { lost } = yield* Fiber.join(taken)
-          const loses = yield* Effect.fork(lost)
-          // It looks at what it holds with each of its signs.
-          yield* inTime(Effect.sleep("100 millis"), TestClock.adjust("2 seconds"))
-          expect(yield* Fiber.poll(loses)).toEqual(Option.none())
-        })))
-    }
-  }
+  it.scoped("of two that take over at the same time one at most holds the task, in whatever order their steps mix", () =>
+    onFiles(
+      Effect.gen(function*() {
+        const fs = yield* FileSystem.FileSystem
+        const { directory, file } = yield* heldBy(dead, longAgo)
+        const files = Interleaved.make(fs, directory, ["a", "b"] as const, TestClock.adjust("50 millis"))
+        const holding = new Set<string>()
+        const held: Array<string> = []
+        const holds = Effect.fnUntraced(function*(name: "a" | "b") {
+          const view = files.view(name)
+          const lock = yield* Effect.provideService(FileLock.make(directory), FileSystem.FileSystem, view)
+          const begin = Effect.sync(() => {
+            holding.add(name)
+            held.push([...holding].join(" and "))
+          })
+          const end = Effect.sync(() => holding.delete(name))
+          // Whoever works for some steps is met by the other one there.
+          const work = Effect.acquireUseRelease(begin, () => Effect.repeatN(view.stat(directory), 1), () => end)
+          return Effect.scoped(Effect.zipRight(lock.acquire("t"), work))
+        })
+        const work = { a: yield* holds("a"), b: yield* holds("b") }
+        const play = (order: ReadonlyArray<Interleaved.Stretch<"a" | "b">>) =>
+          Effect.gen(function*() {
+            held.length = 0
+            files.steps.length = 0
+            const { exits, isComplete } = yield* files.play(work, order)
+            const told = files.steps.join("\n")
+            expect(["a", "b", "a b", "b a"], told).toContain(held.join(" "))
+            for (const exit of exits.values()) {
+              if (Exit.isFailure(exit)) expect(exit.cause, told).toMatchObject({ error: { _tag: "TaskBoundError" } })
+            }
+            expect(yield* fs.readDirectory(`${directory}/takes`), told).toEqual([])
+            yield* fs.link(file, `${directory}/locks/t.lock`)
+            return isComplete
+          })
+        yield* Interleaved.everyOrder(["a", "b"], play, 10)
+        // One is about to hold the task, and the other does some steps before that, some after it, and the rest once it is held.
+        for (const before of [1, 2, 3, 4, /link .*take/]) {
+          for (let after = 1; after < 6; after++) {
+            yield* play([["b", before], ["a", /rename/], ["b", after], ["a", 2], ["b", 12]])
+          }
+        }
+      }).pipe(Effect.provide(LocalDisk.layer))
+    ))
 
   it.scoped("a taker that was taken for dead meanwhile tries again", () =>
     onFiles(Effect.gen(function*() {
