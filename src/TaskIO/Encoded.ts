@@ -87,6 +87,14 @@ export interface EncodedJournal {
 export type Transaction = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | TaskIOError, R>
 
 /**
+ * Runs an effect as if it had not been called in a {@link Transaction}, which may be over by then, or be undone.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Outside = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
+/**
  * What a backend does.
  *
  * @since 0.1.0
@@ -127,4 +135,6 @@ export interface Encoded {
    * all where it fails or is interrupted. Only where the store can.
    */
   readonly transaction?: Transaction
+  /** Takes an effect out of such a transaction: what an engine writes for a task that is run in another one's stage. */
+  readonly outside?: Outside
 }

@@ -189,7 +189,8 @@ const holding = Effect.fnUntraced(function*<A, E, R, E2, R2>(
 
 /**
  * Holds a task while `work` runs; `found` is what a look at it found. When the task is cancelled meanwhile, `cancelled`
- * decides what becomes of it; when the binding is lost, nothing more is written.
+ * decides what becomes of it; when the binding is lost, nothing more is written. A task that is run in a transactional stage
+ * takes no part in its transaction.
  */
 export const hold = <A, E, R, E2, R2>(
   parts: Parts,
@@ -198,5 +199,10 @@ export const hold = <A, E, R, E2, R2>(
   work: (session: Session) => Effect.Effect<A, E, R>,
   cancelled: (session: Session, stop: Cancelled) => Effect.Effect<A, E2, R2>,
   found?: TaskIO.Look
-): Effect.Effect<A, E | E2 | HoldError, R | R2> =>
-  Effect.uninterruptibleMask((restore) => inScope(holding(parts, taskId, whenBound, work, cancelled, found, restore)))
+): Effect.Effect<A, E | E2 | HoldError, R | R2> => {
+  const held = Effect.uninterruptibleMask((restore) =>
+    inScope(holding(parts, taskId, whenBound, work, cancelled, found, restore))
+  )
+  const { outside } = parts.taskIO.driver
+  return outside === undefined ? held : outside(held)
+}

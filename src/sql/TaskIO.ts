@@ -426,6 +426,7 @@ export const make = Effect.fnUntraced(function*(database: Database) {
         ),
     waiting,
     transaction: database.transaction,
+    outside: database.outside,
     ...(arrivals === undefined ? {} : { arrivals })
   }
   return driver

@@ -11,6 +11,8 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as FiberRef from "effect/FiberRef"
+import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schedule from "effect/Schedule"
@@ -19,6 +21,7 @@ import type { TaskIOError } from "../CheckMateError.ts"
 import * as deadline from "../internal/deadline.ts"
 import { inScope } from "../internal/inContext.ts"
 import type * as TaskIO from "../TaskIO.ts"
+import type { Outside } from "../TaskIO/Encoded.ts"
 import { type Dialect, type Names, namesOf } from "./dialect.ts"
 import { isPassing, storeError, unusable } from "./failure.ts"
 import { postgres } from "./postgres.ts"
@@ -82,12 +85,47 @@ export interface Database {
   readonly patiently: <A>(self: Effect.Effect<A, SqlError>) => Effect.Effect<A, SqlError>
   /** Runs an effect in a transaction that everything takes part in which it does with `SqlClient`: it is given ours. */
   readonly transaction: TaskIO.Transaction
+  /** Takes an effect out of the transaction that it is called in, if it is called in one of ours. */
+  readonly outside: Outside
   /** The same as {@link Database.once}, but in the transaction it is called in, if it is called in one of ours. */
   readonly within: (text: string, parameters: ReadonlyArray<unknown>) => Effect.Effect<Option.Option<Rows>, SqlError>
 }
 
-/** The connection of the store's own transaction, told from those that callers of the engine may have begun. */
-class OwnTransaction extends Context.Tag("checkmate/sql/OwnTransaction")<OwnTransaction, Connection>() {}
+/** A transaction of the store's own. Fibers that outlive it still have it in their context. */
+interface Own {
+  readonly client: SqlClient.SqlClient
+  readonly connection: Connection
+  isOver: boolean
+}
+
+/** The store's own transaction, told from those that callers of the engine may have begun. */
+class OwnTransaction extends Context.Tag("checkmate/sql/OwnTransaction")<OwnTransaction, Own>() {}
+
+const ownOf = (client: SqlClient.SqlClient, context: Context.Context<never>): Own | undefined => {
+  const own = Option.getOrUndefined(Context.getOption(context, OwnTransaction))
+  return own?.client === client && !own.isOver ? own : undefined
+}
+
+const transactionKeys: ReadonlyArray<string> = [OwnTransaction.key, SqlClient.TransactionConnection.key]
+
+const outside: Outside = (self) =>
+  Effect.withFiberRuntime(({ currentContext }) => {
+    if (Option.isNone(Context.getOption(currentContext, OwnTransaction))) return self
+    const services = [...currentContext.unsafeMap].filter(([key]) => !transactionKeys.includes(key))
+    return Effect.locally(self, FiberRef.currentContext, Context.unsafeMake(new Map(services)))
+  })
+
+/** What asks in a transaction for what has to wait until that is over would wait for ever. */
+const notWithin =
+  (client: SqlClient.SqlClient) => <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> =>
+    Effect.withFiberRuntime<A, E | SqlError, R>(({ currentContext }) =>
+      ownOf(client, currentContext) === undefined ? self : Effect.fail(
+        new SqlError({
+          message:
+            "SQLite does one thing at a time, now the transactional stage that asks for this: ask in another stage"
+        })
+      )
+    )
 
 /** How to give back the connection of a transaction: noted when it is lent, as an interruption may come before the answer. */
 interface Lent {
@@ -168,6 +206,7 @@ export const make = Effect.fnUntraced(
     const around = options.durability === "relaxed" ? undefined : dialect.aroundLight
     const begin = dialect.name === "sqlite" ? "begin immediate" : "begin"
 
+    const alone = dialect.name === "sqlite" ? notWithin(client) : identity
     const again = <A>(self: Effect.Effect<A, SqlError>) =>
       Effect.retry(self, { schedule: Schedule.upTo(backoff, patience), while: isPassing })
 
@@ -199,7 +238,7 @@ export const make = Effect.fnUntraced(
             return { close, connection }
           })
         )
-      ).pipe(Effect.mapError(storeError("begin a transaction", location)))
+      ).pipe(alone, Effect.mapError(storeError("begin a transaction", location)))
 
     const committed = (connection: Connection): Effect.Effect<unknown, SqlError> =>
       dialect.name === "sqlite"
@@ -234,20 +273,27 @@ export const make = Effect.fnUntraced(
         ),
       within: (text, parameters) =>
         Effect.withFiberRuntime(({ currentContext }) => {
-          const own = Context.getOption(currentContext, OwnTransaction)
-          return Option.isNone(own) ? Effect.succeedNone : Effect.asSome(inTime(say(own.value, text, parameters)))
+          const own = ownOf(client, currentContext)
+          return own === undefined ? Effect.succeedNone : Effect.asSome(inTime(say(own.connection, text, parameters)))
         }),
-      patiently: (self) => Effect.catchAll(self, (error) => isPassing(error) ? again(self) : Effect.fail(error)),
+      outside,
+      patiently: (self) => alone(Effect.catchAll(self, (error) => isPassing(error) ? again(self) : Effect.fail(error))),
       transaction: <A, E, R>(self: Effect.Effect<A, E, R>) =>
         Effect.uninterruptibleMask((restore) => {
           const lent: Lent = { giveBack: Effect.void }
           return Effect.flatMap(restore(begun(lent)), ({ close, connection }) => {
-            const inside = Effect.mapInputContext(self, (context: Context.Context<R>) =>
-              context.pipe(
-                Context.add(SqlClient.SqlClient, client),
-                Context.add(SqlClient.TransactionConnection, [connection, 0]),
-                Context.add(OwnTransaction, connection)
-              ))
+            const own: Own = { client, connection, isOver: false }
+            const inside = Effect.ensuring(
+              Effect.mapInputContext(self, (context: Context.Context<R>) =>
+                context.pipe(
+                  Context.add(SqlClient.SqlClient, client),
+                  Context.add(SqlClient.TransactionConnection, [connection, 0]),
+                  Context.add(OwnTransaction, own)
+                )),
+              Effect.sync(() => {
+                own.isOver = true
+              })
+            )
             const commit = Effect.mapBoth(committed(connection), {
               onFailure: storeError("commit a transaction", location),
               onSuccess: () => {

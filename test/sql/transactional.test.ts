@@ -345,3 +345,66 @@ describe("a transaction of the caller's own", () => {
       expect(yield* balances).toEqual([700, 300])
     }).pipe((self) => Effect.suspend(() => Effect.provide(self, server))))
 })
+
+describe("a transactional stage that runs another task", () => {
+  const only = { state: Transfer, input: ["cents"] } as const
+  const note = <R>(work: Effect.Effect<unknown, Refused, R>) =>
+    Stage.make(Transfer, "note", {
+      requires: ["cents"],
+      provides: ["noted"],
+      execute: () => Effect.as(work, { noted: true })
+    })
+
+  it.live("takes no part in what that writes, and does not undo it: on Postgres", () =>
+    Effect.gen(function*() {
+      yield* accounts
+      const definition = CheckMate.make("other", {
+        ...only,
+        stages: [
+          note(
+            Effect.flatMap(SqlClient.SqlClient, (sql) => Effect.orDie(sql`update accounts set cents = 1 where id = 2`))
+          )
+        ]
+      })
+      yield* Effect.gen(function*() {
+        const goOn = yield* Effect.makeLatch()
+        const late = CheckMate.make("late", { ...only, stages: [note(goOn.await)] })
+        const handles: Array<CheckMateEngine.Handle<unknown, unknown>> = []
+        const both = Effect.gen(function*() {
+          yield* CheckMateEngine.run(definition, { taskId: "run", input })
+          handles.push(yield* CheckMateEngine.start(late, { taskId: "started", input }))
+        }).pipe(Effect.orDie)
+        const refused = Stage.transactional(note(Effect.zipRight(both, new Refused({ attempt: 1 }))))
+        const parent = CheckMate.make("parent", { ...only, stages: [refused] })
+        const error = yield* Effect.flip(CheckMateEngine.run(parent, { taskId: "parent", input }))
+        expect(error).toEqual(new Refused({ attempt: 1 }))
+        yield* goOn.open
+        yield* Effect.forEach(handles, (handle) => handle.await)
+        for (const taskId of ["run", "started"]) {
+          expect((yield* CheckMateEngine.get(taskId)).task.status._tag).toBe("Succeeded")
+        }
+        expect(yield* balances).toEqual([1000, 1])
+      }).pipe(Effect.provide(Sql.layer({ prefix: "nested_" })))
+    }).pipe(Effect.scoped, (self) => Effect.suspend(() => Effect.provide(self, server))), 20_000)
+
+  it.live(
+    "or asks for one, is told that it cannot on SQLite, where it would wait for itself",
+    () =>
+      Effect.gen(function*() {
+        const other = CheckMate.make("other", { ...only, stages: [note(Effect.void)] })
+        const asks = {
+          run: Effect.asVoid(CheckMateEngine.run(other, { taskId: "t", input })),
+          get: Effect.asVoid(CheckMateEngine.get("t")),
+          find: Effect.asVoid(CheckMateEngine.find())
+        }
+        for (const [name, ask] of Object.entries<Effect.Effect<void, unknown, CheckMateEngine.CheckMateEngine>>(asks)) {
+          const stage = Stage.transactional(note(Effect.orDie(ask)))
+          const parent = CheckMate.make("parent", { ...only, stages: [stage] })
+          const cause = yield* Effect.flip(Effect.sandbox(CheckMateEngine.run(parent, { taskId: name, input })))
+          expect(String(cause)).toContain("ask in another stage")
+        }
+        yield* CheckMateEngine.run(other, { taskId: "t", input })
+      }).pipe(Effect.provide(Sql.layer()), Effect.provide(SqliteClient.layer({ filename: ":memory:" }))),
+    20_000
+  )
+})
