@@ -145,7 +145,8 @@ export const makeOver = Effect.fnUntraced(
           if (options.whenBound !== "wait") yield* next.happened
           const handle: Handle<Output, E> = {
             taskId,
-            await: Fiber.join(fiber),
+            // Not joined: whoever waits keeps the services it has, and gets none of those where the task was started.
+            await: Effect.flatten(Fiber.await(fiber)),
             interrupt: Effect.asVoid(Fiber.interrupt(fiber)),
             status: service.get(taskId)
           }

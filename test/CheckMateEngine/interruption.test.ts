@@ -244,6 +244,18 @@ describe("start", () => {
       expect(Exit.isInterrupted(yield* Effect.exit(handle.await))).toBe(true)
     })))
 
+  it.effect("gives a handle that leaves who awaits it the services it had, wherever the task was started", () =>
+    inMemory(Effect.gen(function*() {
+      // In a fiber of its own, and in a Scope that is closed by then.
+      const starting = yield* Effect.fork(Effect.scoped(CheckMateEngine.start(abc(new Ledger()), { input })))
+      const handle = yield* Effect.flatten(Fiber.await(starting))
+      yield* Effect.scoped(Effect.gen(function*() {
+        const own = yield* Effect.scope
+        yield* handle.await
+        expect(yield* Effect.scope).toBe(own)
+      }))
+    })))
+
   it.effect("returns for each of a thousand at once", () =>
     inMemory(Effect.gen(function*() {
       const ledger = new Ledger()
