@@ -221,10 +221,11 @@ export const make = Effect.fnUntraced(function*(database: Database, options: Opt
   yield* Effect.mapError(database.patiently(giveSign), failure("prepare to bind", "*"))
   yield* Effect.addFinalizer(() => Effect.ignore(database.lightly(dialect.lightly(leaveText), [id])))
   yield* Effect.ignore(database.lightly(dialect.lightly(sweepText), []))
+  const signAndCheck = Effect.zipRight(giveSign, checkHeld)
   yield* leased.keepAlive(
-    Effect.zipRight(giveSign, checkHeld).pipe(
-      // A statement without an answer must not keep the next sign from being given.
-      Effect.timeout(leased.beat),
+    // A statement without an answer must not keep the next sign from being given. In SQLite it waits for a transaction of
+    // this very process, behind which nobody else can write, and is given then.
+    (dialect.name === "sqlite" ? signAndCheck : Effect.timeout(signAndCheck, leased.beat)).pipe(
       Effect.catchAll(({ message }) => leased.outOfReach(message))
     )
   )

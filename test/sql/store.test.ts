@@ -534,6 +534,16 @@ describe("the lock", () => {
       expect(yield* sql`select task_id from checkmate_locks`).toEqual([{ task_id: "t" }])
     })))
 
+  it.scopedLive("keeps what it holds through a transaction that has SQLite's only connection for longer than the lease", () =>
+    Effect.gen(function*() {
+      const lock = yield* Sql.makeBindLock({ lease: "1 second" })
+      const { transaction } = yield* Sql.makeTaskIO()
+      const { lost } = yield* lock.acquire("t")
+      yield* Option.getOrThrow(Option.fromNullable(transaction))(Effect.sleep("1500 millis"))
+      expect(yield* Effect.timeoutOption(lost, "500 millis")).toEqual(Option.none())
+      expect(Option.isSome(yield* lock.holder("t"))).toBe(true)
+    }).pipe(Effect.provide(memory)))
+
   it.live("does not bind a task by the row that its own release is about to take away", () =>
     Effect.gen(function*() {
       const lock = yield* Sql.makeBindLock({ prefix: "releasing_" })
