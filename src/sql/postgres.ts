@@ -112,8 +112,10 @@ export const postgres: Dialect = {
   ],
   beforeMigrating: ({ of, prefix, schema }) => [
     `select pg_advisory_xact_lock(hashtext('checkmate ${schema ?? ""}.${prefix}'))`,
-    // Not asked for where it is there, which takes a right on the whole database all the same.
     ...(schema === undefined ? [] : [
+      // Other stores in it may come at once, too.
+      `select pg_advisory_xact_lock(hashtext('checkmate schema ${schema}'))`,
+      // Not asked for where it is there, which takes a right on the whole database all the same.
       `do $do$ begin
         if not exists (select 1 from pg_namespace where nspname = '${schema}') then
           create schema if not exists "${schema}";

@@ -47,6 +47,17 @@ describe("the tables", () => {
   it.live("are made by many that come at once, by one of them: Postgres, in a schema", () =>
     atOnce(() => server, { schema: "made_at_once", prefix: "cm_" }))
 
+  it.live("of several stores are made at once in a schema that is not there yet", () =>
+    Effect.gen(function*() {
+      const prefixes = ["a_", "b_", "c_", "d_"]
+      for (const schema of ["fresh_a", "fresh_b", "fresh_c", "fresh_d"]) {
+        yield* Effect.forEach(prefixes, (prefix) =>
+          Effect.scoped(Effect.provide(Sql.makeTaskIO({ schema, prefix }), Layer.fresh(server))), {
+          concurrency: "unbounded"
+        })
+      }
+    }))
+
   it.effect("of two schemas or two prefixes are two stores", () =>
     Effect.gen(function*() {
       const run = CheckMateEngine.run(abc(new Ledger()), { taskId: "t", input: { seed: 1 } })
