@@ -90,6 +90,10 @@ const procedures = ({ of }: Names): ReadonlyArray<string> => [
 // An array, and above a lateral join: for what only looks like a join the whole table may be read.
 const among = (column: string): string => `${column} = any(array(select jsonb_array_elements_text(?::jsonb)))`
 
+/** Has the transaction it is said in wait for the disk, also where that is not the default. Beside what is asked for. */
+const durably =
+  "case when current_setting('synchronous_commit') = 'off' then set_config('synchronous_commit', 'on', true) end"
+
 /** How long a channel's name may be. */
 const channelLimit = 63
 
@@ -151,8 +155,8 @@ export const postgres: Dialect = {
   send: (names) =>
     `with sent as (insert into ${names.of("mail")} (id, task_id, message) values (?, ?, ?) on conflict do nothing
       returning task_id)
-      select pg_notify('${channelOf(names)}', task_id) from sent`,
-  remove: ({ of }) => `select ${of("remove")}(?)`,
+      select (select pg_notify('${channelOf(names)}', task_id)::text from sent), ${durably}`,
+  remove: ({ of }) => `select ${of("remove")}(?), ${durably}`,
   lightly: (statement) =>
     `with light as (select set_config('synchronous_commit', 'off', true)) ${statement}, (select 1 from light) as light`,
   aroundLight: undefined,

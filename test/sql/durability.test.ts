@@ -95,6 +95,27 @@ describe("Postgres", () => {
     300_000
   )
 
+  it.live(
+    "keeps mail and removals through a crash, though the server's default is not to wait for its log",
+    () =>
+      Effect.gen(function*() {
+        const server = yield* postgres({ synchronous_commit: "off", wal_writer_delay: "10s" })
+        yield* Effect.gen(function*() {
+          const store = yield* Sql.makeTaskIO()
+          const journal = yield* store.open("t")
+          yield* journal.append(0, ["{}"], summary)
+          const crash = Effect.zipRight(server.kill, server.start)
+          yield* store.remove("t")
+          yield* crash
+          expect(yield* store.read("t", 0)).toEqual([])
+          yield* store.send("t", "{}")
+          yield* crash
+          expect(yield* store.receive("t")).toHaveLength(1)
+        }).pipe(Effect.scoped, Effect.provide(clientOf(server)))
+      }).pipe(Effect.scoped),
+    60_000
+  )
+
   it.live("is refused where the server never syncs, unless that is asked for", () =>
     Effect.gen(function*() {
       const server = yield* postgres({ fsync: "off" })
