@@ -21,6 +21,7 @@ import { SqlError } from "@effect/sql/SqlError"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -215,7 +216,11 @@ export const make = Effect.fnUntraced(function*(database: Database, options: Opt
     const mine = new Set(rows.map(({ task_id }) => task_id))
     for (const taskId of before) if (!mine.has(taskId) && held.has(taskId)) yield* holdAgain(taskId)
     // Let go of while the database could not be told.
-    for (const taskId of mine) if (!held.has(taskId) && !trying.has(taskId)) yield* letGo(taskId)
+    for (const taskId of mine) {
+      if (held.has(taskId) || trying.has(taskId) || releasing.has(taskId)) continue
+      // Seen to its end by another fiber: until then nothing may be bound by the row, however long this one waits.
+      yield* Effect.flatMap(Effect.forkDaemon(letGo(taskId)), Fiber.join)
+    }
   })
 
   yield* Effect.mapError(database.patiently(giveSign), failure("prepare to bind", "*"))

@@ -545,6 +545,34 @@ describe("the lock", () => {
       expect(yield* sql`select task_id from checkmate_locks`).toEqual([{ task_id: "t" }])
     })))
 
+  it.live("does not bind a task by such a row either where signs of life come in between", () =>
+    Effect.gen(function*() {
+      const lock = yield* Sql.makeBindLock({ prefix: "signing_", lease: "1 second" })
+      const sql = yield* SqlClient.SqlClient
+      const held = yield* Scope.make()
+      yield* Scope.extend(lock.acquire("t"), held)
+      const locked = yield* Effect.makeLatch()
+      const unlock = yield* Effect.makeLatch()
+      const blocker = yield* Effect.fork(sql.withTransaction(
+        sql`select 1 from signing_locks where task_id = 't' for update`.pipe(
+          Effect.zipRight(locked.open),
+          Effect.zipRight(unlock.await)
+        )
+      ))
+      yield* locked.await
+      const release = yield* Effect.fork(Scope.close(held, Exit.void))
+      // Some signs' time.
+      yield* Effect.sleep("1 second")
+      const again = yield* Effect.fork(Effect.scoped(Effect.zipRight(
+        lock.acquire("t"),
+        Effect.zipRight(Fiber.join(release), sql`select task_id from signing_locks where task_id = 't'`)
+      )))
+      yield* Effect.sleep("300 millis")
+      yield* unlock.open
+      yield* Fiber.join(blocker)
+      expect(yield* Fiber.join(again)).toEqual([{ task_id: "t" }])
+    }).pipe(Effect.scoped, Effect.provide(server)))
+
   it.scopedLive("keeps what it holds through a transaction that has SQLite's only connection for longer than the lease", () =>
     Effect.gen(function*() {
       const lock = yield* Sql.makeBindLock({ lease: "1 second" })
