@@ -211,8 +211,11 @@ export const make = Effect.fnUntraced(function*(database: Database) {
         onSuccess: () => Effect.succeed(appends.map(() => Effect.void)),
         // One that is refused refuses all. By itself each gets its own answer, if it has not gone through already.
         onFailure: (error) => {
-          const said = isSaid(error, staleWriter) ? 0 : 1
-          return Effect.forEach(appends, (append) => Effect.exit(appendOne(append, said)), { concurrency: 4 })
+          const isRefused = isSaid(error, staleWriter)
+          return Effect.forEach(appends, (append) => Effect.exit(appendOne(append, isRefused ? 0 : 1)), {
+            // All at once where the database is away, or each few would wait for it by themselves, one after another.
+            concurrency: isRefused ? 4 : "unbounded"
+          })
         }
       })
   })

@@ -4,7 +4,7 @@ import { NodeContext } from "@effect/platform-node"
 import { SqlClient } from "@effect/sql"
 import { SqliteClient } from "@effect/sql-sqlite-node"
 import { describe, expect, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Layer, Option, Ref, Schedule, Schema } from "effect"
+import { Deferred, Duration, Effect, Either, Fiber, Layer, Option, Ref, Schedule, Schema } from "effect"
 import { CheckMate, CheckMateEngine, Stage, State } from "effect-checkmate"
 import * as Sql from "effect-checkmate/sql"
 import { fight } from "../processes/fight.ts"
@@ -207,6 +207,34 @@ describe("Postgres that is frozen", () => {
           engine
         )
         expect(output.at).toBe(stages)
+      }).pipe(Effect.scoped),
+    limit
+  )
+
+  it.live(
+    "fails all appends that wait for it within its patience, and not one after another",
+    () =>
+      Effect.gen(function*() {
+        const server = yield* postgres()
+        const signal = signalTo(server)
+        yield* Effect.gen(function*() {
+          const store = yield* Sql.makeTaskIO({ patience: "1 second" })
+          const journals = yield* Effect.forEach(
+            Array.from({ length: 32 }, (_, index) => `t${index}`),
+            (taskId) => Effect.map(store.open(taskId), (journal) => ({ taskId, journal }))
+          )
+          const append = (position: number) =>
+            Effect.forEach(
+              journals,
+              ({ journal, taskId }) => Effect.either(journal.append(position, ["{}"], summaryOf(taskId))),
+              { concurrency: "unbounded" }
+            )
+          yield* append(0)
+          yield* signal("SIGSTOP")
+          const [took, answers] = yield* Effect.timed(append(1)).pipe(Effect.ensuring(signal("SIGCONT")))
+          expect(answers.filter(Either.isRight)).toEqual([])
+          expect(Duration.toMillis(took)).toBeLessThan(5_000)
+        }).pipe(Effect.scoped, Effect.provide(clientOf(server)))
       }).pipe(Effect.scoped),
     limit
   )
