@@ -242,7 +242,8 @@ export const make = Effect.fnUntraced(
 
     const committed = (connection: Connection): Effect.Effect<unknown, SqlError> =>
       dialect.name === "sqlite"
-        ? connection.executeUnprepared("commit", [], undefined)
+        // Without a WAL whoever reads keeps it waiting; the transaction stays open then.
+        ? again(connection.executeUnprepared("commit", [], undefined))
         // A transaction in which a statement has failed is rolled back by Postgres then, and that is no error of its own.
         : Effect.filterOrFail(
           inTime(connection.executeRaw("commit", [])),

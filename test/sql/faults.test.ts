@@ -341,6 +341,41 @@ describe("SQLite", () => {
     limit
   )
 
+  /** Without a WAL readers and writers keep each other out. */
+  const withoutWal = (filename: string) => SqliteClient.layer({ filename, disableWAL: true })
+  /** Another connection that has a lock by what it says first, for half a second from then. */
+  const lockedBy = (filename: string, texts: ReadonlyArray<string>) =>
+    Effect.gen(function*() {
+      const locked = yield* Effect.makeLatch()
+      yield* Effect.fork(
+        Effect.flatMap(SqlClient.SqlClient, (sql) =>
+          Effect.scoped(Effect.gen(function*() {
+            const connection = yield* sql.reserve
+            yield* Effect.forEach(texts, (text) => connection.executeUnprepared(text, [], undefined))
+            yield* locked.open
+            yield* Effect.sleep("500 millis")
+            yield* connection.executeUnprepared("commit", [], undefined)
+          }))).pipe(Effect.provide(withoutWal(filename)))
+      )
+      yield* locked.await
+    })
+
+  it.live(
+    "that is being read: a transaction is committed once that is over",
+    () =>
+      onSqlite((filename) =>
+        Effect.gen(function*() {
+          const { open, read, transaction } = yield* Sql.makeTaskIO()
+          const journal = yield* open("t")
+          yield* lockedBy(filename, ["begin", "select * from checkmate_tasks"])
+          const together = Option.getOrThrow(Option.fromNullable(transaction))
+          yield* together(journal.append(0, ["{}"], summaryOf("t")))
+          expect(yield* read("t", 0)).toEqual(["{}"])
+        }).pipe(Effect.scoped, Effect.provide(withoutWal(filename)))
+      ),
+    limit
+  )
+
   it.live(
     "whose disk is full: an error that says so; with room again the task goes on",
     () =>
