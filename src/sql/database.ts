@@ -189,9 +189,23 @@ export const make = Effect.fnUntraced(
       texts.set(text, found)
       return found
     }
+    /**
+     * A statement that could not be prepared is not prepared again for minutes by a client that remembers, whatever was
+     * in the way: a file that was locked just then. So it is said without.
+     */
+    const saidAnew = (connection: Connection, text: string, parameters: ReadonlyArray<unknown>, error: SqlError) =>
+      /prepare/.test(error.message)
+        ? Effect.catchAllDefect(
+          Effect.suspend(() => connection.executeUnprepared(text, parameters, undefined)),
+          (cause) => new SqlError({ message: error.message, cause })
+        )
+        : Effect.fail(error)
     const say = (connection: Connection, text: string, parameters: ReadonlyArray<unknown>) =>
       Effect.withFiberRuntime<Rows, SqlError>(({ currentContext }) => {
-        const said = connection.execute(textOf(text), parameters, undefined)
+        const asked = connection.execute(textOf(text), parameters, undefined)
+        const said = dialect.name === "sqlite"
+          ? Effect.catchAll(asked, (error) => saidAnew(connection, text, parameters, error))
+          : asked
         // Whatever callers want of their own statements: a client keeps it for a text from then on.
         return Context.get(currentContext, SqlClient.SafeIntegers) ? withNumbers(said) : said
       })

@@ -361,6 +361,19 @@ describe("SQLite", () => {
     })
 
   it.live(
+    "locked while the store is made: it is made once the lock is gone",
+    () =>
+      onSqlite((filename) =>
+        Effect.gen(function*() {
+          yield* lockedBy(filename, ["create table already (there)", "begin exclusive"])
+          const store = yield* Sql.makeTaskIO({ patience: "5 seconds" })
+          expect(yield* store.read("t", 0)).toEqual([])
+        }).pipe(Effect.scoped, Effect.provide(withoutWal(filename)))
+      ),
+    limit
+  )
+
+  it.live(
     "that is being read: a transaction is committed once that is over",
     () =>
       onSqlite((filename) =>
