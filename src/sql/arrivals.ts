@@ -4,6 +4,8 @@ import type { SqlClient } from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Queue from "effect/Queue"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import type { TaskIOError } from "../CheckMateError.ts"
@@ -29,7 +31,7 @@ export const arrivalsOf = (
   waiting: Effect.Effect<ReadonlyArray<string>, TaskIOError>
 ): Stream.Stream<string, TaskIOError> | undefined => {
   if (dialect.name !== "pg" || !canListen(client)) return undefined
-  const heard = client.listen(channelOf(names)).pipe(
+  const listening = client.listen(channelOf(names)).pipe(
     Stream.interruptAfter(listenFor),
     // A lost connection fails in ways of its own when it is closed; the looks go on meanwhile.
     Stream.catchAllCause((cause) =>
@@ -39,6 +41,13 @@ export const arrivalsOf = (
     ),
     Stream.forever
   )
+  // By a fiber of its own, which nobody waits for in the end: to stop listening takes an answer, which may never come.
+  const heard = Stream.unwrapScoped(Effect.gen(function*() {
+    const ids = yield* Queue.unbounded<string>()
+    const listener = Effect.interruptible(Stream.runForEach(listening, (id) => Queue.offer(ids, id)))
+    yield* Effect.acquireRelease(Effect.forkDaemon(listener), Fiber.interruptFork)
+    return Stream.fromQueue(ids)
+  }))
   const found = Stream.fromSchedule(Schedule.spaced(lookEvery)).pipe(
     Stream.mapEffect(() => Effect.orElseSucceed(waiting, (): ReadonlyArray<string> => [])),
     Stream.mapConcat((ids) => ids)

@@ -4,7 +4,7 @@ import { NodeContext } from "@effect/platform-node"
 import { SqlClient } from "@effect/sql"
 import { SqliteClient } from "@effect/sql-sqlite-node"
 import { describe, expect, it } from "@effect/vitest"
-import { Deferred, Duration, Effect, Either, Fiber, Layer, Option, Ref, Schedule, Schema } from "effect"
+import { Deferred, Duration, Effect, Either, Exit, Fiber, Layer, Option, Ref, Schedule, Schema, Scope } from "effect"
 import { CheckMate, CheckMateEngine, Stage, State } from "effect-checkmate"
 import * as Sql from "effect-checkmate/sql"
 import { fight } from "../processes/fight.ts"
@@ -210,6 +210,22 @@ describe("Postgres that is frozen", () => {
       }).pipe(Effect.scoped),
     limit
   )
+
+  it.live("does not keep an engine from ending", () =>
+    Effect.gen(function*() {
+      const server = yield* postgres()
+      const signal = signalTo(server)
+      const scope = yield* Scope.make()
+      yield* Layer.buildWithScope(Layer.provide(Sql.layer({ patience: "500 millis" }), clientOf(server)), scope)
+      // It has begun to listen for messages by then.
+      yield* Effect.sleep("500 millis")
+      yield* signal("SIGSTOP")
+      const ending = yield* Effect.fork(Scope.close(scope, Exit.void))
+      const ended = yield* Effect.timeoutOption(Fiber.await(ending), "8 seconds").pipe(
+        Effect.ensuring(signal("SIGCONT"))
+      )
+      expect(Option.isSome(ended)).toBe(true)
+    }).pipe(Effect.scoped), limit)
 
   it.live(
     "fails all appends that wait for it within its patience, and not one after another",
