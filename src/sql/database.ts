@@ -23,7 +23,7 @@ import { inScope } from "../internal/inContext.ts"
 import type * as TaskIO from "../TaskIO.ts"
 import type { Outside } from "../TaskIO/Encoded.ts"
 import { type Dialect, type Names, namesOf } from "./dialect.ts"
-import { isPassing, storeError, unusable } from "./failure.ts"
+import { isPassing, isSaid, storeError, unusable } from "./failure.ts"
 import { postgres } from "./postgres.ts"
 import { sqlite } from "./sqlite.ts"
 import { migrate, settle } from "./tables.ts"
@@ -133,6 +133,8 @@ interface Lent {
 }
 
 const withNumbers = Effect.provideService(SqlClient.SafeIntegers, false)
+
+const rolledBack = new SqlError({ message: "it was rolled back, because a statement in it had failed" })
 
 /** Soon at first, and twice a second in the end. */
 const backoff = Schedule.jittered(Schedule.union(Schedule.exponential("5 millis"), Schedule.spaced("500 millis")))
@@ -254,6 +256,14 @@ export const make = Effect.fnUntraced(
         )
       ).pipe(alone, Effect.mapError(storeError("begin a transaction", location)))
 
+    /** SQLite ends a transaction by itself at some failures; what is said then is written at once, by itself. */
+    const isOpen = (connection: Connection): Effect.Effect<unknown, SqlError> =>
+      Effect.matchEffect(connection.executeUnprepared("begin", [], undefined), {
+        onFailure: (error) => isSaid(error, "within a transaction") ? Effect.void : Effect.fail(error),
+        onSuccess: () => Effect.fail(rolledBack)
+      })
+    const ready = dialect.name === "sqlite" ? isOpen : () => Effect.void
+
     const committed = (connection: Connection): Effect.Effect<unknown, SqlError> =>
       dialect.name === "sqlite"
         // Without a WAL whoever reads keeps it waiting; the transaction stays open then.
@@ -262,7 +272,7 @@ export const make = Effect.fnUntraced(
         : Effect.filterOrFail(
           inTime(connection.executeRaw("commit", [])),
           (said) => !(Predicate.hasProperty(said, "command") && said.command === "ROLLBACK"),
-          () => new SqlError({ message: "it was rolled back, because a statement in it had failed" })
+          () => rolledBack
         )
 
     /** Gives a connection back, and waits for that no longer than for anything else; later it is given back even so. */
@@ -289,7 +299,9 @@ export const make = Effect.fnUntraced(
       within: (text, parameters) =>
         Effect.withFiberRuntime(({ currentContext }) => {
           const own = ownOf(client, currentContext)
-          return own === undefined ? Effect.succeedNone : Effect.asSome(inTime(say(own.connection, text, parameters)))
+          return own === undefined
+            ? Effect.succeedNone
+            : Effect.asSome(inTime(Effect.zipRight(ready(own.connection), say(own.connection, text, parameters))))
         }),
       outside,
       patiently: (self) => alone(Effect.catchAll(self, (error) => isPassing(error) ? again(self) : Effect.fail(error))),

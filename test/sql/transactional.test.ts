@@ -53,6 +53,25 @@ const transfer = (during: Effect.Effect<void, Refused, Stage.Context> = Effect.v
     ]
   })
 
+/** Takes money from account 1, and does something after it. */
+const taking = (after: Effect.Effect<void, never, SqlClient.SqlClient>) =>
+  CheckMate.make("taking", {
+    state: Transfer,
+    input: ["cents"],
+    stages: [
+      Stage.make(Transfer, "take", {
+        requires: ["cents"],
+        provides: ["moved"],
+        execute: ({ cents }) =>
+          Effect.flatMap(SqlClient.SqlClient, (sql) =>
+            Effect.orDie(sql`update accounts set cents = cents - ${cents} where id = 1`)).pipe(
+              Effect.zipRight(after),
+              Effect.as({ moved: cents })
+            )
+      }).pipe(Stage.transactional)
+    ]
+  })
+
 /** Fails so many times, then lets pass. */
 const refusing = (times: number) => {
   let left = times
@@ -272,6 +291,25 @@ const server = sharedServer()
 let number = 0
 
 suite("Postgres", () => server, () => `transfer${++number}_`)
+
+describe("a transaction that SQLite ends by itself", () => {
+  it.effect("takes no append that would stand without what was written before it", () =>
+    Effect.gen(function*() {
+      yield* accounts
+      const refused = Effect.flatMap(SqlClient.SqlClient, (sql) =>
+        Effect.ignore(sql`insert or rollback into accounts (id, cents) values (1, 0)`))
+      const engine = Sql.layer()
+      const run = (during: Effect.Effect<void, never, SqlClient.SqlClient>) =>
+        Effect.provide(CheckMateEngine.run(taking(during), { taskId: "t", input }), engine)
+      expect(yield* Effect.flip(run(refused))).toMatchObject({
+        operation: "append to the journal",
+        problem: "it was rolled back, because a statement in it had failed"
+      })
+      expect(yield* balances).toEqual([1000, 0])
+      yield* run(Effect.void)
+      expect(yield* balances).toEqual([700, 0])
+    }).pipe(Effect.provide(SqliteClient.layer({ filename: ":memory:" }))))
+})
 
 describe("a transaction in which a statement fails after the append", () => {
   it.effect("fails on Postgres, where nothing of it is written", () =>
