@@ -6,6 +6,7 @@ import type * as FileSystem from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import { isNotFound } from "./files.ts"
 
 /** A process, unambiguous over restarts of itself and of its machine. */
 export const ProcessIdentity = Schema.Struct({
@@ -47,7 +48,14 @@ export const hostName = (fs: FileSystem.FileSystem): Effect.Effect<string> =>
     Option.match({ onNone: () => "this machine", onSome: (name) => name.trim() })
   )
 
-/** Alive or dead where that can be told from here, none where it cannot. */
+/** Whether processes of others are to be seen here: there is a first one always, and /proc can be made to hide it. */
+const othersAreSeen = (fs: FileSystem.FileSystem): Effect.Effect<boolean> =>
+  Effect.orElseSucceed(fs.exists("/proc/1/stat"), () => false)
+
+/**
+ * Alive or dead where that can be told from here, none where it cannot. Dead is what is not there: what could not be read,
+ * for want of file handles for instance, tells nothing.
+ */
 export const isAlive = (
   fs: FileSystem.FileSystem,
   me: Option.Option<ProcessIdentity>,
@@ -56,9 +64,16 @@ export const isAlive = (
   if (Option.isNone(me) || other === null || me.value.boot !== other.boot || me.value.namespace !== other.namespace) {
     return Effect.succeed(Option.none())
   }
-  return Effect.map(attempt(fs.readFileString(`/proc/${other.pid}/stat`)), (stat) => {
-    if (Option.isNone(stat)) return Option.some(false)
-    const fields = statFields(stat.value)
-    return Option.some(fields[startTime] === other.startTime && fields[state] !== "Z" && fields[state] !== "X")
+  return Effect.matchEffect(fs.readFileString(`/proc/${other.pid}/stat`), {
+    onFailure: (error) =>
+      isNotFound(error)
+        ? Effect.map(othersAreSeen(fs), (seen) => seen ? Option.some(false) : Option.none())
+        : Effect.succeedNone,
+    onSuccess: (stat) => {
+      const fields = statFields(stat)
+      return Effect.succeedSome(
+        fields[startTime] === other.startTime && fields[state] !== "Z" && fields[state] !== "X"
+      )
+    }
   })
 }

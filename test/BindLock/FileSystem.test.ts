@@ -1,5 +1,6 @@
 import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
+import { SystemError } from "@effect/platform/Error"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Option, Scope, TestClock } from "effect"
 import * as FileLock from "effect-checkmate/BindLock/FileSystem"
@@ -213,6 +214,24 @@ describe("the lock on files", () => {
       yield* Fiber.interruptFork(fiber)
       yield* inTime(Fiber.await(fiber))
       expect(holds).toBe(true)
+    })))
+
+  it.scoped("takes nothing from a holder of which nothing can be read, or which is hidden from others", () =>
+    onFiles(Effect.gen(function*() {
+      const { directory } = yield* heldBy(dead, farAhead)
+      const notThere = new SystemError({ module: "FileSystem", method: "any", reason: "NotFound" })
+      const failing = yield* FileLock.make(directory).pipe(shaky((fs) => ({
+        readFileString: (file) => file.startsWith("/proc/9") ? Effect.fail(failure) : fs.readFileString(file)
+      })))
+      // As /proc is where it is mounted with hidepid=invisible.
+      const hidden = yield* FileLock.make(directory).pipe(shaky((fs) => ({
+        readFileString: (file) => file.startsWith("/proc/9") ? Effect.fail(notThere) : fs.readFileString(file),
+        exists: (file) => file.startsWith("/proc/1/") ? Effect.succeed(false) : fs.exists(file)
+      })))
+      for (const lock of [failing, hidden]) {
+        expect(Option.getOrThrow(yield* lock.holder("t")).name).toBe("the other")
+        expect(yield* Effect.flip(lock.acquire("t"))).toMatchObject({ _tag: "TaskBoundError" })
+      }
     })))
 
   it.scoped("a takeover that fails midway is in nobody's way", () =>
