@@ -40,8 +40,14 @@ const parse = (
       : Either.left(new JournalVersionError({ taskId, version: newer, supported: JournalFile.format }))
   }
   const { header } = parsed.right
-  return Option.isSome(header) && (header.value.taskId !== taskId || header.value.epoch !== epoch)
-    ? damaged(", line 1", `it is epoch ${header.value.epoch} of task "${header.value.taskId}"`)
+  if (Option.isNone(header)) return Either.right(parsed.right)
+  const { after } = header.value
+  if (header.value.taskId !== taskId || header.value.epoch !== epoch) {
+    return damaged(", line 1", `it is epoch ${header.value.epoch} of task "${header.value.taskId}"`)
+  }
+  // Whoever went there would come back here.
+  return after !== null && after.epoch >= epoch
+    ? damaged(", line 1", `it says that epoch ${after.epoch} was before it`)
     : Either.right(parsed.right)
 }
 

@@ -37,6 +37,22 @@ describe("the files of a task that many claimed at once, before any of them wrot
   })
 })
 
+describe("files of which one says that it or a later one was before it", () => {
+  const assembled = (...files: ReadonlyArray<Uint8Array>) => assemble("t", files, (epoch) => `t.${epoch}.ndjson`)
+  const damaged = (location: string, problem: string) =>
+    Either.left(expect.objectContaining({ _tag: "JournalDamagedError", location, problem }))
+
+  it("are damage, and not read for ever", () => {
+    // Each counts on a whole header.
+    const { length: bytes } = header(1, "one", { epoch: 1, bytes: 100, records: 0 })
+    const behind = (epoch: number, before: number) => header(epoch, "one", { epoch: before, bytes, records: 0 })
+    expect(assembled(behind(1, 1))).toEqual(damaged("t.1.ndjson, line 1", "it says that epoch 1 was before it"))
+    expect(assembled(behind(1, 2), behind(2, 1))).toEqual(
+      damaged("t.1.ndjson, line 1", "it says that epoch 2 was before it")
+    )
+  })
+})
+
 describe("the files that a removal which was cut off left behind", () => {
   it("do not count for the task that began anew", () => {
     const old = withRecord(1, "old", null)
