@@ -117,9 +117,12 @@ export const make = Effect.fnUntraced(
     const write = <A>(operation: string, key: string, schema: Schema.Schema<A, string>, value: A, taskId?: string) =>
       Effect.mapError(store.set(key, Schema.encodeSync(schema)(value)), storeError(operation, key, taskId))
 
+    const isThere = (operation: string, key: string, taskId: string) =>
+      Effect.mapError(store.has(key), storeError(operation, key, taskId))
+
     const discard = (operation: string, key: string, taskId: string) =>
       Effect.flatMap(
-        Effect.mapError(store.has(key), storeError(operation, key, taskId)),
+        isThere(operation, key, taskId),
         (there) => there ? Effect.mapError(store.remove(key), storeError(operation, key, taskId)) : Effect.void
       )
 
@@ -138,22 +141,19 @@ export const make = Effect.fnUntraced(
 
     // --- journals ----------------------------------------------------------------
 
-    const recordsOf = (taskId: string, head: Head) =>
-      Effect.map(
-        Effect.forEach(
-          Array.from({ length: head.batches }, (_, batch) => batchOf(taskId, batch)),
-          (key) =>
-            Effect.flatMap(
-              read("read the journal", key, Texts, taskId),
-              Option.match({
-                onNone: () =>
-                  Effect.fail(new JournalDamagedError({ taskId, location: key, problem: "the batch is not there" })),
-                onSome: Effect.succeed
-              })
-            )
-        ),
-        (batches) => batches.flat()
-      )
+    /** One batch after the other: a head that says more than there are is found out at the first that is missing. */
+    const recordsOf = Effect.fnUntraced(function*(taskId: string, head: Head) {
+      const records: Array<string> = []
+      for (let batch = 0; batch < head.batches; batch++) {
+        const key = batchOf(taskId, batch)
+        const texts = yield* read("read the journal", key, Texts, taskId)
+        if (Option.isNone(texts)) {
+          return yield* new JournalDamagedError({ taskId, location: key, problem: "the batch is not there" })
+        }
+        for (const text of texts.value) records.push(text)
+      }
+      return records
+    })
 
     const whole = (taskId: string, head: Head) =>
       Effect.flatMap(recordsOf(taskId, head), (records) =>
@@ -252,9 +252,13 @@ export const make = Effect.fnUntraced(
           const operation = "remove the task"
           const head = yield* Effect.option(read(operation, headOf(taskId), Head, taskId))
           yield* discard(operation, headOf(taskId), taskId)
-          const batches = Option.match(Option.flatten(head), { onNone: () => 0, onSome: (found) => found.batches })
-          // One more: a batch whose append was cut off.
-          for (let batch = 0; batch <= batches; batch++) yield* discard(operation, batchOf(taskId, batch), taskId)
+          let batches = Option.match(Option.flatten(head), { onNone: () => 0, onSome: (found) => found.batches })
+          // And what no head tells of: what an append that was cut off has written, what was left where a removal was cut
+          // off, and what belongs to a head that cannot be read. The last goes first, so that the rest is found again.
+          while (yield* isThere(operation, batchOf(taskId, batches), taskId)) batches++
+          for (let batch = batches - 1; batch >= 0; batch--) {
+            yield* discard(operation, batchOf(taskId, batch), taskId)
+          }
           yield* discard(operation, mailOf(taskId), taskId)
           yield* changeTexts(operation, waitingKey, without(taskId))
           yield* changeTexts(operation, idsOf(partOf(taskId)), without(taskId))

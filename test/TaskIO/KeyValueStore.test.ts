@@ -1,8 +1,10 @@
 import { KeyValueStore } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { Effect, Layer, Option } from "effect"
 import { BindLock, CheckMateEngine, TaskIO } from "effect-checkmate"
+import * as KeyValueDriver from "effect-checkmate/TaskIO/KeyValueStore"
 import { abc, failing, Ledger } from "../support/pipelines.ts"
+import { summaryOf } from "../support/summary.ts"
 
 /** An engine of its own over a store that is there already. */
 const engineOver = (store: KeyValueStore.KeyValueStore, prefix?: string) =>
@@ -71,6 +73,35 @@ describe("journals in a KeyValueStore", () => {
       })
     ))
 
+  it.effect("leave nothing behind once removed, also where a removal was cut off, or the head cannot be read", () =>
+    withStore((store) =>
+      Effect.gen(function*() {
+        const io = yield* Effect.provideService(KeyValueDriver.make(), KeyValueStore.KeyValueStore, store)
+        const write = Effect.scoped(Effect.flatMap(io.open("t"), ({ append }) =>
+          Effect.forEach([0, 1, 2, 3], (position) =>
+            append(position, [String(position)], summaryOf("t")))))
+        yield* write
+        yield* store.set("checkmate/head/t", "{")
+        yield* io.remove("t")
+        expect(yield* store.size).toBe(1)
+        for (const left of [5, 4, 3, 2, 1]) {
+          yield* write
+          let keys = 5 - left
+          const cutOff: KeyValueStore.KeyValueStore = {
+            ...store,
+            remove: (key) =>
+              keys-- > 0 ? store.remove(key) : Effect.die("it is cut off")
+          }
+          const dying = yield* Effect.provideService(KeyValueDriver.make(), KeyValueStore.KeyValueStore, cutOff)
+          yield* Effect.exit(dying.remove("t"))
+          // And the list of ids.
+          expect(yield* store.size).toBe(left + 1)
+          yield* io.remove("t")
+          expect(yield* store.size).toBe(1)
+        }
+      })
+    ))
+
   it.effect("say which key is damaged", () =>
     withStore((store) =>
       Effect.gen(function*() {
@@ -87,6 +118,9 @@ describe("journals in a KeyValueStore", () => {
           location: "checkmate/batch/t/1",
           problem: "the batch is not there"
         })
+        const head = JSON.parse(Option.getOrElse(yield* store.get("checkmate/head/t"), () => ""))
+        yield* store.set("checkmate/head/t", JSON.stringify({ ...head, batches: 5_000_000_000 }))
+        expect(yield* get).toMatchObject({ _tag: "JournalDamagedError", location: "checkmate/batch/t/1" })
         yield* store.set("checkmate/head/t", "{}")
         expect(yield* get).toMatchObject({ _tag: "JournalDamagedError", location: "checkmate/head/t" })
         expect(yield* Effect.provide(CheckMateEngine.find(), engine)).toEqual([])
