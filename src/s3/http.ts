@@ -41,6 +41,8 @@ const urlsOf = (options: S3Options, region: string): Option.Option<string> => {
   const endpoint = options.endpoint ?? `https://s3.${region}.amazonaws.com`
   if (!URL.canParse(endpoint)) return Option.none()
   const url = new URL(endpoint)
+  // `localhost:9000` is a URL too, whose scheme is `localhost:`.
+  if (url.protocol !== "http:" && url.protocol !== "https:") return Option.none()
   const path = url.pathname.replace(/\/+$/, "")
   return Option.some(
     options.pathStyle ?? options.endpoint !== undefined
@@ -76,7 +78,7 @@ export const make = Effect.fnUntraced(
     const base = yield* Effect.mapError(urlsOf(options, region), () =>
       new S3Failure({
         location: where,
-        problem: "its endpoint is no URL. Give it as https://host:port",
+        problem: "its endpoint is no http or https URL. Give it as https://host:port",
         kind: "lasting"
       }))
     // What a store is asked is no part of the caller's trace on the other side.
