@@ -97,7 +97,7 @@ export const make = Effect.fnUntraced(
       : Effect.succeed(given)
     const state = { credentials: yield* ask, offset: 0 }
 
-    const send = Effect.fnUntraced(function*(request: Request) {
+    const send = Effect.fnUntraced(function*(request: Request, credentials: Credentials) {
       const here = location(request.key ?? "")
       const query = Object.entries(request.query ?? {}).map(([name, value]) => `${encode(name)}=${encode(value)}`)
       const path = request.key === undefined ? "" : request.key.split("/").map(encode).join("/")
@@ -109,7 +109,7 @@ export const make = Effect.fnUntraced(
       }
       const now = yield* Clock.currentTimeMillis
       const headers = yield* Effect.mapError(
-        sign(unsigned, state.credentials, now + state.offset),
+        sign(unsigned, credentials, now + state.offset),
         (cause) =>
           new S3Failure({
             location: here,
@@ -160,36 +160,40 @@ export const make = Effect.fnUntraced(
     return {
       location,
       request: (request) =>
-        Effect.catchAll(send(request), (failure) => {
-          switch (failure.kind) {
-            case "clock":
-              return Effect.mapError(send(request), (again) =>
-                again.kind !== "clock" ? again : new S3Failure({
-                  location: again.location,
-                  problem: `${again.problem}. Its own time was tried, too; set the clocks`,
-                  kind: "clock"
-                }))
-            case "credentials": {
-              const used = state.credentials
-              return Effect.flatMap(ask, (fresh) => {
-                state.credentials = fresh
-                return same(used, fresh)
-                  ? Effect.fail(
-                    new S3Failure({
-                      location: failure.location,
-                      problem: `${failure.problem}. There were no other credentials to be had; renew them`,
-                      kind: "credentials"
-                    })
-                  )
-                  : send(request)
-              })
+        Effect.suspend(() => {
+          const used = state.credentials
+          return Effect.catchAll(send(request, used), (failure) => {
+            switch (failure.kind) {
+              case "clock":
+                return Effect.mapError(send(request, used), (again) =>
+                  again.kind !== "clock" ? again : new S3Failure({
+                    location: again.location,
+                    problem: `${again.problem}. Its own time was tried, too; set the clocks`,
+                    kind: "clock"
+                  }))
+              case "credentials":
+                // Another request that was refused at the same time may have been given others already.
+                return same(used, state.credentials)
+                  ? Effect.flatMap(ask, (fresh) => {
+                    state.credentials = fresh
+                    return same(used, fresh)
+                      ? Effect.fail(
+                        new S3Failure({
+                          location: failure.location,
+                          problem: `${failure.problem}. There were no other credentials to be had; renew them`,
+                          kind: "credentials"
+                        })
+                      )
+                      : send(request, fresh)
+                  })
+                  : send(request, state.credentials)
+              case "passing":
+              case "conflict":
+              case "damaged":
+              case "lasting":
+                return Effect.fail(failure)
             }
-            case "passing":
-            case "conflict":
-            case "damaged":
-            case "lasting":
-              return Effect.fail(failure)
-          }
+          })
         })
     }
   }

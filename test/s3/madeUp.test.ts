@@ -24,6 +24,34 @@ const listed = (driver: TaskIO.Encoded) =>
     (found) => Chunk.toReadonlyArray(found).map(({ status, taskId }) => `${taskId} ${status}`).toSorted()
   )
 
+describe("S3: credentials", () => {
+  it.live("that expire while many requests are under way are asked for, and each request is done with those", () =>
+    Effect.gen(function*() {
+      let valid = "old"
+      let asked = 0
+      let turn = 0
+      const store = make(({ headers }) =>
+        Effect.suspend(() => {
+          const fine = headers["authorization"]?.includes(`Credential=${valid}/`) === true
+          // One after the other: the later ones are refused when the first has been given others already.
+          return Effect.as(Effect.sleep(5 * (turn++ % 4)), fine ? undefined : refusal(400, "ExpiredToken"))
+        })
+      )
+      const rotating = Effect.sync(() => {
+        asked++
+        return { ...credentials, accessKeyId: Redacted.make(valid) }
+      })
+      const driver = yield* Effect.provide(S3.makeTaskIO({ ...options, credentials: rotating }), store.layer)
+      turn = 0
+      valid = "new"
+      const reads = yield* Effect.forEach([1, 2, 3, 4], (number) => Effect.exit(driver.read(`t-${number}`, 0)), {
+        concurrency: "unbounded"
+      })
+      expect(reads).toEqual(reads.map(() => Exit.succeed([])))
+      expect(asked).toBe(2)
+    }))
+})
+
 describe("S3: an endpoint", () => {
   it.effect("that is no http or https URL is told at once, and how to give it", () =>
     Effect.gen(function*() {
