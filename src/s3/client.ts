@@ -198,19 +198,25 @@ export const make = Effect.fnUntraced(
       }
     )
 
+    const remove = (key: string, etag?: string): Effect.Effect<void, S3Failure> =>
+      Effect.flatMap(
+        retry(request({
+          method: "DELETE",
+          key,
+          headers: etag === undefined ? {} : { "if-match": quoted(etag) },
+          fine: etag === undefined ? [200, 204, 404] : [200, 204, 404, 412, 501]
+        })),
+        // There are stores that do not ignore a condition they cannot keep to, but refuse it.
+        ({ status }) => status === 501 ? remove(key) : Effect.void
+      )
+
     const given = options.prefix ?? "checkmate/"
     return {
       prefix: given === "" || given.endsWith("/") ? given : `${given}/`,
       location,
       get: (key) => retry(readWhole(key)),
       put,
-      remove: (key, etag) =>
-        Effect.asVoid(retry(request({
-          method: "DELETE",
-          key,
-          headers: etag === undefined ? {} : { "if-match": quoted(etag) },
-          fine: [200, 204, 404, 412]
-        }))),
+      remove,
       page,
       list,
       tryPut: (key, content, headers) =>

@@ -64,3 +64,18 @@ describe("S3: an endpoint", () => {
       }
     }))
 })
+
+describe("S3: a store that does not remove under a condition", () => {
+  it.live("is asked to remove a lock without one", () =>
+    Effect.gen(function*() {
+      const store = make(({ headers, method }) =>
+        Effect.succeed(
+          method === "DELETE" && headers["if-match"] !== undefined ? refusal(501, "NotImplemented") : undefined
+        )
+      )
+      const lock = yield* Effect.provide(S3.makeBindLock(options), store.layer)
+      yield* Effect.scoped(lock.acquire("t"))
+      expect(Option.isNone(yield* lock.holder("t"))).toBe(true)
+      yield* Effect.scoped(lock.acquire("t"))
+    }).pipe(Effect.scoped))
+})
