@@ -26,6 +26,7 @@ import { SummarySchema } from "../internal/journalCodec.ts"
 import type { EncodedSummary } from "../TaskIO/Encoded.ts"
 import type { Client, Found } from "./client.ts"
 import { type S3Failure, toTaskIOError } from "./failure.ts"
+import type { Page } from "./listing.ts"
 
 const version = 1
 
@@ -177,11 +178,16 @@ const emptyAt = (slot: number): Chain => ({
 })
 
 /** The newest slot of a task; 0 where it has none. */
-export const newestSlot = (client: Client, taskId: string): Effect.Effect<number, S3Failure> =>
-  Effect.map(
-    client.page(folderOf(client, taskId), { limit: 1 }),
-    ({ entries: [entry] }) => entry === undefined ? 0 : Option.getOrElse(slotOf(client, taskId, entry.key), () => 0)
-  )
+export const newestSlot = (client: Client, taskId: string): Effect.Effect<number, S3Failure> => {
+  const folder = folderOf(client, taskId)
+  const newestIn = ({ entries }: Page) => Option.firstSomeOf(entries.map(({ key }) => slotOf(client, taskId, key)))
+  return Effect.flatMap(client.page(folder, { limit: 1 }), (first) => {
+    const slot = newestIn(first)
+    if (first.entries.length === 0 || Option.isSome(slot)) return Effect.succeed(Option.getOrElse(slot, () => 0))
+    // What others put there, the mark of a folder for instance, is passed over.
+    return Effect.map(client.list(folder), (all) => Option.getOrElse(newestIn(all), () => 0))
+  })
+}
 
 export const pieceAt = (client: Client, operation: string, taskId: string, slot: number) =>
   Effect.flatMap(

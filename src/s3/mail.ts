@@ -18,6 +18,9 @@ import { toTaskIOError } from "./failure.ts"
 /** How many requests are under way at once for one operation. */
 export const atOnce = 16
 
+/** What is called otherwise was put there by others, as the mark of a folder is. */
+const letterName = /^[0-9a-f]+-[0-9a-f]+-[0-9a-f]+$/
+
 const nameFrom = (prefix: string) => (key: string): string => key.slice(prefix.length)
 
 export const make = (
@@ -59,7 +62,9 @@ export const make = (
     }),
     receive: Effect.fnUntraced(function*(taskId) {
       const operation = "read messages"
-      const keys = (yield* keysOf(operation, taskId)).toSorted()
+      const keys = (yield* keysOf(operation, taskId))
+        .filter((key) => letterName.test(nameFrom(folderOf(taskId))(key)))
+        .toSorted()
       const letters = yield* Effect.forEach(
         keys,
         (key) =>

@@ -79,3 +79,25 @@ describe("S3: a store that does not remove under a condition", () => {
       yield* Effect.scoped(lock.acquire("t"))
     }).pipe(Effect.scoped))
 })
+
+describe("S3: what others put under the prefix", () => {
+  it.live("the mark of a folder, as other tools make it, hides neither a task nor its mail", () =>
+    Effect.gen(function*() {
+      const store = make()
+      const driver = yield* Effect.provide(S3.makeTaskIO(options), store.layer)
+      yield* append(driver, "t", "1")
+      yield* driver.send("t", "mail")
+      for (const folder of ["", "journal/", "journal/t/", "mail/", "mail/t/", "task/", "task/t/"]) {
+        store.put(`p/${folder}`, "")
+      }
+      expect(yield* driver.read("t", 0)).toEqual(["1"])
+      yield* append(driver, "t", "2")
+      expect(yield* driver.read("t", 0)).toEqual(["1", "2"])
+      expect(yield* listed(driver)).toEqual(["t Running"])
+      expect((yield* driver.receive("t")).map(({ message }) => message)).toEqual(["mail"])
+      yield* driver.remove("t")
+      expect(yield* driver.read("t", 0)).toEqual([])
+      expect(yield* listed(driver)).toEqual([])
+      expect(yield* driver.receive("t")).toEqual([])
+    }))
+})
