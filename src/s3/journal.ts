@@ -117,6 +117,11 @@ export const decode = (
       Either.mapLeft((issue) => damaged(issue.message))
     )
     if (head.slot !== slot) return yield* Either.left(damaged(`it says that it is slot ${head.slot}, not ${slot}`))
+    // A reader that went there would come back here.
+    if (head.kind !== "removed" && (head.after < head.base || head.after >= slot)) {
+      const where = `of a journal that begins behind slot ${head.base}`
+      return yield* Either.left(damaged(`it says that slot ${head.after} is to be read before it, ${where}`))
+    }
     return { ...head, texts, size: sizeOf(texts) }
   })
 }

@@ -101,3 +101,20 @@ describe("S3: what others put under the prefix", () => {
       expect(yield* driver.receive("t")).toEqual([])
     }))
 })
+
+describe("S3: what was tampered with", () => {
+  it.live("an object that says to be read before itself is damage, and not read for ever", () =>
+    Effect.gen(function*() {
+      const store = make()
+      const driver = yield* Effect.provide(S3.makeTaskIO(options), store.layer)
+      yield* append(driver, "t", "1")
+      const head = { v: 1, kind: "claim", epoch: 3, slot: 3, base: 0, after: 3, records: 1, summary: null }
+      const { bytes } = yield* seal(JSON.stringify(head))
+      store.put(`p/journal/t/${9_999_999_999 - 3}`, new TextDecoder().decode(bytes))
+      const error = yield* Effect.flip(driver.read("t", 0))
+      expect(error).toMatchObject({
+        _tag: "JournalDamagedError",
+        problem: "it says that slot 3 is to be read before it, of a journal that begins behind slot 0"
+      })
+    }))
+})
