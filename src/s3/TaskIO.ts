@@ -60,7 +60,11 @@ export const make = (connected: Client): Encoded => {
       const named = register.parseKey(client, key)
       if (Option.isNone(named)) return Option.none()
       const { base, taskId } = named.value
-      const entry = yield* Effect.mapError(fromRegister(key, etag), toTaskIOError("list tasks", taskId))
+      const entry = yield* fromRegister(key, etag).pipe(
+        // What it says is in the journal, too.
+        Effect.catchIf(({ kind }) => kind === "damaged", () => Effect.succeed(Option.some(null))),
+        Effect.mapError(toTaskIOError("list tasks", taskId))
+      )
       if (Option.isNone(entry)) return Option.none()
       return entry.value === null ? yield* fromJournal(taskId, base) : Option.some(entry.value)
     }).pipe(

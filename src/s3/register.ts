@@ -76,5 +76,16 @@ export const write = Effect.fnUntraced(
         : Option.none()
     }
     return entry.summary === null ? yield* write(client, key, entry) : Option.none()
-  }
+  },
+  (written, client, key, entry) =>
+    Effect.catchAll(written, (failure) =>
+      failure.kind !== "damaged"
+        ? Effect.fail(failure)
+        // One without a summary is right whatever is there: the journal is asked then.
+        : entry.summary === null
+        ? Effect.map(
+          client.put(key, encode(entry), "any"),
+          (outcome) => outcome._tag === "Written" ? Option.some(outcome.etag) : Option.none<string>()
+        )
+        : Effect.succeed(Option.none<string>()))
 )

@@ -103,6 +103,26 @@ describe("S3: what others put under the prefix", () => {
 })
 
 describe("S3: what was tampered with", () => {
+  it.live("a register's entry that cannot be read is passed over, and the journal asked", () =>
+    Effect.gen(function*() {
+      const store = make()
+      const driver = yield* Effect.provide(S3.makeTaskIO(options), store.layer)
+      for (const taskId of ["s", "t", "u"]) yield* append(driver, taskId, "1", { status: "Failed" })
+      const entryOf = (taskId: string) =>
+        [...store.objects.keys()].find((key) => key.startsWith(`p/task/${taskId}/`)) ?? ""
+      const { bytes } = yield* seal("{}")
+      store.put(entryOf("t"), "no object of ours")
+      store.put(entryOf("u"), new TextDecoder().decode(bytes))
+      expect(yield* listed(driver)).toEqual(["s Failed", "t Failed", "u Failed"])
+      for (const taskId of ["t", "u"]) yield* append(driver, taskId, "2")
+      expect(yield* listed(driver)).toEqual(["s Failed", "t Running", "u Running"])
+      for (const taskId of ["t", "u"]) yield* append(driver, taskId, "3", { status: "Succeeded" })
+      expect(yield* listed(driver)).toEqual(["s Failed", "t Succeeded", "u Succeeded"])
+      store.put(entryOf("t"), "no object of ours")
+      yield* driver.remove("t")
+      expect(yield* listed(driver)).toEqual(["s Failed", "u Succeeded"])
+    }), 30_000)
+
   it.live("an object that says to be read before itself is damage, and not read for ever", () =>
     Effect.gen(function*() {
       const store = make()
