@@ -127,6 +127,37 @@ export const rules: ReadonlyArray<Rule<Subject, Capability>> = [
     })),
 
   rule(
+    "a try that was refused takes nothing from the holder, once it is over",
+    ({ one, other }, expect) =>
+      Effect.gen(function*() {
+        yield* bind(one, "t")
+        for (const lock of [other, one]) {
+          yield* Effect.exit(Effect.scoped(lock.acquire("t")))
+          const again = yield* Effect.exit(bind(other, "t"))
+          yield* expect.that(Exit.isFailure(again), "the task to be refused while it is held", "it was bound")
+        }
+      })
+  ),
+
+  rule("a try that was interrupted takes nothing from the holder", ({ one, other }, expect) =>
+    Effect.gen(function*() {
+      yield* bind(one, "t")
+      yield* interruptTries(other, "t")
+      const again = yield* Effect.exit(bind(other, "t"))
+      yield* expect.that(Exit.isFailure(again), "the task to be refused while it is held", "it was bound")
+    })),
+
+  rule("a try that was refused is no loss for the holder", ({ one, other }, expect) =>
+    Effect.gen(function*() {
+      const binding = yield* bind(one, "t")
+      const lost = yield* Effect.fork(binding.lost)
+      yield* Effect.yieldNow()
+      for (const lock of [other, one]) yield* Effect.exit(Effect.scoped(lock.acquire("t")))
+      yield* Effect.repeatN(Effect.yieldNow(), 10)
+      yield* expect.same("what the binding tells of being lost", Option.getOrNull(yield* Fiber.poll(lost)), null)
+    })),
+
+  rule(
     "tasks are bound independently, also where their ids look alike",
     ({ one, other }, expect) =>
       Effect.gen(function*() {
@@ -186,6 +217,21 @@ export const rules: ReadonlyArray<Rule<Subject, Capability>> = [
       yield* Effect.repeatN(Effect.yieldNow(), 10)
       yield* expect.same("what it tells of being lost", Option.getOrNull(yield* Fiber.poll(lost)), null)
     })),
+
+  rule(
+    "a task that was bound before and is bound anew does not count as lost",
+    ({ one }, expect) =>
+      Effect.gen(function*() {
+        for (let time = 1; time <= 3; time++) {
+          const binding = yield* bind(one, "t")
+          const lost = yield* Effect.fork(binding.lost)
+          yield* Effect.repeatN(Effect.yieldNow(), 10)
+          yield* expect.same("what the binding tells of being lost", Option.getOrNull(yield* Fiber.poll(lost)), null)
+          yield* Fiber.interrupt(lost)
+          yield* binding.release
+        }
+      })
+  ),
 
   rule("interruption while it tries leaves nothing bound", ({ one, other }, expect) =>
     Effect.gen(function*() {

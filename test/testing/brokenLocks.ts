@@ -36,6 +36,8 @@ const heldWith = (
 const refused = (taskId: string, problem: string) =>
   Effect.fail(new BindLockError({ operation: "bind", taskId, location: "memory", problem }))
 
+const noScope = Effect.runSync(Scope.make())
+
 const bound = (refusal: TaskBoundError): Effect.Effect<BindLock.Binding> =>
   Effect.succeed({ holder: { name: refusal.holder, since: refusal.since }, lost: Effect.never })
 
@@ -109,6 +111,53 @@ export const brokenLocks: Readonly<Record<string, () => Locks>> = {
       )
     })),
 
+  // Gives the task back at the Scope's end, whatever came of the try.
+  "a try that was refused takes nothing from the holder, once it is over": () => {
+    const scopes = new Map<string, Scope.CloseableScope>()
+    const free = (taskId: string) => Effect.suspend(() => Scope.close(scopes.get(taskId) ?? noScope, Exit.void))
+    return locksWith((memory, engine) =>
+      engine === "other" ? {} : {
+        acquire: (taskId) =>
+          Effect.gen(function*() {
+            const scope = yield* Scope.make()
+            yield* Effect.addFinalizer((exit) => Exit.isInterrupted(exit) ? Scope.close(scope, exit) : free(taskId))
+            const binding = yield* Scope.extend(memory.acquire(taskId), scope)
+            scopes.set(taskId, scope)
+            return binding
+          })
+      }
+    )
+  },
+
+  "a try that was interrupted takes nothing from the holder": () => {
+    const scopes = new Map<string, Scope.CloseableScope>()
+    const free = (taskId: string) => Effect.suspend(() => Scope.close(scopes.get(taskId) ?? noScope, Exit.void))
+    return locksWith((memory) => ({
+      acquire: (taskId) =>
+        Effect.gen(function*() {
+          yield* Effect.onInterrupt(Effect.yieldNow(), () => free(taskId))
+          const scope = yield* Effect.acquireRelease(Scope.make(), Scope.close)
+          const binding = yield* Scope.extend(memory.acquire(taskId), scope)
+          scopes.set(taskId, scope)
+          return binding
+        })
+    }))
+  },
+
+  "a try that was refused is no loss for the holder": () => {
+    const tries = new Map<string, Effect.Latch>()
+    return locksWith((memory) => ({
+      acquire: (taskId) =>
+        Effect.gen(function*() {
+          const tried = yield* Effect.makeLatch()
+          const binding = yield* heldWith(memory, (refusal) =>
+            Effect.zipRight(tries.get(taskId)?.open ?? Effect.void, Effect.fail(refusal)))(taskId)
+          tries.set(taskId, tried)
+          return { ...binding, lost: Effect.as(tried.await, "another wants it") }
+        })
+    }))
+  },
+
   "tasks are bound independently, also where their ids look alike": () =>
     locksWith((memory) => ({ acquire: (taskId) => memory.acquire(taskId.replace(/\.(lock|\d)$/, "")) })),
 
@@ -160,6 +209,19 @@ export const brokenLocks: Readonly<Record<string, () => Locks>> = {
           return { ...binding, lost: Effect.as(ended.await, "it was released") }
         })
     })),
+
+  // Keeps for a task what it told of its first binding.
+  "a task that was bound before and is bound anew does not count as lost": () => {
+    const before = new Set<string>()
+    return locksWith((memory) => ({
+      acquire: (taskId) =>
+        Effect.map(memory.acquire(taskId), (binding) => {
+          const lost = before.has(taskId) ? Effect.succeed("it was bound before") : binding.lost
+          before.add(taskId)
+          return { ...binding, lost }
+        })
+    }))
+  },
 
   // Gives back only what its work came to an end with.
   "interruption while it tries leaves nothing bound": () =>
