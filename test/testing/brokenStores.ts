@@ -44,7 +44,7 @@ const refusedRecordsShow = (because: Because): Store =>
     const shown = new Map<string, ReadonlyArray<string>>()
     return {
       open: refuseWith(memory, because, (error, position, records) => {
-        if (position > 0) shown.set(error.taskId, records)
+        if (position > 0 && error.epoch === 1) shown.set(error.taskId, records)
         return Effect.fail(error)
       }),
       read: (taskId, from) => Effect.map(memory.read(taskId, from), (found) => [...found, ...shown.get(taskId) ?? []])
@@ -84,13 +84,13 @@ const normal = (text: string) => text.normalize("NFC")
 
 /** Stores by the rule of the TaskIO contract that each one breaks. */
 export const brokenStores: Readonly<Record<string, Store>> = {
-  "a task that does not exist has no records, no summary, no mail, and removing it is nothing": storeWith((memory) => ({
-    remove: (taskId) =>
-      Effect.flatMap(
-        Effect.orDie(memory.read(taskId, 0)),
-        (records) => records.length === 0 ? refused("remove", taskId, "not found") : memory.remove(taskId)
-      )
-  })),
+  "a task that does not exist has no records, no summary, no mail, and removing it is nothing": storeWith((memory) => {
+    const opened = new Set<string>()
+    return {
+      open: (taskId) => Effect.zipRight(Effect.sync(() => opened.add(taskId)), memory.open(taskId)),
+      remove: (taskId) => opened.has(taskId) ? memory.remove(taskId) : refused("remove", taskId, "not found")
+    }
+  }),
 
   "a journal that was opened and not written to leaves no trace in lists": storeWith((memory) => {
     const opened = new Set<string>()
@@ -101,9 +101,29 @@ export const brokenStores: Readonly<Record<string, Store>> = {
     }
   }),
 
-  "records come back in order, whole, and from a position on": storeWith((memory) => ({
-    read: (taskId) => memory.read(taskId, 0)
-  })),
+  // Of what its only writer wrote, all is returned.
+  "records come back in order, whole, and from a position on": storeWith((memory) => {
+    const shared = new Set<string>()
+    return {
+      open: openWith(memory, ({ records }, taskId) => {
+        if (records.length > 0) shared.add(taskId)
+        return {}
+      }),
+      read: (taskId, from) => memory.read(taskId, shared.has(taskId) ? from : 0)
+    }
+  }),
+
+  // Counts from where the latest claim began.
+  "records from a position on come back, whoever wrote them": storeWith((memory) => {
+    const claimedAt = new Map<string, number>()
+    return {
+      open: openWith(memory, ({ records }, taskId) => {
+        claimedAt.set(taskId, records.length)
+        return {}
+      }),
+      read: (taskId, from) => memory.read(taskId, from === 0 ? 0 : from + (claimedAt.get(taskId) ?? 0))
+    }
+  }),
 
   // A replica, which learns what is written when a journal is opened or closed.
   "what was acknowledged can be read at once, without the journal being closed": storeWith((memory) => {
@@ -128,19 +148,60 @@ export const brokenStores: Readonly<Record<string, Store>> = {
     }
   }),
 
-  // Counts the claims there are, not those there ever were.
+  // Counts the claims there are and those that wrote, not all there ever were.
   "each claim has a greater epoch than every earlier one": storeWith((memory) => {
-    let open = 0
+    let last = 0
     return {
       open: (taskId) =>
-        Effect.acquireRelease(
-          Effect.map(memory.open(taskId), (journal) => ({ ...journal, epoch: ++open })),
-          () => Effect.sync(() => open--)
-        )
+        Effect.gen(function*() {
+          const { append, records } = yield* memory.open(taskId)
+          const epoch = ++last
+          let wrote = false
+          yield* Effect.addFinalizer(() => Effect.sync(() => last -= wrote ? 0 : 1))
+          return {
+            epoch,
+            records,
+            append: (...args) => Effect.tap(append(...args), () => Effect.sync(() => wrote = true))
+          }
+        })
     }
   }),
 
-  "an append at another position than the end is refused": refusalsWith("it holds", () => Effect.void),
+  // Tells the epoch that it was asked for, and does not keep it.
+  "epochs that claims are asked for are less than those of the claims that follow": storeWith((memory) => ({
+    open: (taskId, atLeast = 0) =>
+      Effect.map(memory.open(taskId), (journal) => ({ ...journal, epoch: Math.max(journal.epoch, atLeast) }))
+  })),
+
+  // Takes a lock, and leaves it where it is interrupted.
+  "a claim that is interrupted is in nobody's way": storeWith((memory) => {
+    const locked = new Set<string>()
+    return {
+      open: (taskId) =>
+        Effect.gen(function*() {
+          if (locked.has(taskId)) return yield* refused("open", taskId, "it is locked")
+          locked.add(taskId)
+          yield* Effect.yieldNow()
+          const journal = yield* memory.open(taskId)
+          locked.delete(taskId)
+          return journal
+        }).pipe(Effect.retry({ while: () => Effect.as(Effect.yieldNow(), true), times: 200 }))
+    }
+  }),
+
+  "an append at another position than the end is refused": refusalsWith(
+    "it holds",
+    (error) => error.epoch === 1 ? Effect.void : Effect.fail(error)
+  ),
+
+  "a journal that was opened again is appended to at its end only": storeWith((memory) => ({
+    open: openWith(memory, ({ append, records: { length } }, taskId) => ({
+      append: (position, records, summary) =>
+        length !== 2 || position === 2
+          ? append(position, records, summary)
+          : Effect.flatMap(Effect.orDie(memory.read(taskId, 0)), (all) => append(all.length, records, summary))
+    }))
+  })),
 
   "an append that was tried at another position than the end changes nothing": refusedRecordsShow("it holds"),
 
@@ -204,6 +265,26 @@ export const brokenStores: Readonly<Record<string, Store>> = {
     (error, position) => position === 0 && error.problem.includes("epoch 2 ") ? Effect.void : Effect.fail(error)
   ),
 
+  "a stale writer that closes its journal leaves the newest one's claim": storeWith((memory) => {
+    const released = new Set<string>()
+    return {
+      open: (taskId) =>
+        Effect.gen(function*() {
+          const { append, epoch, records } = yield* memory.open(taskId)
+          released.delete(taskId)
+          yield* Effect.addFinalizer(() => Effect.sync(() => released.add(taskId)))
+          return {
+            epoch,
+            records,
+            append: (...args) =>
+              released.has(taskId)
+                ? Effect.fail(new StaleWriterError({ taskId, epoch, problem: "its claim was released" }))
+                : append(...args)
+          }
+        })
+    }
+  }),
+
   // Looks only at the claims that are open, and two that meet there take the same number.
   "of many that open at once each has its own epoch": storeWith((memory) => {
     const open = new Map<string, number>()
@@ -245,7 +326,19 @@ export const brokenStores: Readonly<Record<string, Store>> = {
     }
   }),
 
-  "a writer whose task was removed is refused": refusalsWith("was removed", () => Effect.void),
+  "a writer whose task was removed is refused": refusalsWith(
+    "was removed",
+    (error, position) => position > 0 ? Effect.void : Effect.fail(error)
+  ),
+
+  // Finds nothing to remove, and leaves the claim.
+  "a writer whose task was removed before its first append is refused too": storeWith((memory) => ({
+    remove: (taskId) =>
+      Effect.flatMap(
+        Effect.all([memory.read(taskId, 0), memory.receive(taskId)]),
+        ([records, letters]) => records.length + letters.length === 0 ? Effect.void : memory.remove(taskId)
+      ).pipe(Effect.orDie)
+  })),
 
   "a list shows the summary of each task's latest append": storeWith((memory) => ({
     open: openWith(memory, ({ append }) => {
@@ -272,6 +365,11 @@ export const brokenStores: Readonly<Record<string, Store>> = {
       )(memory)
     }
   }),
+
+  // Its first page.
+  "a list has every task, however many there are": storeWith((memory) => ({
+    list: (query) => Stream.take(memory.list(query), 100)
+  })),
 
   "a list with a query has every task that fits it": storeWith((memory) => ({
     list: (query) =>
@@ -308,11 +406,27 @@ export const brokenStores: Readonly<Record<string, Store>> = {
     }
   }),
 
+  // Remembers what it has listed, by the task's id.
+  "a task that was begun anew is listed as what it is now": storeWith((memory) => {
+    const over = new Map<string, TaskIO.EncodedSummary>()
+    return {
+      list: (query) =>
+        Stream.map(memory.list(query), (summary) => {
+          const known = over.get(summary.taskId) ?? summary
+          if (known.memo !== undefined && known.status === "Failed") over.set(summary.taskId, known)
+          return known
+        })
+    }
+  }),
+
   "tasks whose ids look alike do not see each other": storeWith((memory) => ({
     remove: (taskId) =>
-      Stream.runForEach(
-        Stream.filter(memory.list({}), (summary) => summary.taskId.startsWith(taskId)),
-        (summary) => memory.remove(summary.taskId)
+      Effect.zipRight(
+        memory.remove(taskId),
+        Stream.runForEach(
+          Stream.filter(memory.list({}), (summary) => summary.taskId.startsWith(taskId)),
+          (summary) => memory.remove(summary.taskId)
+        )
       )
   })),
 
@@ -345,6 +459,48 @@ export const brokenStores: Readonly<Record<string, Store>> = {
     }
   }),
 
+  "messages wait while their task is taken up, written to and let go of": storeWith((memory) => ({
+    open: (taskId) =>
+      Effect.tap(
+        memory.open(taskId),
+        ({ records }) =>
+          records.length === 0 ?
+            Effect.void :
+            Effect.flatMap(memory.receive(taskId), (letters) => memory.acknowledge(taskId, letters.map(({ id }) => id)))
+      )
+  })),
+
+  "a message sent after a removal is for the next task of that id": storeWith((memory) => {
+    const removed = new Set<string>()
+    return {
+      remove: (taskId) => Effect.zipRight(Effect.sync(() => removed.add(taskId)), memory.remove(taskId)),
+      send: (taskId, message) => removed.has(taskId) ? Effect.void : memory.send(taskId, message)
+    }
+  }),
+
+  // Reads all letters, and writes them with one more.
+  "messages that are sent at once all arrive": storeWith((memory) => ({
+    send: (taskId, message) =>
+      Effect.gen(function*() {
+        const before = new Set((yield* memory.receive(taskId)).map(({ id }) => id))
+        yield* Effect.yieldNow()
+        const lost = (yield* memory.receive(taskId)).filter(({ id }) => !before.has(id))
+        yield* memory.acknowledge(taskId, lost.map(({ id }) => id))
+        yield* memory.send(taskId, message)
+      })
+  })),
+
+  // Reads all letters, and writes those that are left.
+  "a message that is sent while another is acknowledged stays": storeWith((memory) => ({
+    acknowledge: (taskId, ids) =>
+      Effect.gen(function*() {
+        const before = new Set((yield* memory.receive(taskId)).map(({ id }) => id))
+        yield* Effect.yieldNow()
+        const lost = (yield* memory.receive(taskId)).filter(({ id }) => !before.has(id))
+        yield* memory.acknowledge(taskId, [...ids, ...lost.map(({ id }) => id)])
+      })
+  })),
+
   "messages are read oldest first": storeWith((memory) => ({
     receive: (taskId) => Effect.map(memory.receive(taskId), (letters) => letters.toReversed())
   })),
@@ -370,6 +526,13 @@ export const brokenStores: Readonly<Record<string, Store>> = {
       })
   })),
 
+  "acknowledging no letter removes none": storeWith((memory) => ({
+    acknowledge: (taskId, ids) =>
+      ids.length > 0
+        ? memory.acknowledge(taskId, ids)
+        : Effect.flatMap(memory.receive(taskId), (all) => memory.acknowledge(taskId, all.map(({ id }) => id)))
+  })),
+
   "acknowledging what is gone is nothing": storeWith((memory) => ({
     acknowledge: (taskId, ids) =>
       Effect.flatMap(memory.receive(taskId), (letters) =>
@@ -386,6 +549,10 @@ export const brokenStores: Readonly<Record<string, Store>> = {
       waiting: Effect.map(memory.waiting, (ids) => [...new Set([...ids, ...read])])
     }
   }),
+
+  "of every task that has mail waiting is told, however many there are": storeWith((memory) => ({
+    waiting: Effect.map(memory.waiting, (ids) => ids.slice(0, 100))
+  })),
 
   "arrivals tell of new mail": storeWith(() => ({ arrivals: Stream.never }))
 }

@@ -1,6 +1,7 @@
 /** Rules for stores: what is written, and read. */
 
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type { Encoded } from "../../TaskIO/Encoded.ts"
 import type { Rule } from "../Contract.ts"
@@ -41,6 +42,17 @@ export const journals: ReadonlyArray<Rule<Encoded, Capability>> = [
       }
     })),
 
+  rule("records from a position on come back, whoever wrote them", (io, expect) =>
+    Effect.gen(function*() {
+      yield* write(io, "t", 0, [0, 1])
+      yield* write(io, "t", 2, [2])
+      yield* write(io, "t", 3, [3, 4])
+      for (const from of [0, 1, 2, 3, 4, 5, 6]) {
+        const expected = [0, 1, 2, 3, 4].slice(from).map(record)
+        yield* expect.same(`the records from ${from} on`, yield* io.read("t", from), expected)
+      }
+    })),
+
   rule(
     "what was acknowledged can be read at once, without the journal being closed",
     (io, expect) =>
@@ -72,6 +84,37 @@ export const journals: ReadonlyArray<Rule<Encoded, Capability>> = [
       }
     })),
 
+  rule(
+    "epochs that claims are asked for are less than those of the claims that follow",
+    (io, expect) =>
+      Effect.gen(function*() {
+        let last = 0
+        // A store may leave out what it is asked for, and is claimed again then.
+        for (const [index, atLeast] of [undefined, 1_000, undefined, 1, undefined].entries()) {
+          const journal = yield* claim(io, "t", atLeast)
+          yield* journal.append(index, [index])
+          yield* journal.close
+          const asked = atLeast === undefined ? "" : `, which is asked for ${atLeast},`
+          const expected = `claim ${index + 1}${asked} to have a greater epoch than ${last}`
+          yield* expect.that(journal.epoch > last, expected, journal.epoch)
+          last = journal.epoch
+        }
+      })
+  ),
+
+  rule("a claim that is interrupted is in nobody's way", (io, expect) =>
+    Effect.gen(function*() {
+      for (let step = 0; step < 20; step++) {
+        const taskId = `t-${step}`
+        const fiber = yield* Effect.fork(Effect.scoped(io.open(taskId)))
+        yield* Effect.repeatN(Effect.yieldNow(), step)
+        yield* Fiber.interrupt(fiber)
+        const written = yield* Effect.exit(write(io, taskId, 0, ["first"]))
+        yield* expect.that(Exit.isSuccess(written), "the next claim and its append to succeed", written)
+        yield* expect.same("the records", yield* io.read(taskId, 0), [record("first")])
+      }
+    })),
+
   rule("an append at another position than the end is refused", (io, expect) =>
     Effect.gen(function*() {
       for (const position of [0, 2]) {
@@ -81,6 +124,19 @@ export const journals: ReadonlyArray<Rule<Encoded, Capability>> = [
         const what = `an append at ${position} to one record`
         const refusal = yield* expect.failure(what, journal.append(position, ["wrong"]), "StaleWriterError")
         yield* expect.same("the refusal's taskId", refusal.taskId, taskId)
+      }
+    })),
+
+  rule("a journal that was opened again is appended to at its end only", (io, expect) =>
+    Effect.gen(function*() {
+      for (const position of [0, 1, 3]) {
+        const taskId = `t-${position}`
+        yield* write(io, taskId, 0, [0, 1])
+        const journal = yield* claim(io, taskId)
+        const what = `an append at ${position} to two records`
+        yield* expect.failure(what, journal.append(position, ["wrong"]), "StaleWriterError")
+        yield* journal.close
+        yield* expect.same("the records", yield* io.read(taskId, 0), [0, 1].map(record))
       }
     })),
 

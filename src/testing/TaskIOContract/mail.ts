@@ -8,7 +8,7 @@ import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import type { Encoded } from "../../TaskIO/Encoded.ts"
 import type { Rule } from "../Contract.ts"
-import { anyTexts, type Capability, list, messages, record, rule, waiting, write } from "./support.ts"
+import { anyTexts, type Capability, claim, list, manyIds, messages, record, rule, waiting, write } from "./support.ts"
 
 /** Mail: messages for whoever runs a task. */
 export const mail: ReadonlyArray<Rule<Encoded, Capability>> = [
@@ -37,6 +37,46 @@ export const mail: ReadonlyArray<Rule<Encoded, Capability>> = [
         yield* expect.same("the mail once there is a task", yield* messages(io, "t"), [record("mail")])
       })
   ),
+
+  rule("messages wait while their task is taken up, written to and let go of", (io, expect) =>
+    Effect.gen(function*() {
+      yield* write(io, "t", 0, ["first"])
+      yield* io.send("t", record("mail"))
+      const mail = (when: string) =>
+        Effect.flatMap(messages(io, "t"), (found) => expect.same(`the mail after ${when}`, found, [record("mail")]))
+      const journal = yield* claim(io, "t")
+      yield* mail("a claim")
+      yield* journal.append(1, ["second"])
+      yield* mail("an append")
+      yield* journal.close
+      yield* mail("the journal was closed")
+    })),
+
+  rule("a message sent after a removal is for the next task of that id", (io, expect) =>
+    Effect.gen(function*() {
+      yield* write(io, "t", 0, ["first"])
+      yield* io.remove("t")
+      yield* io.send("t", record("mail"))
+      yield* write(io, "t", 0, ["anew"])
+      yield* expect.same("the mail", yield* messages(io, "t"), [record("mail")])
+    })),
+
+  rule("messages that are sent at once all arrive", (io, expect) =>
+    Effect.gen(function*() {
+      const texts = Array.from({ length: 20 }, (_, number) => record(number)).toSorted()
+      yield* Effect.forEach(texts, (text) => io.send("t", text), { concurrency: "unbounded", discard: true })
+      yield* expect.same("the mail, sorted", (yield* messages(io, "t")).toSorted(), texts)
+    })),
+
+  rule("a message that is sent while another is acknowledged stays", (io, expect) =>
+    Effect.gen(function*() {
+      yield* io.send("t", record(0))
+      for (let round = 1; round <= 10; round++) {
+        const ids = (yield* io.receive("t")).map(({ id }) => id)
+        yield* Effect.all([io.acknowledge("t", ids), io.send("t", record(round))], { concurrency: "unbounded" })
+        yield* expect.same(`the mail after round ${round}`, yield* messages(io, "t"), [record(round)])
+      }
+    })),
 
   rule("messages are read oldest first", (io, expect) =>
     Effect.gen(function*() {
@@ -70,6 +110,13 @@ export const mail: ReadonlyArray<Rule<Encoded, Capability>> = [
       yield* expect.same("the mail left, sorted", (yield* messages(io, "t")).toSorted(), [1, 3].map(record))
     })),
 
+  rule("acknowledging no letter removes none", (io, expect) =>
+    Effect.gen(function*() {
+      yield* io.send("t", record("mail"))
+      yield* io.acknowledge("t", [])
+      yield* expect.same("the mail", yield* messages(io, "t"), [record("mail")])
+    })),
+
   rule("acknowledging what is gone is nothing", (io, expect) =>
     Effect.gen(function*() {
       yield* io.send("t", record("mail"))
@@ -88,6 +135,12 @@ export const mail: ReadonlyArray<Rule<Encoded, Capability>> = [
         const left = index === 0 ? ["a", "b"] : ["b"]
         yield* expect.same(`the tasks with mail after ${index + 1} of 2 letters`, yield* waiting(io), left)
       }
+    })),
+
+  rule("of every task that has mail waiting is told, however many there are", (io, expect) =>
+    Effect.gen(function*() {
+      yield* Effect.forEach(manyIds, (id) => io.send(id, record(id)), { concurrency: 16, discard: true })
+      yield* expect.same("the tasks with mail", yield* waiting(io), manyIds)
     })),
 
   rule("arrivals tell of new mail", (io, expect) =>

@@ -36,10 +36,10 @@ export const summaryOf = (taskId: string, more: Partial<EncodedSummary> = {}): E
 export const record = (value: unknown): string => JSON.stringify({ value })
 
 /** Claims a journal until it is closed, or the rule is over. */
-export const claim = (io: Encoded, taskId: string) =>
+export const claim = (io: Encoded, taskId: string, atLeast?: number) =>
   Effect.gen(function*() {
     const scope = yield* Scope.fork(yield* Effect.scope, ExecutionStrategy.sequential)
-    const journal = yield* Scope.extend(io.open(taskId), scope)
+    const journal = yield* Scope.extend(io.open(taskId, atLeast), scope)
     return {
       epoch: journal.epoch,
       records: journal.records,
@@ -76,6 +76,9 @@ export const listed = (io: Encoded, query?: EncodedQuery) =>
 
 export const messages = (io: Encoded, taskId: string) =>
   Effect.map(io.receive(taskId), (letters) => letters.map(({ message }) => message))
+
+/** More than a page of what stores list. */
+export const manyIds = Array.from({ length: 120 }, (_, index) => `t-${String(index).padStart(3, "0")}`)
 
 export const waiting = (io: Encoded) => Effect.map(io.waiting, (ids) => ids.toSorted())
 

@@ -3,7 +3,19 @@
 import * as Effect from "effect/Effect"
 import type { Encoded, EncodedQuery } from "../../TaskIO/Encoded.ts"
 import type { Rule } from "../Contract.ts"
-import { type Capability, claim, list, listed, messages, record, rule, summaryOf, waiting, write } from "./support.ts"
+import {
+  type Capability,
+  claim,
+  list,
+  listed,
+  manyIds,
+  messages,
+  record,
+  rule,
+  summaryOf,
+  waiting,
+  write
+} from "./support.ts"
 
 /** Tasks: lists, removal, and ids. */
 export const tasks: ReadonlyArray<Rule<Encoded, Capability>> = [
@@ -23,6 +35,12 @@ export const tasks: ReadonlyArray<Rule<Encoded, Capability>> = [
     Effect.gen(function*() {
       for (const position of [0, 1, 2]) yield* write(io, "t", position, [position])
       yield* expect.same("the listed tasks", yield* listed(io), ["t"])
+    })),
+
+  rule("a list has every task, however many there are", (io, expect) =>
+    Effect.gen(function*() {
+      yield* Effect.forEach(manyIds, (id) => write(io, id, 0, [id]), { concurrency: 16 })
+      yield* expect.same("the listed tasks", yield* listed(io), manyIds)
     })),
 
   rule("a list with a query has every task that fits it", (io, expect) =>
@@ -73,6 +91,15 @@ export const tasks: ReadonlyArray<Rule<Encoded, Capability>> = [
       yield* anew.append(0, ["anew"])
       yield* anew.close
       yield* expect.same("the records", yield* io.read("t", 0), [record("anew")])
+    })),
+
+  rule("a task that was begun anew is listed as what it is now", (io, expect) =>
+    Effect.gen(function*() {
+      for (const status of ["Failed", "Running", "Succeeded"] as const) {
+        yield* write(io, "t", 0, [status], { status, memo: status })
+        yield* expect.same("the list", yield* list(io), [summaryOf("t", { status, memo: status })])
+        yield* io.remove("t")
+      }
     })),
 
   rule("tasks whose ids look alike do not see each other", (io, expect) =>

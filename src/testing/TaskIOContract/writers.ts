@@ -58,6 +58,16 @@ export const writers: ReadonlyArray<Rule<Encoded, Capability>> = [
       yield* expect.same("the records", yield* io.read("t", 0), [record("current")])
     }), ["secondWriter"]),
 
+  rule("a stale writer that closes its journal leaves the newest one's claim", (io, expect) =>
+    Effect.gen(function*() {
+      const stale = yield* claim(io, "t")
+      yield* stale.append(0, ["stale"])
+      const current = yield* claim(io, "t")
+      yield* stale.close
+      const written = yield* Effect.exit(current.append(1, ["current"]))
+      yield* expect.that(Exit.isSuccess(written), "the newest writer's append to succeed", written)
+    })),
+
   rule("of many that open at once each has its own epoch", (io, expect) =>
     Effect.gen(function*() {
       const claims = yield* Effect.all(Array.from({ length: 8 }, () => claim(io, "t")), { concurrency: "unbounded" })
@@ -91,5 +101,18 @@ export const writers: ReadonlyArray<Rule<Encoded, Capability>> = [
       yield* expect.failure("the append to the new task of that id", late.append(1, ["late"]), "StaleWriterError")
       yield* late.close
       yield* expect.same("the records of the new task", yield* io.read("t", 0), [record("anew")])
-    }), ["secondWriter"])
+    }), ["secondWriter"]),
+
+  rule(
+    "a writer whose task was removed before its first append is refused too",
+    (io, expect) =>
+      Effect.gen(function*() {
+        const late = yield* claim(io, "t")
+        yield* io.remove("t")
+        yield* expect.failure("the append after the removal", late.append(0, ["late"]), "StaleWriterError")
+        yield* late.close
+        yield* expect.same("the records", yield* io.read("t", 0), [])
+      }),
+    ["secondWriter"]
+  )
 ]
