@@ -207,7 +207,8 @@ export const make = (plan: Plan): Effect.Effect<Injector> =>
         list: (query) => listed(taskIO.list(query)),
         remove: (taskId) => stored("remove", taskId, taskIO.remove(taskId)),
         send: (taskId, message) => stored("send", taskId, taskIO.send(taskId, message)),
-        take: (taskId) => stored("receive", taskId, taskIO.take(taskId)),
+        // Of two operations, each of which can go wrong.
+        take: TaskIO.make(faultyDriver(taskIO.driver)).take,
         waiting: stored("waiting", undefined, taskIO.waiting),
         driver: faultyDriver(taskIO.driver)
       }),

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Layer, Option, Stream, TestClock } from "effect"
+import { DateTime, Deferred, Effect, Exit, Fiber, Layer, Option, Stream, TestClock } from "effect"
 import { BindLock, CheckMateEngine, CheckMateError, TaskIO } from "effect-checkmate"
 import { Faults } from "effect-checkmate/testing"
 import { abc, Ledger, makeStore } from "../support/pipelines.ts"
@@ -51,6 +51,24 @@ describe("Faults, under an engine", () => {
       expect(exit).toEqual(Exit.succeed(output))
       expect([appends, opens]).toEqual([4, 1])
       expect(before).toEqual(["run a", "run b", "run c"])
+    }))
+
+  it.effect("what takes mail receives it and acknowledges it, of which each can fail", () =>
+    Effect.gen(function*() {
+      const { faulty, taskIO } = yield* world
+      const plan = [Faults.fail("receive", { nth: 2 }), Faults.dropAcknowledgement("acknowledge", { nth: 1 })]
+      yield* Effect.gen(function*() {
+        const io = yield* TaskIO.TaskIO
+        const asked = Effect.all([Faults.count("receive"), Faults.count("acknowledge")])
+        expect(yield* io.take("t")).toEqual([])
+        expect(yield* asked).toEqual([1, 0])
+        yield* io.send("t", { _tag: "Pause", at: yield* DateTime.now })
+        failsWith(yield* Effect.exit(io.take("t")), { operation: "receive" })
+        expect(yield* taskIO.waiting).toEqual(["t"])
+        failsWith(yield* Effect.exit(io.take("t")), { operation: "acknowledge" })
+        expect(yield* taskIO.waiting).toEqual([])
+        expect(yield* asked).toEqual([3, 1])
+      }).pipe(Effect.provide(faulty(plan)))
     }))
 
   it.effect("fail: the append is not done, and the task goes on from there", () =>

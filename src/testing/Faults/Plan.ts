@@ -10,7 +10,8 @@ import type { BindLockError, TaskIOError } from "../../CheckMateError.ts"
 // --- models ---------------------------------------------------------------------
 
 /**
- * What a store is asked to do. Over the typed service `TaskIO`, `read` is also `get`, and `receive` is `take`.
+ * What a store is asked to do. Over the typed service `TaskIO`, `read` is also `get` and `look`, and `take` is `receive`, and
+ * `acknowledge` where there is mail.
  *
  * @since 0.1.0
  * @category models
