@@ -30,7 +30,8 @@ export interface Credentials {
 export interface S3Options {
   readonly bucket: string
   /**
-   * What all keys begin with. The same tasks under two prefixes never see each other.
+   * What all keys begin with. The same tasks under two prefixes never see each other. The prefix of one may begin with
+   * that of another, but not be it with `journal/`, `task/`, `mail/`, `lock/` or `engine/` behind it.
    *
    * @default "checkmate/"
    */
@@ -100,8 +101,9 @@ export const credentialsFromEnvironment: Config.Config<Credentials> = Config.map
   })
 )
 
+/** What is set to nothing is not set, as for AWS's own tools. */
 const either = (first: string, second: string) =>
-  Config.option(Config.orElse(Config.string(first), () => Config.string(second)))
+  Config.option(Config.orElse(Config.nonEmptyString(first), () => Config.nonEmptyString(second)))
 
 /**
  * All of it from the environment: the bucket is `CHECKMATE_S3_BUCKET`, and, where they are set, `CHECKMATE_S3_PREFIX`,

@@ -1,6 +1,6 @@
 /** What stores do that no server does when it is asked to. These need no server. */
 import { describe, expect, it } from "@effect/vitest"
-import { Chunk, Effect, Exit, Option, Redacted, Stream } from "effect"
+import { Chunk, ConfigProvider, Effect, Exit, Option, Redacted, Stream } from "effect"
 import { type TaskIO } from "effect-checkmate"
 import * as S3 from "effect-checkmate/s3"
 import { seal } from "../../src/s3/envelope.ts"
@@ -53,6 +53,22 @@ describe("S3: credentials", () => {
 })
 
 describe("S3: an endpoint", () => {
+  it.effect("and a region that are set to nothing in the environment are not set", () =>
+    Effect.gen(function*() {
+      const variables = [
+        ["CHECKMATE_S3_BUCKET", "b"],
+        ["AWS_ENDPOINT_URL_S3", ""],
+        ["AWS_ENDPOINT_URL", "http://store.example"],
+        ["AWS_REGION", ""]
+      ] as const
+      const found = yield* Effect.withConfigProvider(S3.fromEnvironment, ConfigProvider.fromMap(new Map(variables)))
+      expect(found).toEqual({
+        bucket: "b",
+        credentials: S3.credentialsFromEnvironment,
+        endpoint: "http://store.example"
+      })
+    }))
+
   it.effect("that is no http or https URL is told at once, and how to give it", () =>
     Effect.gen(function*() {
       for (const endpoint of ["localhost:9000", "ftp://localhost", "127.0.0.1:9000", ""]) {
