@@ -36,7 +36,8 @@ import * as JournalFile from "../internal/journalFile.ts"
 import { nonce } from "../internal/nonce.ts"
 import type { Encoded, EncodedJournal, EncodedSummary, Letter } from "./Encoded.ts"
 
-const journalName = /^(.+)\.(\d+)\.ndjson$/
+// Numbers as they are written here: what is called otherwise is not of a task, and none of its files goes by that number.
+const journalName = /^(.+)\.([1-9]\d{0,14})\.ndjson$/
 const epochOf = (name: string): number => Number(/\.(\d+)\.\w+$/.exec(name)?.[1])
 const letterName = /^(.+)\.\d+-[0-9a-f]+\.json$/
 
@@ -322,7 +323,7 @@ export const make = Effect.fnUntraced(
           ))).pipe(Stream.filterMap((summary) => summary)),
       remove: Effect.fnUntraced(function*(taskId) {
         const rest = (yield* taskFiles).filter((name) =>
-          name.startsWith(`${taskId}.`) && /^\d+\.(ndjson|sealed)$/.test(name.slice(taskId.length + 1))
+          name.startsWith(`${taskId}.`) && /^[1-9]\d{0,14}\.(ndjson|sealed)$/.test(name.slice(taskId.length + 1))
         ).sort((left, right) => epochOf(right) - epochOf(left))
         const epochs = rest.filter((name) => journalName.test(name)).map(epochOf)
         // Nobody writes to it any more, who may be frozen and think that it is theirs.

@@ -175,6 +175,25 @@ describe("journal files", () => {
       })
     ))
 
+  it.effect("files that are called otherwise than those of a task are in no removal's way", () =>
+    inDirectory((directory, fs) =>
+      Effect.gen(function*() {
+        yield* twoEpochs(directory)
+        const others = [
+          "t.ndjson",
+          "t.0.ndjson",
+          "t.01.ndjson",
+          "t.003.sealed",
+          "t.9007199254740993.ndjson",
+          ".DS_Store"
+        ]
+        for (const name of others) yield* fs.writeFileString(`${directory}/tasks/${name}`, "not ours")
+        expect(yield* Effect.provide(CheckMateEngine.find(), engine(directory))).toHaveLength(1)
+        yield* Effect.provide(CheckMateEngine.remove("t"), engine(directory))
+        expect((yield* fs.readDirectory(`${directory}/tasks`)).sort()).toEqual(others.toSorted())
+      })
+    ))
+
   it.effect("a removal that was cut off leaves nothing of the old task to be read in a new one of its id", () =>
     inDirectory((directory, fs) =>
       Effect.gen(function*() {
