@@ -68,6 +68,13 @@ export const make = Effect.fnUntraced(
       syncDirectory(fs, root)
     ], { discard: true })
     yield* Effect.mapError(ready, storeError("create its directories", root))
+    // What removals that were cut off have left there is out of sight, and nobody comes back for it.
+    yield* Effect.ignore(
+      Effect.flatMap(
+        entries(fs, trash),
+        (names) => Effect.forEach(names, (name) => Effect.ignore(fs.remove(path.join(trash, name))), { discard: true })
+      )
+    )
     // Held open, so that a new entry in it costs one sync and no more.
     const tasksHandle = yield* Effect.mapError(fs.open(tasks, { flag: "r" }), storeError("open", tasks))
     let syncing = 0

@@ -206,6 +206,8 @@ describe("journal files", () => {
         for (let time = 0; time < 2; time++) yield* Effect.exit(Effect.provide(run, engine(directory)))
         expect(yield* Effect.provide(run, engine(directory))).toMatchObject({ c: 13 })
         expect(ledger.count("run a")).toBe(1)
+        // Nor to be found on the disk.
+        expect(yield* fs.readDirectory(`${directory}/trash`)).toEqual([])
       })
     ))
 
