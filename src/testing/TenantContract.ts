@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import type { Encoded } from "../TaskIO/Encoded.ts"
+import type { Encoded, EncodedQuery } from "../TaskIO/Encoded.ts"
 import { type Rule, rulesOf } from "./Contract.ts"
 import { claim, listed, messages, record, waiting, write } from "./TaskIOContract/support.ts"
 
@@ -93,6 +93,34 @@ export const rules: ReadonlyArray<Rule<Tenants, Capability>> = [
       for (const query of [{}, { checkMate: "contract" }]) {
         yield* expect.same("the first's list", yield* listed(one, query), ["a", "c"])
         yield* expect.same("the second's list", yield* listed(two, query), ["b", "c"])
+      }
+    })),
+
+  rule("a list with a query shows no tasks of the other tenant", ({ one, two }, expect) =>
+    Effect.gen(function*() {
+      for (const [mine, id] of [[one, "c"], [two, "d"]] as const) {
+        yield* write(mine, id, 0, [id], { status: "Failed", tags: ["x"], updatedAt: "2026-01-02T00:00:00.000Z" })
+      }
+      const queries: ReadonlyArray<EncodedQuery> = [
+        { status: ["Failed"] },
+        { tags: ["x"] },
+        { since: "2026-01-02T00:00:00.000Z" },
+        { status: ["Failed"], checkMate: "contract", tags: ["x"], since: "2026-01-01T00:00:00.000Z" }
+      ]
+      for (const query of queries) {
+        yield* expect.same(`the first's list for ${JSON.stringify(query)}`, yield* listed(one, query), ["c"])
+        yield* expect.same(`the second's list for ${JSON.stringify(query)}`, yield* listed(two, query), ["d"])
+      }
+    })),
+
+  rule("removing what only the other tenant has is nothing", (tenants, expect) =>
+    Effect.gen(function*() {
+      for (const [mine, other, taskId] of bothWays(tenants)) {
+        yield* write(other, taskId, 0, ["first"])
+        yield* other.send(taskId, record("mail"))
+        yield* mine.remove(taskId)
+        yield* expect.same("its records, with the other", yield* other.read(taskId, 0), [record("first")])
+        yield* expect.same("its mail, with the other", yield* messages(other, taskId), [record("mail")])
       }
     })),
 
