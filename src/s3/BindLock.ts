@@ -184,7 +184,8 @@ export const make = Effect.fnUntraced(
     const removeDead = Effect.gen(function*() {
       const { entries } = yield* client.page(engines, { limit: lookedAt })
       for (const { key } of entries) {
-        const found = yield* client.get(key)
+        // What others put there, the mark of a folder for instance, keeps nothing else from being looked at.
+        const found = yield* Effect.catchIf(client.get(key), ({ kind }) => kind === "damaged", () => Effect.succeedNone)
         if (Option.isNone(found)) continue
         const alive = yield* isAlive(engineIn(found.value))
         const gone = Option.isSome(alive) ? !alive.value : isOlder(found.value, forgotten)

@@ -3,7 +3,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Chunk, ConfigProvider, Effect, Exit, Option, Redacted, Stream } from "effect"
 import { type TaskIO } from "effect-checkmate"
 import * as S3 from "effect-checkmate/s3"
-import { seal } from "../../src/s3/envelope.ts"
+import { seal, unseal } from "../../src/s3/envelope.ts"
 import { summaryOf } from "../support/summary.ts"
 import { credentials, make, options, refusal } from "./madeUpStore.ts"
 
@@ -115,6 +115,27 @@ describe("S3: what others put under the prefix", () => {
       expect(yield* driver.read("t", 0)).toEqual([])
       expect(yield* listed(driver)).toEqual([])
       expect(yield* driver.receive("t")).toEqual([])
+    }))
+})
+
+describe("S3: the objects of engines that are gone", () => {
+  it.live("are removed also where others put something beside them", () =>
+    Effect.gen(function*() {
+      const store = make()
+      const begin = Effect.provide(S3.makeBindLock(options), store.layer)
+      const dead = yield* Effect.scoped(Effect.gen(function*() {
+        yield* Effect.flatMap(begin, (lock) => lock.acquire("t"))
+        const [engine] = [...store.objects].flatMap(([key, { body }]) => key.startsWith("p/engine/") ? [body] : [])
+        return Option.getOrThrow(unseal(engine ?? new Uint8Array())).content.replace(
+          /"pid":"\d+"/,
+          "\"pid\":\"999999999\""
+        )
+      }))
+      const { bytes } = yield* seal(dead)
+      store.put("p/engine/", "")
+      store.put("p/engine/0123456789abcdef", new TextDecoder().decode(bytes))
+      yield* Effect.scoped(begin)
+      expect([...store.objects.keys()]).toEqual(["p/engine/"])
     }))
 })
 
