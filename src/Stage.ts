@@ -188,22 +188,25 @@ type KeysOf<Out> = Out extends unknown ? keyof Out : never
 type MissingFrom<Out, Provides> = Out extends unknown ? Exclude<Provides, keyof Out> : never
 
 /** The stage's name where the output is right, a sentence where it is not. */
-type CheckOutput<Name extends string, F extends State.Fields, Provides extends keyof F, Out> =
+type CheckOutput<Name extends string, F extends State.Fields, Provides extends keyof F, Named, Out> =
   // What the compiler tries with before it has looked at execute.
   [AnyOutput<F>] extends [Out] ? Name
     // A model made at run time is checked there.
     : string extends keyof F ? Name
-    : [MissingFrom<Out, Provides>] extends [never]
-      ? [Exclude<KeysOf<Out>, Provides>] extends [never]
-        ? [Out] extends [[Provides] extends [never] ? void | object : Output<F, Provides>] ? Name
-        : `stage "${Name}" returns an attribute it provides as another type, or perhaps not at all`
-      : [Provides] extends [never]
-        ? `stage "${Name}" provides nothing, so its execute must return nothing; end it with Effect.asVoid, or list what it returns in provides`
-      : `stage "${Name}" returns "${Exclude<KeysOf<Out>, Provides> & string}", which it does not list in provides`
     // A name that is none makes the compiler take Provides for every attribute.
-    : [keyof F] extends [Provides] ? `stage "${Name}" provides "${
-        & MissingFrom<Out, Provides>
-        & string}", which its execute does not return, or names in provides what the state model does not declare`
+    : [Exclude<Named, keyof F>] extends [never] ? CheckDeclared<Name, F, Provides, Out>
+    : string extends Named
+      ? `stage "${Name}" gives provides a list whose names the compiler does not know; write them in place, or end the list with as const`
+    : `stage "${Name}" provides "${Exclude<Named, keyof F> & string}", which the state model does not declare`
+
+type CheckDeclared<Name extends string, F extends State.Fields, Provides extends keyof F, Out> =
+  [MissingFrom<Out, Provides>] extends [never]
+    ? [Exclude<KeysOf<Out>, Provides>] extends [never]
+      ? [Out] extends [[Provides] extends [never] ? void | object : Output<F, Provides>] ? Name
+      : `stage "${Name}" returns an attribute it provides as another type, or perhaps not at all`
+    : [Provides] extends [never]
+      ? `stage "${Name}" provides nothing, so its execute must return nothing; end it with Effect.asVoid, or list what it returns in provides, an array`
+    : `stage "${Name}" returns "${Exclude<KeysOf<Out>, Provides> & string}", which it does not list in provides`
     : `stage "${Name}" provides "${MissingFrom<Out, Provides> & string}", which its execute does not return`
 
 /**
@@ -332,11 +335,16 @@ export function make<
   R3 = never,
   R4 = never,
   const Timeout extends Duration.DurationInput = never,
-  const Defects extends boolean = false
+  const Defects extends boolean = false,
+  // What provides names, also where that is no attribute.
+  const Named extends string = never
 >(
   state: State.State<F>,
-  name: CheckOutput<Name, F, Provides, Out>,
-  options: Options<F, Requires, Provides, Out, E, R, E2, R2, R3, R4, Timeout, Defects>
+  name: CheckOutput<Name, F, Provides, Named, Out>,
+  options: Options<F, Requires, Provides, Out, E, R, E2, R2, R3, R4, Timeout, Defects> & {
+    // With what an editor can offer.
+    readonly provides?: ReadonlyArray<keyof F> | ReadonlyArray<Named>
+  }
 ): Stage<
   Name,
   F,

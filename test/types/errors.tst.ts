@@ -65,8 +65,23 @@ describe("Stage.make", () => {
     Stage.make(Docs, "typo", { execute: () => Effect.succeed({ flies: [""] }) })
   })
   test("a provided attribute that is misspelt", () => {
-    // @ts-expect-error or names in provides what the state model does not declare"
+    // @ts-expect-error "stage \"typo\" provides \"flies\", which the state model does not declare"
     Stage.make(Docs, "typo", { provides: ["flies"], execute: () => Effect.succeed({ files: [""] }) })
+    // @ts-expect-error "stage \"typo\" provides \"cuont\", which the state model does not declare"
+    Stage.make(Docs, "typo", { provides: ["files", "cuont"], execute: () => Effect.succeed({ files: [""], count: 1 }) })
+    // @ts-expect-error "stage \"one\" provides \"folder\", which its execute does not return"
+    Stage.make(Other, "one", { provides: ["folder"], execute: () => Effect.void })
+  })
+  test("names to provide that only the running program knows", () => {
+    const names = ["files"]
+    // @ts-expect-error gives provides a list whose names the compiler does not know; write them in place
+    Stage.make(Docs, "unknown", { provides: names, execute: () => Effect.succeed({ files: [""] }) })
+    const known = ["files"] as const
+    Stage.make(Docs, "known", { provides: known, execute: () => Effect.succeed({ files: [""] }) })
+  })
+  test("one name to provide that is not in an array", () => {
+    // @ts-expect-error end it with Effect.asVoid, or list what it returns in provides, an array"
+    Stage.make(Docs, "bare", { provides: "files", execute: () => Effect.succeed({ files: [""] }) })
   })
   test("an output where nothing is provided", () => {
     // @ts-expect-error "stage \"none\" provides nothing, so its execute must return nothing; end it with Effect.asVoid

@@ -118,9 +118,9 @@ describe("what execute may return", () => {
     })
   })
   test("each attribute that is missing has its sentence", () => {
-    // @ts-expect-error "stage \"one\" provides \"count\", which its execute does not return, or names
+    // @ts-expect-error "stage \"one\" provides \"count\", which its execute does not return"
     Stage.make(Docs, "one", { provides: ["files", "count", "folder"], execute: () => Effect.succeed({ files: [] }) })
-    // @ts-expect-error "stage \"one\" provides \"folder\", which its execute does not return, or names
+    // @ts-expect-error "stage \"one\" provides \"folder\", which its execute does not return"
     Stage.make(Docs, "one", { provides: ["files", "count", "folder"], execute: () => Effect.succeed({ files: [] }) })
   })
 })
