@@ -198,7 +198,7 @@ const findProblems = (
     readonly state: State.Any
     readonly input: ReadonlyArray<string>
     readonly stages: ReadonlyArray<unknown>
-    readonly onFailure?: string
+    readonly onFailure?: string | undefined
   }
 ): ReadonlyArray<DefinitionProblem> => {
   const own = nameProblem(name)
@@ -263,11 +263,11 @@ export function make<
     /**
      * @default "halt"
      */
-    readonly onFailure?: OnFailure
+    readonly onFailure?: OnFailure | undefined
     /** For people: shown by whatever lists or draws the CheckMate. */
-    readonly description?: string
+    readonly description?: string | undefined
     /** For people and tools. */
-    readonly tags?: ReadonlyArray<string>
+    readonly tags?: ReadonlyArray<string> | undefined
   }
 ): CheckMate<
   Name,
@@ -282,9 +282,9 @@ export function make(
     readonly state: State.Any
     readonly input: ReadonlyArray<string>
     readonly stages: ReadonlyArray<Stage.Any>
-    readonly onFailure?: OnFailure
-    readonly description?: string
-    readonly tags?: ReadonlyArray<string>
+    readonly onFailure?: OnFailure | undefined
+    readonly description?: string | undefined
+    readonly tags?: ReadonlyArray<string> | undefined
   }
 ): Any & Pipeable {
   return {

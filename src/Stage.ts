@@ -230,9 +230,9 @@ export interface Options<
   Defects extends boolean
 > {
   /** For people: shown by whatever lists or draws the stage. */
-  readonly description?: string
+  readonly description?: string | undefined
   /** For people and tools. */
-  readonly tags?: ReadonlyArray<string>
+  readonly tags?: ReadonlyArray<string> | undefined
   /**
    * Attributes that must be present before the stage runs.
    *
@@ -252,37 +252,41 @@ export interface Options<
    * stage ran, with the stage's output if it had succeeded, and the cause. It may be asked to undo work that was
    * only begun, so it must be safe to run when there is nothing to undo.
    */
-  readonly rollback?: (state: State.View<F, Requires>, cause: Cause.Cause<unknown>) => Effect.Effect<void, E2, R2>
+  readonly rollback?:
+    | ((state: State.View<F, Requires>, cause: Cause.Cause<unknown>) => Effect.Effect<void, E2, R2>)
+    | undefined
   /**
    * When to try again after a typed failure. Its position survives restarts.
    *
    * @default no retries
    */
-  readonly retry?: Schedule.Schedule<
-    unknown,
-    | NoInfer<E>
-    | ([Timeout] extends [never] ? never : StageTimeoutError)
-    | ([Defects] extends [true] ? StageDefectError : never),
-    R3
-  >
+  readonly retry?:
+    | Schedule.Schedule<
+      unknown,
+      | NoInfer<E>
+      | ([Timeout] extends [never] ? never : StageTimeoutError)
+      | ([Defects] extends [true] ? StageDefectError : never),
+      R3
+    >
+    | undefined
   /**
    * Whether `retry` also answers defects and self-inflicted interruptions, given to it as `StageDefectError`.
    *
    * @default false
    */
-  readonly retryDefects?: Defects
+  readonly retryDefects?: Defects | undefined
   /**
    * When to try a failed rollback again, within this process.
    *
    * @default no retries
    */
-  readonly rollbackRetry?: Schedule.Schedule<unknown, NoInfer<E2>, R4>
+  readonly rollbackRetry?: Schedule.Schedule<unknown, NoInfer<E2>, R4> | undefined
   /**
    * How long an attempt may take before it is interrupted and fails with `StageTimeoutError`. More than zero.
    *
    * @default no limit
    */
-  readonly timeout?: Timeout
+  readonly timeout?: Timeout | undefined
 }
 
 function pipe(this: unknown) {
@@ -294,11 +298,11 @@ interface ErasedOptions extends Annotations {
   readonly requires?: ReadonlyArray<string>
   readonly provides?: ReadonlyArray<string>
   readonly execute: Erased<unknown, unknown>["execute"]
-  readonly rollback?: Erased<unknown, unknown>["rollback"]
-  readonly retry?: RetrySchedule<unknown>
-  readonly retryDefects?: boolean
-  readonly rollbackRetry?: RetrySchedule<unknown>
-  readonly timeout?: Duration.DurationInput
+  readonly rollback?: Erased<unknown, unknown>["rollback"] | undefined
+  readonly retry?: RetrySchedule<unknown> | undefined
+  readonly retryDefects?: boolean | undefined
+  readonly rollbackRetry?: RetrySchedule<unknown> | undefined
+  readonly timeout?: Duration.DurationInput | undefined
 }
 
 /**
@@ -393,8 +397,8 @@ export const isStage = (u: unknown): u is Any => Predicate.hasProperty(u, TypeId
  * @category models
  */
 export interface Annotations {
-  readonly description?: string
-  readonly tags?: ReadonlyArray<string>
+  readonly description?: string | undefined
+  readonly tags?: ReadonlyArray<string> | undefined
 }
 
 export * from "./Stage/combinators.ts"

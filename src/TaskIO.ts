@@ -99,12 +99,12 @@ export type Message = typeof Message.Type
  * @category models
  */
 export interface Query {
-  readonly status?: ReadonlyArray<TaskStatus.Tag>
-  readonly checkMate?: string
+  readonly status?: ReadonlyArray<TaskStatus.Tag> | undefined
+  readonly checkMate?: string | undefined
   /** Tasks that carry all of these tags. */
-  readonly tags?: ReadonlyArray<string>
+  readonly tags?: ReadonlyArray<string> | undefined
   /** Tasks updated at or after this time. */
-  readonly since?: DateTime.DateTime.Input
+  readonly since?: DateTime.DateTime.Input | undefined
 }
 
 /**

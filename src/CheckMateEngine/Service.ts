@@ -45,20 +45,20 @@ export interface Options {
    *
    * @default "500 millis"
    */
-  readonly pollInterval?: Duration.DurationInput
+  readonly pollInterval?: Duration.DurationInput | undefined
   /**
    * How often a task is taken up again that crashed its process without getting anywhere, before it is Poisoned.
    *
    * @default 5
    */
-  readonly maxRecoveries?: number
+  readonly maxRecoveries?: number | undefined
   /**
    * How long tasks are kept once they are over. The engine then removes them in the background, as `clean` does: those
    * that an engine holds are left to it. What cannot be removed is logged, and tried again.
    *
    * @default for ever
    */
-  readonly retention?: Retention
+  readonly retention?: Retention | undefined
 }
 
 /**
@@ -74,13 +74,13 @@ export interface Options {
  * @category options
  */
 export interface Retention {
-  readonly keep: { readonly [Status in SettledTag]?: Duration.DurationInput }
+  readonly keep: { readonly [Status in SettledTag]?: Duration.DurationInput | undefined }
   /**
    * How often the engine looks for tasks to remove, give or take a fifth, and first when it begins. At least 1 second.
    *
    * @default "1 hour"
    */
-  readonly every?: Duration.DurationInput
+  readonly every?: Duration.DurationInput | undefined
 }
 
 /**
@@ -109,7 +109,7 @@ export interface WhenBound {
   /**
    * @default "fail"
    */
-  readonly whenBound?: "fail" | "wait"
+  readonly whenBound?: "fail" | "wait" | undefined
 }
 
 /**
@@ -123,16 +123,16 @@ export interface RunOptions<Input> extends WhenBound {
    *
    * @default a new UUID, ordered by time
    */
-  readonly taskId?: string
+  readonly taskId?: string | undefined
   /**
    * The input attributes. For a task that exists, those that are given anew, with another value than was given before,
    * override persisted ones; those absent are restored. One that has succeeded returns what it returned, with a warning.
    */
   readonly input: Input
   /** For finding the task; kept from its start. */
-  readonly tags?: ReadonlyArray<string>
+  readonly tags?: ReadonlyArray<string> | undefined
   /** A note for people; kept from its start. */
-  readonly memo?: string
+  readonly memo?: string | undefined
 }
 
 /**
@@ -141,7 +141,7 @@ export interface RunOptions<Input> extends WhenBound {
  */
 export interface ResumeOptions<Input> extends WhenBound {
   /** Attributes to override; all others are restored. */
-  readonly input?: Partial<Input>
+  readonly input?: Partial<Input> | undefined
 }
 
 /**
@@ -150,9 +150,9 @@ export interface ResumeOptions<Input> extends WhenBound {
  */
 export interface CancelOptions<E, R> {
   /** For people. */
-  readonly reason?: string
+  readonly reason?: string | undefined
   /** Rolls back every stage that succeeded, with this definition. */
-  readonly rollback?: CheckMate.Any<E, R>
+  readonly rollback?: CheckMate.Any<E, R> | undefined
 }
 
 /**
@@ -161,7 +161,7 @@ export interface CancelOptions<E, R> {
  */
 export interface RollbackOptions extends WhenBound {
   /** For people. */
-  readonly reason?: string
+  readonly reason?: string | undefined
 }
 
 /**
@@ -174,14 +174,14 @@ export interface ResumeAllOptions extends WhenBound {
    *
    * @default 4
    */
-  readonly concurrency?: number
+  readonly concurrency?: number | undefined
   /**
    * Tasks in these statuses. With `Failed` those are tried again that gave up, and with `Paused` those go on that were
    * paused.
    *
    * @default ["Running", "RollingBack"]
    */
-  readonly status?: ReadonlyArray<ResumableTag>
+  readonly status?: ReadonlyArray<ResumableTag> | undefined
 }
 
 /**
@@ -201,15 +201,15 @@ export interface FindOptions extends TaskIO.Query {
   /**
    * @default "createdAt"
    */
-  readonly sort?: "createdAt" | "updatedAt"
+  readonly sort?: "createdAt" | "updatedAt" | undefined
   /**
    * @default "descending"
    */
-  readonly order?: "ascending" | "descending"
+  readonly order?: "ascending" | "descending" | undefined
   /**
    * @default all
    */
-  readonly limit?: number
+  readonly limit?: number | undefined
 }
 
 /**
@@ -222,21 +222,21 @@ export interface CleanOptions {
    *
    * @default ["Succeeded", "Cancelled", "RolledBack"]
    */
-  readonly status?: ReadonlyArray<SettledTag>
+  readonly status?: ReadonlyArray<SettledTag> | undefined
   /** Tasks of this CheckMate only. */
-  readonly checkMate?: string
+  readonly checkMate?: string | undefined
   /**
    * Tasks that were last touched this long ago, or longer.
    *
    * @default "0 millis"
    */
-  readonly olderThan?: Duration.DurationInput
+  readonly olderThan?: Duration.DurationInput | undefined
   /**
    * Only report what would be removed.
    *
    * @default false
    */
-  readonly dryRun?: boolean
+  readonly dryRun?: boolean | undefined
 }
 
 // --- what comes back ------------------------------------------------------------

@@ -49,7 +49,7 @@ function typed(_: CheckMate.Any, values: Values): unknown {
 const requestOf = (
   maxRecoveries: number,
   taskId: string,
-  options: Partial<Omit<RunOptions<object>, "taskId">> = {}
+  options: ResumeOptions<object> & Pick<RunOptions<object>, "tags" | "memo"> = {}
 ): Request => ({
   taskId,
   input: options.input ?? {},

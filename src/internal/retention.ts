@@ -11,7 +11,7 @@ import * as retry from "./retry.ts"
 import { removable, removeIf } from "./steer.ts"
 import type { Parts } from "./supervise.ts"
 
-type Kept = Partial<Record<TaskStatus.Tag, Duration.DurationInput>>
+type Kept = Partial<Record<TaskStatus.Tag, Duration.DurationInput | undefined>>
 
 /** Looks once for tasks that are due, and removes them. What fails for one keeps no other. */
 const round = Effect.fnUntraced(function*(parts: Parts, kept: Kept, statuses: ReadonlyArray<TaskStatus.Tag>) {

@@ -326,6 +326,23 @@ describe("bad input is a typed error and nothing is lost", () => {
         .toMatchObject({ a: "2" })
     }))
 
+  it.effect("an option that is undefined is one that is not given", () =>
+    inMemory(Effect.gen(function*() {
+      const none = undefined
+      const given = { input: { seed: 1 }, tags: none, memo: none, whenBound: none }
+      yield* CheckMateEngine.run(abc(new Ledger()), { ...given, taskId: none })
+      const query = { status: none, checkMate: none, tags: none, since: none }
+      const found = yield* CheckMateEngine.find({ ...query, sort: none, order: none, limit: none })
+      expect(found).toMatchObject([{ status: "Succeeded", tags: [] }])
+      const resumed = CheckMateEngine.resume(abc(new Ledger()), found[0]?.taskId ?? "", {
+        input: none,
+        whenBound: none
+      })
+      expect(yield* resumed).toMatchObject({ c: 4 })
+      const cleaned = CheckMateEngine.clean({ status: none, checkMate: none, olderThan: none, dryRun: none })
+      expect(yield* cleaned).toHaveLength(1)
+    })))
+
   it.effect("a task that does not exist", () =>
     inMemory(Effect.gen(function*() {
       expect(yield* failure(CheckMateEngine.resume(abc(new Ledger()), "nope"))).toMatchObject({

@@ -178,6 +178,25 @@ describe("combinators", () => {
       execute: (): Effect.Effect<void, Boom> => Effect.fail(new Boom({ n: 1 }))
     })
   })
+  test("an option that is undefined is one that is not given", () => {
+    const none = undefined
+    const stage = Stage.make(Docs, "x", {
+      description: none,
+      tags: none,
+      retry: none,
+      retryDefects: none,
+      rollback: none,
+      rollbackRetry: none,
+      execute: () => Effect.asVoid(Files)
+    })
+    expect(errorOf(stage)).type.toBe<never>()
+    expect(servicesOf(stage)).type.toBe<Files>()
+    const timeout = Math.random() > 0.5 ? "1 second" : none
+    const timed = Stage.make(Docs, "x", { timeout, execute: () => Effect.void })
+    expect(errorOf(timed)).type.toBe<CheckMateError.StageTimeoutError>()
+    const options = { state: Docs, onFailure: none, description: none, tags: none }
+    CheckMate.make("x", { ...options, input: ["folder"], stages: [stage] })
+  })
 })
 
 const Long = State.make({
