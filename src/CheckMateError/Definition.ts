@@ -81,7 +81,7 @@ export class UnknownAttributeError extends Schema.TaggedError<UnknownAttributeEr
 
 /**
  * A value does not fit its attribute's schema, or encodes to something JSON cannot hold. `path` leads to the
- * place inside the value.
+ * place inside the value, `stage` is the one that provides it.
  *
  * @since 0.1.0
  * @category errors
@@ -102,7 +102,11 @@ export class AttributeError extends Schema.TaggedError<AttributeError>()("Attrib
       }: ${this.problem}`
       : `Attribute ${quote(this.attribute)} persisted for task ${quote(this.taskId)} no longer fits its schema${
         at(this.path)
-      }: ${this.problem}. Make the schema accept what was written, or give the attribute anew in the input`
+      }: ${this.problem}. Make the schema accept what was written, ${
+        this.stage === undefined ? "or " : ""
+      }give the attribute anew in the input${
+        this.stage === undefined ? "" : `, or have its stage run again with retryFrom(${quote(this.stage)})`
+      }`
   }
 }
 

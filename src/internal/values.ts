@@ -41,7 +41,10 @@ export const decodeState = (
       checkMate.state,
       Object.fromEntries(Object.entries(encoded).filter(([attribute]) => checkMate.state.codecs.has(attribute)))
     ),
-    (refusal) => attributeError(taskId, refusal)
+    (refusal) => {
+      const by = checkMate.stages.find((stage) => stage.provides.includes(refusal.attribute))
+      return attributeError(taskId, refusal, by?.name)
+    }
   )
 
 /** A stage's output: the values it adds to the state, and their JSON. */

@@ -314,16 +314,18 @@ describe("bad input is a typed error and nothing is lost", () => {
         Effect.provide(CheckMateEngine.run(failed, { taskId: "t", input: { seed: 1 } }), engineOver(store))
       )
       const Strings = State.make({ seed: Schema.Number, a: Schema.String, b: Schema.Number, c: Schema.Number })
-      const stage = (name: "a" | "b" | "c") => Stage.make(Strings, name, { execute: () => Effect.void })
-      const changed = CheckMate.make("abc", {
-        state: Strings,
-        input: ["seed"],
-        stages: [stage("a"), stage("b"), stage("c")]
-      })
+      const stage = (name: "b" | "c") => Stage.make(Strings, name, { execute: () => Effect.void })
+      const a = Stage.make(Strings, "a", { provides: ["a"], execute: () => Effect.succeed({ a: "3" }) })
+      const changed = CheckMate.make("abc", { state: Strings, input: ["seed"], stages: [a, stage("b"), stage("c")] })
       const error = yield* Effect.flip(Effect.provide(CheckMateEngine.resume(changed, "t"), engineOver(store)))
-      expect(error).toMatchObject({ _tag: "AttributeError", direction: "decode", attribute: "a" })
+      expect(error).toMatchObject({ _tag: "AttributeError", direction: "decode", attribute: "a", stage: "a" })
+      expect(String(error)).toContain(
+        `give the attribute anew in the input, or have its stage run again with retryFrom("a")`
+      )
       expect(yield* Effect.provide(CheckMateEngine.resume(changed, "t", { input: { a: "2" } }), engineOver(store)))
         .toMatchObject({ a: "2" })
+      expect(yield* Effect.provide(CheckMateEngine.retryFrom(changed, "t", "a"), engineOver(store)))
+        .toMatchObject({ a: "3" })
     }))
 
   it.effect("an option that is undefined is one that is not given", () =>
