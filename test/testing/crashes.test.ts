@@ -426,6 +426,61 @@ describe("Crashes.explore", () => {
     }))
 })
 
+describe("a pipeline within a pipeline", () => {
+  const Part = State.make({ part: Schema.Number, double: Schema.Number })
+  const part = CheckMate.make("part", {
+    state: Part,
+    input: ["part"],
+    stages: [
+      Stage.make(Part, "double", {
+        requires: ["part"],
+        provides: ["double"],
+        execute: ({ part }) => Effect.as(Effect.sleep("1 second"), { double: 2 * part })
+      })
+    ]
+  })
+  const Whole = State.make({ parts: Schema.Array(Schema.Number), sum: Schema.Number })
+  const whole = CheckMate.make("whole", {
+    state: Whole,
+    input: ["parts"],
+    stages: [
+      Stage.make(Whole, "sum", {
+        requires: ["parts"],
+        provides: ["sum"],
+        execute: ({ parts }) =>
+          Effect.gen(function*() {
+            const { taskId } = yield* Stage.Context
+            const outputs = yield* Effect.forEach(
+              parts,
+              (number) =>
+                CheckMateEngine.run(part, {
+                  taskId: `${taskId}.${number}`,
+                  input: { part: number },
+                  whenBound: "wait"
+                }),
+              { concurrency: "unbounded" }
+            )
+            return { sum: outputs.reduce((sum, { double }) => sum + double, 0) }
+          })
+      })
+    ]
+  })
+
+  it.effect("survives, also where resumeAll takes up the inner tasks by itself", () =>
+    Effect.gen(function*() {
+      const input = { parts: [1, 2] }
+      const { cuts } = yield* Crashes.verify(whole, {
+        input,
+        program: (checkMate) =>
+          Effect.zipRight(
+            CheckMateEngine.resumeAll([part, checkMate], { concurrency: 8 }),
+            CheckMateEngine.run(checkMate, { taskId: "task", input })
+          )
+      })
+      expect(cuts).toBeGreaterThan(20)
+    }))
+})
+
 describe("Crashes.verify", () => {
   it.effect("fails with the story as its message", () =>
     Effect.gen(function*() {
