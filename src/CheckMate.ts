@@ -138,6 +138,7 @@ type Checked<
         ]
       >
     : Checked<F, Tail, Have, Names, [...Done, "this is not a stage"]>
+  : Done extends readonly [] ? "a CheckMate has at least one stage"
   : Done
 
 type ProvidedBy<S> = S extends Stage.Stage<infer _N, infer _F, infer _Req, infer Provides, infer _E, infer _R> ?

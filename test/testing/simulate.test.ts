@@ -245,7 +245,7 @@ describe("Simulation.simulate", () => {
       )
       expect(error).toMatchObject({ _tag: "ScriptError" })
       expect(error.message).toContain("the rollback of \"only\" fails, and it has none")
-      const broken = CheckMate.make("", { state: Order, input: [], stages: [] })
+      const broken = CheckMate.make("", { state: Order, input: [], stages: Array.of<Stage.Any<never, never>>() })
       expect(yield* Effect.flip(Simulation.simulate(broken))).toMatchObject({ _tag: "InvalidDefinitionError" })
     }))
 

@@ -41,6 +41,13 @@ describe("CheckMate.make", () => {
     CheckMate.make("bad", { state: Docs, input: ["folder"], stages: [scan, Math.random() > 0.5 ? chunk : scan] })
     CheckMate.make("good", { state: Docs, input: ["folder"], stages: [scan, ...(Math.random() > 0.5 ? [chunk] : [])] })
   })
+  test("no stages", () => {
+    // @ts-expect-error "a CheckMate has at least one stage"
+    CheckMate.make("bad", { state: Docs, input: ["folder"], stages: [] })
+    // @ts-expect-error "a CheckMate has at least one stage"
+    CheckMate.make("bad", { state: Docs, input: ["folder"], stages: [] as const })
+    CheckMate.make("good", { state: Docs, input: ["folder"], stages: [...(Math.random() > 0.5 ? [scan] : [])] })
+  })
   test("an input the state model does not declare", () => {
     // @ts-expect-error Type '"foldr"' is not assignable to type
     CheckMate.make("bad", { state: Docs, input: ["foldr"], stages: [scan] })
