@@ -20,7 +20,7 @@ import {
   HttpServer
 } from "@effect/platform"
 import { NodeContext, NodeHttpServer, NodeRuntime } from "@effect/platform-node"
-import { Console, Effect, Layer, Option, Schedule, Schema } from "effect"
+import { Console, Effect, Layer, Option, Schema } from "effect"
 import { CheckMateEngine, CheckMateError, Failure, Task, TaskStatus } from "effect-checkmate"
 import { createServer } from "node:http"
 import { isMain } from "./isMain.ts"
@@ -74,12 +74,10 @@ const show = ({ progress, stages, task }: CheckMateEngine.View): typeof Shown.Ty
 const layerTasks = HttpApiBuilder.group(Api, "tasks", (handlers) =>
   handlers
     .handle("start", ({ payload }) =>
-      answer(Effect.gen(function*() {
-        const { status, taskId } = yield* CheckMateEngine.start(cm_factory_report(), { input: payload })
-        // The task begins in the background: it is there to be shown a moment later.
-        yield* Effect.retry(status, { schedule: Schedule.spaced("10 millis"), times: 100 })
-        return { taskId }
-      })))
+      answer(Effect.map(
+        CheckMateEngine.start(cm_factory_report(), { input: payload }),
+        ({ taskId }) => ({ taskId })
+      )))
     .handle("list", () => answer(CheckMateEngine.find({ limit: 100 })))
     .handle("show", ({ path }) => answer(Effect.map(CheckMateEngine.get(path.id), show)))
     .handle("cancel", ({ path }) => answer(CheckMateEngine.cancel(path.id, { reason: "asked over HTTP" }))))
