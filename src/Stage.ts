@@ -240,7 +240,7 @@ export interface Options<
    */
   readonly requires?: ReadonlyArray<Requires>
   /**
-   * Attributes the stage returns, all of them and no others.
+   * Attributes the stage returns, all of them and no others. One that is there already is replaced.
    *
    * @default []
    */

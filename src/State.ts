@@ -154,7 +154,9 @@ const makeCodec = (attribute: string, schema: Schema.Schema.AnyNoContext): Codec
 /**
  * Declares a state model. Attributes are written to the journal through their schemas, so each must encode to JSON;
  * secrets (`Schema.Redacted`) are refused, because a journal would hold them in clear, and so is what can be undefined
- * (`Schema.UndefinedOr`), because that is what an attribute is until it is provided.
+ * (`Schema.UndefinedOr`), because that is what an attribute is until it is provided. So none is declared with
+ * `Schema.optional`, either; a value that may be none is a `Schema.Option` or a `Schema.NullOr`. A schema that needs
+ * services does not compile, because a journal is read without any.
  *
  * ```ts
  * import { State } from "effect-checkmate"
