@@ -1,12 +1,13 @@
 /**
- * A backend that runs tasks: an HTTP server that starts, lists, shows and cancels them. What is unfinished when it
- * stops, or is killed, it goes on with when it is started again.
+ * A backend that runs tasks: an HTTP server that starts, lists, shows, watches and cancels them. What is unfinished when
+ * it stops, or is killed, it goes on with when it is started again.
  *
  *     node --import tsx examples/backend.ts [port]     on a free port where none is given
  *     node --import tsx examples/backend.ts --demo     tries itself, and ends
  *
  *     curl -H 'content-type: application/json' -d '{ "month": "2026-10", "pages": 500 }' localhost:3000/tasks
  *     curl localhost:3000/tasks
+ *     curl -N localhost:3000/tasks/…/events
  */
 import {
   FetchHttpClient,
@@ -17,10 +18,11 @@ import {
   HttpApiEndpoint,
   HttpApiGroup,
   HttpApiSchema,
-  HttpServer
+  HttpServer,
+  HttpServerResponse
 } from "@effect/platform"
 import { NodeContext, NodeHttpServer, NodeRuntime } from "@effect/platform-node"
-import { Console, Effect, Layer, Option, Schema } from "effect"
+import { Console, Effect, Layer, Option, Schema, Stream } from "effect"
 import { CheckMateEngine, CheckMateError, Failure, Task, TaskStatus } from "effect-checkmate"
 import { createServer } from "node:http"
 import { isMain } from "./isMain.ts"
@@ -47,6 +49,10 @@ class Tasks extends HttpApiGroup.make("tasks")
   )
   .add(HttpApiEndpoint.get("list", "/tasks").addSuccess(Schema.Array(Task.Summary)))
   .add(HttpApiEndpoint.get("show")`/tasks/${id}`.addSuccess(Shown))
+  .add(
+    HttpApiEndpoint.get("watch")`/tasks/${id}/events`
+      .addSuccess(HttpApiSchema.Text({ contentType: "text/event-stream" }))
+  )
   .add(HttpApiEndpoint.post("cancel")`/tasks/${id}/cancel`)
   // CheckMate's errors are schemas, so that an API can declare them as they are.
   .addError(InvalidTaskIdError, { status: 400 })
@@ -71,6 +77,17 @@ const show = ({ progress, stages, task }: CheckMateEngine.View): typeof Shown.Ty
   pages: Option.match(progress, { onNone: () => null, onSome: ({ done }) => done })
 })
 
+/** Server-sent events, one for each change, until the task has settled. */
+const watch = (taskId: string) =>
+  Effect.gen(function*() {
+    // So that a task there is none of is a 404.
+    yield* CheckMateEngine.get(taskId)
+    // The response outlives this effect, so it takes the service along.
+    const engine = yield* CheckMateEngine.CheckMateEngine
+    const events = Stream.map(engine.watch(taskId), (view) => `data: ${JSON.stringify(show(view))}\n\n`)
+    return HttpServerResponse.stream(Stream.encodeText(events), { contentType: "text/event-stream" })
+  })
+
 const layerTasks = HttpApiBuilder.group(Api, "tasks", (handlers) =>
   handlers
     .handle("start", ({ payload }) =>
@@ -80,6 +97,7 @@ const layerTasks = HttpApiBuilder.group(Api, "tasks", (handlers) =>
       )))
     .handle("list", () => answer(CheckMateEngine.find({ limit: 100 })))
     .handle("show", ({ path }) => answer(Effect.map(CheckMateEngine.get(path.id), show)))
+    .handleRaw("watch", ({ path }) => answer(watch(path.id)))
     .handle("cancel", ({ path }) => answer(CheckMateEngine.cancel(path.id, { reason: "asked over HTTP" }))))
 
 /** Goes on with what the last server left, while this one serves already. */
@@ -145,6 +163,9 @@ const demo = Effect.gen(function*() {
     yield* until(long, "Running")
     yield* tasks.cancel({ path: { id: long } })
     yield* until(long, "Cancelled")
+
+    const watched = yield* tasks.watch({ path: { id: yield* start(5) } })
+    yield* Console.log("GET /tasks/…/events", watched.trim().split("\n").at(-1))
 
     const missing = yield* Effect.flip(tasks.show({ path: { id: "missing" } }))
     yield* Console.log("GET /tasks/missing", missing._tag, missing.message)

@@ -11,7 +11,7 @@ const ingest = ["ingest_cm.ts", "node_modules/effect", "--directory", directory]
 const runs: ReadonlyArray<{ readonly args: ReadonlyArray<string>; readonly shows: ReadonlyArray<string> }> = [
   { args: ingest, shows: ["Indexing", "Documents indexed", "The journal", "The best chunks"] },
   { args: [...ingest, "--query", "fibers"], shows: ["has succeeded already", `The best chunks for "fibers"`] },
-  { args: ["backend.ts", "--demo"], shows: ["Cancelled", "TaskNotFoundError", "it succeeded"] },
+  { args: ["backend.ts", "--demo"], shows: ["Cancelled", "events data: ", "TaskNotFoundError", "it succeeded"] },
   { args: ["saga_cm.ts"], shows: ["The task is RolledBack", "refunds the money", "releases the goods"] },
   { args: ["session_cm.ts"], shows: ["session 1  rollback", "session 2  commit"] },
   { args: ["transfer_cm.ts"], shows: ["Kill 1:", "Done: 30 of 30 transfers are made, each once"] },
