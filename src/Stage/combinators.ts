@@ -155,6 +155,8 @@ export const catchTag: {
  * commit together or not at all, so that the stage's writes happen exactly once, whenever the process dies. The same
  * holds for its rollback. A failed attempt is undone by the database; `rollback` is asked only once the stage has
  * succeeded. The transaction lasts as long as the attempt, so keep it short, and keep what is no SQL out of it.
+ * While it lasts every SqlClient works on it, also one that was made for another database: so does `withTransaction` of
+ * @effect/sql.
  *
  * ```ts
  * const transfer = Stage.make(Transfer, "transfer", {
