@@ -137,9 +137,24 @@ type Checked<
               & string}", which neither the input nor an earlier stage provides`
         ]
       >
-    : Checked<F, Tail, Have, Names, [...Done, "this is not a stage"]>
+    : Checked<
+      F,
+      Tail,
+      Have,
+      Names,
+      [
+        ...Done,
+        Head extends (...args: never) => unknown ? "this is a function and not a stage; call it"
+          : "this is not a stage; make stages with Stage.make"
+      ]
+    >
   : Done extends readonly [] ? "a CheckMate has at least one stage"
   : Done
+
+/** The same for a list that is readonly, as one that ends with `as const`. */
+type CheckedList<F extends State.Fields, S extends ReadonlyArray<unknown>, Have> = S extends Array<unknown>
+  ? Checked<F, S, Have>
+  : Readonly<Checked<F, S, Have>>
 
 type ProvidedBy<S> = S extends Stage.Stage<infer _N, infer _F, infer _Req, infer Provides, infer _E, infer _R> ?
   Provides
@@ -260,7 +275,7 @@ export function make<
     /** The attributes a task begins with. */
     readonly input: ReadonlyArray<In>
     /** The stages, in the order they run. */
-    readonly stages: S & Checked<F, S, In>
+    readonly stages: S & CheckedList<F, S, In>
     /**
      * @default "halt"
      */

@@ -289,8 +289,21 @@ describe("CheckMate.make", () => {
     CheckMate.make("bad", { state: Docs, input: ["count"], stages: [chunk, scan] })
   })
   test("says what is no stage", () => {
-    // @ts-expect-error Type '{ name: "scan"; }' is not assignable to type '"this is not a stage"'
+    // @ts-expect-error Type '{ name: "scan"; }' is not assignable to type '"this is not a stage; make stages with Stage.make"'
     CheckMate.make("bad", { state: Docs, input: ["count"], stages: [scan, { name: "scan" }] })
+    // @ts-expect-error "this is a function and not a stage; call it"
+    CheckMate.make("bad", { state: Docs, input: ["count"], stages: [scan, () => chunk] })
+  })
+  test("takes a list that is readonly, and checks it", () => {
+    const stages = [scan, chunk] as const
+    const made = CheckMate.make("good", { state: Docs, input: ["count"], stages })
+    const inPlace = CheckMate.make("good", { state: Docs, input: ["count"], stages: [scan, chunk] })
+    expect(made).type.toBe<typeof inPlace>()
+    const options = { state: Docs, input: ["count"], stages: [scan, chunk] } as const
+    expect(CheckMate.make("good", options)).type.toBe<typeof inPlace>()
+    const wrong = [chunk, scan] as const
+    // @ts-expect-error "stage \"chunk\" requires \"files\", which neither the input nor an earlier stage provides"
+    CheckMate.make("bad", { state: Docs, input: ["count"], stages: wrong })
   })
   test("keeps its types through annotate", () => {
     const made = CheckMate.make("good", { state: Docs, input: ["count"], stages: [scan, chunk] })
