@@ -274,7 +274,10 @@ export function make<
     readonly state: State.State<F>
     /** The attributes a task begins with. */
     readonly input: ReadonlyArray<In>
-    /** The stages, in the order they run. */
+    /**
+     * The stages, in the order they run. The compiler knows the order of a list that is written here, or elsewhere `as const`;
+     * any other one is checked at run time.
+     */
     readonly stages: S & CheckedList<F, S, In>
     /**
      * @default "halt"

@@ -184,6 +184,16 @@ export const start = <Input extends object, Output, E, R>(
  * yield* CheckMateEngine.resume(cm_factory_ingest(), "docs-november", { input: { folder: "./moved" } })
  * ```
  *
+ * It takes as long as the task. In a backend that answers at once, fork it: like all that runs in an engine it is interrupted,
+ * resumably, when the engine's layer is released.
+ *
+ * ```ts
+ * yield* CheckMateEngine.resume(cm_factory_ingest(), "docs-november").pipe(
+ *   Effect.tapErrorCause((cause) => Effect.logError("not resumed to its end", cause)),
+ *   Effect.forkDaemon
+ * )
+ * ```
+ *
  * @since 0.1.0
  * @category operations
  */

@@ -5,8 +5,8 @@
  * directory/tasks/<task id>.1.ndjson   the journal of the first engine that ran the task
  *                 <task id>.1.sealed   a second name of it: it has been taken over
  *                 <task id>.2.ndjson   of the engine that took it up next; its first line says how much of 1 counts
- * directory/mail/<task id>.<time>-<nonce>.json   messages for whoever runs the task
- * directory/trash/…                              tasks being removed
+ * directory/mail/…                     messages for whoever runs the task
+ * directory/trash/…                    tasks being removed
  * ```
  *
  * A stale writer is refused without clocks. A claim is the exclusive creation of the next epoch's file; the claimant
@@ -22,24 +22,32 @@
 import type { PlatformError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { StaleWriterError, type TaskIOError } from "../CheckMateError.ts"
-import { alreadyExists, entries, isNotFound, storeError, syncDirectory, syncFile, written } from "../internal/files.ts"
+import {
+  alreadyExists,
+  entries,
+  isNotFound,
+  removed,
+  storeError,
+  syncDirectory,
+  syncFile,
+  written
+} from "../internal/files.ts"
 import * as group from "../internal/group.ts"
 import * as Chain from "../internal/journalChain.ts"
 import * as JournalFile from "../internal/journalFile.ts"
 import { nonce } from "../internal/nonce.ts"
-import type { Encoded, EncodedJournal, EncodedSummary, Letter } from "./Encoded.ts"
+import type { Encoded, EncodedJournal, EncodedSummary } from "./Encoded.ts"
+import * as Mail from "./FileSystem/mail.ts"
 
 // Numbers as they are written here: what is called otherwise is not of a task, and none of its files goes by that number.
 const journalName = /^(.+)\.([1-9]\d{0,14})\.ndjson$/
 const epochOf = (name: string): number => Number(/\.(\d+)\.\w+$/.exec(name)?.[1])
-const letterName = /^(.+)\.\d+-[0-9a-f]+\.json$/
 
 /** How much of a file's end is read for its last line; a longer one is read whole. */
 const tailLength = 4096
@@ -94,16 +102,12 @@ export const make = Effect.fnUntraced(
         }).pipe(Effect.as(askers.map(() => Effect.void)))
     })
 
-    let sent = 0
+    const mail = Mail.make(fs, path, mailbox)
 
     const fileOf = (taskId: string, epoch: number): string => path.join(tasks, `${taskId}.${epoch}.ndjson`)
     const secondNameOf = (taskId: string, epoch: number): string => path.join(tasks, `${taskId}.${epoch}.sealed`)
 
-    const discard = (file: string): Effect.Effect<void, TaskIOError> =>
-      fs.remove(file).pipe(
-        Effect.catchIf(isNotFound, () => Effect.void),
-        Effect.mapError(storeError("remove", file))
-      )
+    const discard = (file: string) => removed(fs, file)
 
     // --- reading -------------------------------------------------------------
 
@@ -309,15 +313,6 @@ export const make = Effect.fnUntraced(
 
     const taskFiles = Effect.mapError(entries(fs, tasks), storeError("list tasks", tasks))
 
-    // --- mail ----------------------------------------------------------------
-
-    const addressee = (name: string): string => letterName.exec(name)?.[1] ?? ""
-
-    const mail = Effect.map(
-      Effect.mapError(entries(fs, mailbox), storeError("read the mail", mailbox)),
-      (names) => names.filter((name) => letterName.test(name)).sort()
-    )
-
     return {
       open: openJournal,
       read: (taskId, from) => Effect.map(read(taskId), ({ records }) => from === 0 ? records : records.slice(from)),
@@ -344,44 +339,16 @@ export const make = Effect.fnUntraced(
           Effect.catchIf(isNotFound, () => Effect.void),
           Effect.mapError(storeError("remove the task", first, taskId))
         )
-        const letters = (yield* mail).filter((name) => addressee(name) === taskId)
-        yield* Effect.forEach(
-          [
-            ...rest.map((name) => path.join(tasks, name)),
-            ...epochs.map((epoch) => secondNameOf(taskId, epoch)),
-            ...letters.map((name) => path.join(mailbox, name)),
-            grave
-          ],
-          discard,
-          { discard: true }
-        )
+        const files = rest.map((name) => path.join(tasks, name))
+        const secondNames = epochs.map((epoch) => secondNameOf(taskId, epoch))
+        yield* Effect.forEach([...files, ...secondNames], discard, { discard: true })
+        yield* mail.discard(taskId)
+        yield* discard(grave)
       }),
-      send: Effect.fnUntraced(function*(taskId, message) {
-        const time = String(yield* Clock.currentTimeMillis).padStart(15, "0")
-        // Of what this engine sends within a millisecond, the first is the oldest, too.
-        const order = (sent++).toString(16).padStart(8, "0")
-        const name = path.join(mailbox, `${taskId}.${time}-${order}${yield* nonce}`)
-        yield* Effect.scoped(Effect.gen(function*() {
-          const handle = yield* fs.open(`${name}.tmp`, { flag: "wx" })
-          yield* written(handle.writeAll(new TextEncoder().encode(message)))
-          yield* handle.sync
-          yield* fs.rename(`${name}.tmp`, `${name}.json`)
-          yield* syncDirectory(fs, mailbox)
-        })).pipe(Effect.mapError(storeError("send a message", mailbox, taskId)))
-      }),
-      receive: (taskId) =>
-        Effect.flatMap(mail, (names) =>
-          Effect.forEach(
-            names.filter((name) => addressee(name) === taskId),
-            (name) =>
-              fs.readFileString(path.join(mailbox, name)).pipe(
-                Effect.map((message) => Option.some<Letter>({ id: name, message })),
-                Effect.catchIf(isNotFound, () => Effect.succeed(Option.none<Letter>())),
-                Effect.mapError(storeError("read the mail", path.join(mailbox, name), taskId))
-              )
-          )).pipe(Effect.map((letters) => letters.flatMap(Option.toArray))),
-      acknowledge: (_, ids) => Effect.forEach(ids, (id) => discard(path.join(mailbox, id)), { discard: true }),
-      waiting: Effect.map(mail, (names) => [...new Set(names.map(addressee))])
+      send: mail.send,
+      receive: mail.receive,
+      acknowledge: mail.acknowledge,
+      waiting: mail.waiting
     }
   }
 )

@@ -43,3 +43,10 @@ export const entries = (
   directory: string
 ): Effect.Effect<ReadonlyArray<string>, PlatformError> =>
   Effect.catchIf(fs.readDirectory(directory), isNotFound, () => Effect.succeed([]))
+
+/** Removes a file, if it is there. */
+export const removed = (fs: FileSystem.FileSystem, file: string): Effect.Effect<void, TaskIOError> =>
+  fs.remove(file).pipe(
+    Effect.catchIf(isNotFound, () => Effect.void),
+    Effect.mapError(storeError("remove", file))
+  )

@@ -17,24 +17,23 @@
 
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Arr from "effect/Array"
-import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
-import * as Stream from "effect/Stream"
-import { JournalDamagedError, StaleWriterError, TaskIOError } from "../CheckMateError.ts"
+import { JournalDamagedError, StaleWriterError, type TaskIOError } from "../CheckMateError.ts"
 import * as group from "../internal/group.ts"
-import { SummarySchema } from "../internal/journalCodec.ts"
 import { nonce } from "../internal/nonce.ts"
-import type { Encoded, EncodedQuery, EncodedSummary } from "../TaskIO/Encoded.ts"
-import * as TaskStatus from "../TaskStatus.ts"
-import { arrivalsOf } from "./arrivals.ts"
+import type { Encoded, EncodedSummary } from "../TaskIO/Encoded.ts"
 import type { Database, Rows } from "./database.ts"
 import type * as Dialect from "./dialect.ts"
 import { staleWriter } from "./dialect.ts"
-import { isSaid, storeError } from "./failure.ts"
+import { isSaid } from "./failure.ts"
+import { indexed } from "./indexed.ts"
+import { listOf } from "./lists.ts"
+import { mailOf } from "./mail.ts"
+import { questionsTo } from "./questions.ts"
 
 /** How many appends go into one statement at most. */
 const groupLimit = 128
@@ -42,8 +41,6 @@ const groupLimit = 128
 const groupSize = 16_000_000
 /** How many journals are read by one statement at most. */
 const journalLimit = 16
-/** How many summaries are read at a time. */
-const pageSize = 1000
 
 interface Append {
   readonly taskId: string
@@ -56,17 +53,6 @@ interface Append {
   /** None where they are as they were. */
   readonly tags: ReadonlyArray<string> | undefined
 }
-
-/** What a database takes as text anywhere: Postgres takes no NUL, and no half of a surrogate pair. Filters are applied again to what it finds. */
-const plain = (text: string): string => text.replace(unwritable, "")
-const unwritable = /[\0\ud800-\udfff]/gu
-
-/** How much of a name or a tag is indexed: Postgres has no room for more than 2,700 bytes, a task's id among them. */
-const indexedLength = 500
-const indexed = (text: string): string => plain(text.slice(0, indexedLength))
-/** What a name or a tag may be indexed as: whole, if it was written before long ones were cut. */
-const everIndexed = (text: string): ReadonlyArray<string> =>
-  text.length > indexedLength ? [indexed(text), plain(text)] : [indexed(text)]
 
 const encodeAppend = ({ epoch, owner, position, records, summary, tags, taskId }: Append): Dialect.Append => [
   taskId,
@@ -101,11 +87,6 @@ const Owner = Schema.Array(Schema.Struct({
   owner: Schema.String,
   records: Schema.Number
 }))
-const Ids = Schema.Array(Schema.Struct({ task_id: Schema.String }))
-const Letters = Schema.Array(Schema.Struct({ id: Schema.String, message: Schema.String }))
-const Summaries = Schema.Array(Schema.Struct({ task_id: Schema.String, summary: Schema.String }))
-
-const decodeSummary = Schema.decodeEither(Schema.parseJson(SummarySchema))
 
 /**
  * The driver over a database.
@@ -115,36 +96,8 @@ const decodeSummary = Schema.decodeEither(Schema.parseJson(SummarySchema))
  */
 export const make = Effect.fnUntraced(function*(database: Database) {
   const { dialect, location, names } = database
-  const [tasks, tags, mail] = [names.of("tasks"), names.of("tags"), names.of("mail")]
-  const failure = (operation: string, taskId?: string) => storeError(operation, location, taskId)
-
-  const decode = <A, I>(operation: string, schema: Schema.Schema<A, I>, taskId?: string) => {
-    const decodeRows = Schema.decodeUnknownEither(schema)
-    return (rows: Rows): Either.Either<A, TaskIOError> =>
-      Either.mapLeft(decodeRows(rows), (issue) =>
-        new TaskIOError({
-          operation,
-          taskId,
-          location,
-          problem: `the rows are not what was written: ${issue.message}`
-        }))
-  }
-
-  /** One statement that may be said again, and what it answers. */
-  const ask = <A, I>(
-    operation: string,
-    schema: Schema.Schema<A, I>,
-    text: string,
-    parameters: ReadonlyArray<unknown>,
-    taskId?: string
-  ): Effect.Effect<A, TaskIOError> =>
-    Effect.flatMap(
-      Effect.mapError(database.patiently(database.once(text, parameters)), failure(operation, taskId)),
-      decode(operation, schema, taskId)
-    )
-
-  const tell = (operation: string, text: string, parameters: ReadonlyArray<unknown>, taskId: string) =>
-    Effect.asVoid(Effect.mapError(database.patiently(database.once(text, parameters)), failure(operation, taskId)))
+  const tasks = names.of("tasks")
+  const { ask, decode, failure, tell } = questionsTo(database)
 
   // --- appending -------------------------------------------------------------------
 
@@ -340,97 +293,14 @@ export const make = Effect.fnUntraced(function*(database: Database) {
       (rows) => Either.map(joined(taskId, rows), (records) => from === 0 ? records : records.slice(from))
     )
 
-  // --- lists -------------------------------------------------------------------------
-
-  const isOneOf = (column: string, values: ReadonlyArray<string>) =>
-    `${column} in (${values.map(() => "?").join(", ")})`
-  const conditionsOf = ({ checkMate, since, status, tags: wanted }: EncodedQuery) => {
-    const conditions: Array<string> = ["summary is not null"]
-    const parameters: Array<unknown> = []
-    // With the time alone, all statuses are named: the index begins with them.
-    const among = status ?? (since === undefined ? undefined : TaskStatus.Tag.literals)
-    if (among !== undefined) {
-      conditions.push(isOneOf("status", among))
-      parameters.push(...among)
-    }
-    if (since !== undefined) {
-      conditions.push("updated_hour >= ?", "updated_at >= ?")
-      parameters.push(since.slice(0, 13), since)
-    }
-    if (checkMate !== undefined) {
-      const values = everIndexed(checkMate)
-      conditions.push(isOneOf("check_mate", values))
-      parameters.push(...values)
-    }
-    for (const tag of wanted ?? []) {
-      const values = everIndexed(tag)
-      conditions.push(`task_id in (select task_id from ${tags} where ${isOneOf("tag", values)})`)
-      parameters.push(...values)
-    }
-    return { condition: conditions.join(" and "), parameters }
-  }
-
-  const summaryOf = ({ summary, task_id }: typeof Summaries.Type[number]) =>
-    Either.match(decodeSummary(summary), {
-      onLeft: () => Effect.as(Effect.logWarning(`Task ${task_id} is left out of the list: its summary is damaged`), []),
-      onRight: (found) => Effect.succeed([found])
-    })
-
-  const list: Encoded["list"] = (query) => {
-    if (query.status?.length === 0) return Stream.empty
-    const { condition, parameters } = conditionsOf(query)
-    const text = `select task_id, summary from ${tasks} where ${condition} and task_id > ?
-        order by task_id limit ${pageSize}`
-    return Stream.paginateChunkEffect(
-      "",
-      (after) =>
-        Effect.map(ask("list tasks", Summaries, text, [...parameters, after]), (rows) => [
-          Chunk.unsafeFromArray(rows),
-          rows.length < pageSize ? Option.none() : Option.map(Arr.last(rows), ({ task_id }) => task_id)
-        ])
-    ).pipe(
-      Stream.mapEffect(summaryOf),
-      Stream.mapConcat((found) => found)
-    )
-  }
-
-  // --- mail --------------------------------------------------------------------------
-
-  const waitingText = `select distinct task_id from ${mail}`
-  const waiting = Effect.map(
-    ask("look for messages", Ids, waitingText, []),
-    (rows) => rows.map(({ task_id }) => task_id)
-  )
-  const arrivals = arrivalsOf(database, waiting)
-
   const driver: Encoded = {
     open,
     read,
-    list,
+    list: listOf(database),
     remove: (taskId) => tell("remove the task", dialect.remove(names), [taskId], taskId),
-    send: (taskId, message) =>
-      Effect.flatMap(nonce, (id) => tell("send a message", dialect.send(names), [id, taskId, message], taskId)),
-    receive: (taskId) =>
-      ask(
-        "read messages",
-        Letters,
-        `select id, message from ${mail} where task_id = ? order by number`,
-        [taskId],
-        taskId
-      ),
-    acknowledge: (taskId, ids) =>
-      ids.length === 0
-        ? Effect.void
-        : tell(
-          "acknowledge messages",
-          `delete from ${mail} where task_id = ? and ${dialect.among("id")}`,
-          [taskId, JSON.stringify(ids)],
-          taskId
-        ),
-    waiting,
+    ...mailOf(database),
     transaction: database.transaction,
-    outside: database.outside,
-    ...(arrivals === undefined ? {} : { arrivals })
+    outside: database.outside
   }
   return driver
 })

@@ -1,0 +1,70 @@
+/**
+ * Messages for whoever runs a task, one file each.
+ *
+ * ```text
+ * directory/mail/<task id>.<time>-<count><nonce>.json   one message
+ * ```
+ */
+
+import type * as FileSystem from "@effect/platform/FileSystem"
+import type * as Path from "@effect/platform/Path"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { TaskIOError } from "../../CheckMateError.ts"
+import { entries, isNotFound, removed, storeError, syncDirectory, written } from "../../internal/files.ts"
+import { nonce } from "../../internal/nonce.ts"
+import type { Encoded, Letter } from "../Encoded.ts"
+
+const letterName = /^(.+)\.\d+-[0-9a-f]+\.json$/
+const addressee = (name: string): string => letterName.exec(name)?.[1] ?? ""
+
+export const make = (
+  fs: FileSystem.FileSystem,
+  path: Path.Path,
+  mailbox: string
+): Pick<Encoded, "send" | "receive" | "acknowledge" | "waiting"> & {
+  /** Removes all that is for a task. */
+  readonly discard: (taskId: string) => Effect.Effect<void, TaskIOError>
+} => {
+  let sent = 0
+  const acknowledge = (ids: ReadonlyArray<string>) =>
+    Effect.forEach(ids, (id) => removed(fs, path.join(mailbox, id)), { discard: true })
+
+  /** Oldest first. */
+  const all = Effect.map(
+    Effect.mapError(entries(fs, mailbox), storeError("read the mail", mailbox)),
+    (names) => names.filter((name) => letterName.test(name)).sort()
+  )
+  const lettersOf = (taskId: string) => Effect.map(all, (names) => names.filter((name) => addressee(name) === taskId))
+
+  return {
+    send: Effect.fnUntraced(function*(taskId, message) {
+      const time = String(yield* Clock.currentTimeMillis).padStart(15, "0")
+      // Of what this engine sends within a millisecond, the first is the oldest, too.
+      const order = (sent++).toString(16).padStart(8, "0")
+      const name = path.join(mailbox, `${taskId}.${time}-${order}${yield* nonce}`)
+      yield* Effect.scoped(Effect.gen(function*() {
+        const handle = yield* fs.open(`${name}.tmp`, { flag: "wx" })
+        yield* written(handle.writeAll(new TextEncoder().encode(message)))
+        yield* handle.sync
+        yield* fs.rename(`${name}.tmp`, `${name}.json`)
+        yield* syncDirectory(fs, mailbox)
+      })).pipe(Effect.mapError(storeError("send a message", mailbox, taskId)))
+    }),
+    receive: (taskId) =>
+      Effect.flatMap(
+        lettersOf(taskId),
+        (names) =>
+          Effect.forEach(names, (name) =>
+            fs.readFileString(path.join(mailbox, name)).pipe(
+              Effect.map((message) => Option.some<Letter>({ id: name, message })),
+              Effect.catchIf(isNotFound, () => Effect.succeed(Option.none<Letter>())),
+              Effect.mapError(storeError("read the mail", path.join(mailbox, name), taskId))
+            ))
+      ).pipe(Effect.map((letters) => letters.flatMap(Option.toArray))),
+    acknowledge: (_, ids) => acknowledge(ids),
+    waiting: Effect.map(all, (names) => [...new Set(names.map(addressee))]),
+    discard: (taskId) => Effect.flatMap(lettersOf(taskId), acknowledge)
+  }
+}

@@ -1,0 +1,80 @@
+/** Which tasks there are: by status, name, tags and time, a page at a time. */
+
+import * as Arr from "effect/Array"
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { SummarySchema } from "../internal/journalCodec.ts"
+import type { Encoded, EncodedQuery } from "../TaskIO/Encoded.ts"
+import * as TaskStatus from "../TaskStatus.ts"
+import type { Database } from "./database.ts"
+import { everIndexed } from "./indexed.ts"
+import { questionsTo } from "./questions.ts"
+
+/** How many summaries are read at a time. */
+const pageSize = 1000
+
+const Summaries = Schema.Array(Schema.Struct({ task_id: Schema.String, summary: Schema.String }))
+
+const decodeSummary = Schema.decodeEither(Schema.parseJson(SummarySchema))
+
+export const listOf = (database: Database): Encoded["list"] => {
+  const { names } = database
+  const [tasks, tags] = [names.of("tasks"), names.of("tags")]
+  const { ask } = questionsTo(database)
+
+  const isOneOf = (column: string, values: ReadonlyArray<string>) =>
+    `${column} in (${values.map(() => "?").join(", ")})`
+  const conditionsOf = ({ checkMate, since, status, tags: wanted }: EncodedQuery) => {
+    const conditions: Array<string> = ["summary is not null"]
+    const parameters: Array<unknown> = []
+    // With the time alone, all statuses are named: the index begins with them.
+    const among = status ?? (since === undefined ? undefined : TaskStatus.Tag.literals)
+    if (among !== undefined) {
+      conditions.push(isOneOf("status", among))
+      parameters.push(...among)
+    }
+    if (since !== undefined) {
+      conditions.push("updated_hour >= ?", "updated_at >= ?")
+      parameters.push(since.slice(0, 13), since)
+    }
+    if (checkMate !== undefined) {
+      const values = everIndexed(checkMate)
+      conditions.push(isOneOf("check_mate", values))
+      parameters.push(...values)
+    }
+    for (const tag of wanted ?? []) {
+      const values = everIndexed(tag)
+      conditions.push(`task_id in (select task_id from ${tags} where ${isOneOf("tag", values)})`)
+      parameters.push(...values)
+    }
+    return { condition: conditions.join(" and "), parameters }
+  }
+
+  const summaryOf = ({ summary, task_id }: typeof Summaries.Type[number]) =>
+    Either.match(decodeSummary(summary), {
+      onLeft: () => Effect.as(Effect.logWarning(`Task ${task_id} is left out of the list: its summary is damaged`), []),
+      onRight: (found) => Effect.succeed([found])
+    })
+
+  return (query) => {
+    if (query.status?.length === 0) return Stream.empty
+    const { condition, parameters } = conditionsOf(query)
+    const text = `select task_id, summary from ${tasks} where ${condition} and task_id > ?
+        order by task_id limit ${pageSize}`
+    return Stream.paginateChunkEffect(
+      "",
+      (after) =>
+        Effect.map(ask("list tasks", Summaries, text, [...parameters, after]), (rows) => [
+          Chunk.unsafeFromArray(rows),
+          rows.length < pageSize ? Option.none() : Option.map(Arr.last(rows), ({ task_id }) => task_id)
+        ])
+    ).pipe(
+      Stream.mapEffect(summaryOf),
+      Stream.mapConcat((found) => found)
+    )
+  }
+}
