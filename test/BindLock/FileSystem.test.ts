@@ -153,19 +153,22 @@ describe("the lock on files", () => {
         const files = Interleaved.make(fs, directory, ["a", "b"] as const, TestClock.adjust("50 millis"))
         const holding = new Set<string>()
         const held: Array<string> = []
-        const holds = Effect.fnUntraced(function*(name: "a" | "b") {
-          const view = files.view(name)
-          const lock = yield* Effect.provideService(FileLock.make(directory), FileSystem.FileSystem, view)
+        const lockOf = (name: "a" | "b") =>
+          Effect.provideService(FileLock.make(directory), FileSystem.FileSystem, files.view(name))
+        const locks = { a: yield* lockOf("a"), b: yield* lockOf("b") }
+        const holds = (name: "a" | "b") => {
           const begin = Effect.sync(() => {
             holding.add(name)
             held.push([...holding].join(" and "))
           })
           const end = Effect.sync(() => holding.delete(name))
           // Whoever works for some steps is met by the other one there.
-          const work = Effect.acquireUseRelease(begin, () => Effect.repeatN(view.stat(directory), 1), () => end)
-          return Effect.scoped(Effect.zipRight(lock.acquire("t"), work))
-        })
-        const work = { a: yield* holds("a"), b: yield* holds("b") }
+          const someSteps = Effect.repeatN(files.view(name).stat(directory), 1)
+          return Effect.scoped(
+            Effect.zipRight(locks[name].acquire("t"), Effect.acquireUseRelease(begin, () => someSteps, () => end))
+          )
+        }
+        const work = { a: holds("a"), b: holds("b") }
         const play = (order: ReadonlyArray<Interleaved.Stretch<"a" | "b">>) =>
           Effect.gen(function*() {
             held.length = 0

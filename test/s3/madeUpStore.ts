@@ -31,7 +31,7 @@ export const refusal = (status: number, code: string) => ({
 
 /** `answers` comes before the store's own: what it answers is not done. */
 export const make = (
-  answers: (asked: Asked) => Effect.Effect<ReturnType<typeof refusal> | undefined> = () => Effect.succeed(undefined)
+  answers: (asked: Asked) => Effect.Effect<ReturnType<typeof refusal> | void> = () => Effect.void
 ) => {
   const objects = new Map<string, { readonly body: Uint8Array<ArrayBuffer>; readonly etag: string }>()
   let writes = 0

@@ -442,7 +442,7 @@ describe("a transactional stage that runs another task", () => {
           expect(String(cause)).toContain("ask in another stage")
         }
         yield* CheckMateEngine.run(other, { taskId: "t", input })
-      }).pipe(Effect.provide(Sql.layer()), Effect.provide(SqliteClient.layer({ filename: ":memory:" }))),
+      }).pipe(Effect.provide(Layer.provide(Sql.layer(), SqliteClient.layer({ filename: ":memory:" })))),
     20_000
   )
 })
