@@ -217,9 +217,14 @@ export const make = Effect.fnUntraced(function*(database: Database, options: Opt
     for (const taskId of before) if (!mine.has(taskId) && held.has(taskId)) yield* holdAgain(taskId)
     // Let go of while the database could not be told.
     for (const taskId of mine) {
-      if (held.has(taskId) || trying.has(taskId) || releasing.has(taskId)) continue
-      // Seen to its end by another fiber: until then nothing may be bound by the row, however long this one waits.
-      yield* Effect.flatMap(Effect.forkDaemon(letGo(taskId)), Fiber.join)
+      // Seen to its end by another fiber: until then nothing may be bound by the row, however long this one waits. That is
+      // noted before that fiber begins, which others may come before.
+      const left = yield* Effect.uninterruptible(Effect.suspend(() => {
+        if (held.has(taskId) || trying.has(taskId) || releasing.has(taskId)) return Effect.succeedNone
+        releasing.add(taskId)
+        return Effect.asSome(Effect.forkDaemon(letGo(taskId)))
+      }))
+      if (Option.isSome(left)) yield* Fiber.join(left.value)
     }
   })
 
@@ -245,13 +250,15 @@ export const make = Effect.fnUntraced(function*(database: Database, options: Opt
       const mine = (written: boolean): Option.Option<void> => written ? Option.some(undefined) : Option.none()
       // Its row is about to go, and with it whatever was bound by it.
       if (releasing.has(taskId)) return mine(false)
+      // What is held now may be let go of between a look at its row and the answer.
+      const wasHeld = held.has(taskId)
       if (!(yield* leased.isSeenAlive)) yield* patiently(giveSign)
       if (yield* patiently(bindRow(taskId))) return mine(true)
       const found = yield* look(taskId)
       if (Option.isNone(found)) return mine(false)
       const { beat, engine } = found.value
       // Its own row, and not held: the answer to an earlier statement was lost.
-      if (engine === id && !held.has(taskId)) return mine(true)
+      if (engine === id && !held.has(taskId)) return mine(!wasHeld)
       if (yield* restore(isDead(taskId, found.value))) {
         return mine(yield* patiently(wrote(takeOverText, [id, taskId, engine, engine, beat ?? 0])))
       }

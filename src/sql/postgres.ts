@@ -104,6 +104,18 @@ export const channelOf = ({ prefix, schema }: Names): string => {
   return name.length <= channelLimit ? name : `${name.slice(0, channelLimit - 1 - sum.length)}@${sum}`
 }
 
+// Each statement sees what was committed before it: of a task that another began after the first one, none was found by it.
+const removeProcedure = ({ of }: Names): string =>
+  `create or replace function ${of("remove")}(removed text) returns void language plpgsql as $procedure$
+  begin
+    delete from ${of("tasks")} where task_id = removed;
+    if found then
+      delete from ${of("batches")} where task_id = removed;
+      delete from ${of("tags")} where task_id = removed;
+    end if;
+    delete from ${of("mail")} where task_id = removed;
+  end $procedure$`
+
 export const postgres: Dialect = {
   name: "pg",
   migrations: (names) => [
@@ -112,7 +124,8 @@ export const postgres: Dialect = {
       name: "fence by epoch",
       // Engines of an older version name none.
       statements: [appendProcedure(names, " and (a ->> 11 is null or t.epoch = (a ->> 11)::bigint)")]
-    }
+    },
+    { name: "remove what is found", statements: [removeProcedure(names)] }
   ],
   beforeMigrating: ({ of, prefix, schema }) => [
     `select pg_advisory_xact_lock(hashtext('checkmate ${schema ?? ""}.${prefix}'))`,

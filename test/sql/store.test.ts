@@ -284,8 +284,9 @@ describe("an append", () => {
       const journal = yield* store.open("t")
       yield* journal.append(0, ["{}"], summaryOf("t"))
       expect(yield* store.read("t", 0)).toEqual(["{}"])
+      const steps = sql.onDialectOrElse({ sqlite: () => [1, 2], orElse: () => [1, 2, 3] })
       expect(yield* sql`select migration_id from ${sql(`${prefix}migrations`)} order by migration_id`)
-        .toEqual([{ migration_id: 1 }, { migration_id: 2 }])
+        .toEqual(steps.map((migration_id) => ({ migration_id })))
     }))
 
   it.scoped("of many megabytes goes with others only as far as 16 million characters", () => {
