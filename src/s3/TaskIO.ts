@@ -24,6 +24,13 @@ import * as register from "./register.ts"
 import { remember } from "./remember.ts"
 import { open } from "./writer.ts"
 
+interface Closed {
+  readonly slot: number
+  readonly fences: ReadonlyArray<number>
+  /** Up to which slot a removal before has seen to them. */
+  readonly done: number
+}
+
 /** How many summaries are remembered, so that only what changed is read again. */
 const remembered = 20_000
 
@@ -97,26 +104,32 @@ export const make = (connected: Client): Encoded => {
   const registered = (taskId: string): string => `${register.folderOf(client)}${taskId}/`
 
   /**
-   * Fills the next slot with the mark that the task was removed, and says in which slot that is; 0 where it is nothing.
-   * A journal that is damaged is removed like any other.
+   * Fills the next slot with the mark that the task was removed, and says in which slot that is, 0 where it is nothing,
+   * and which ones before it stay filled. A journal that is damaged is removed like any other.
    */
-  const close = Effect.fnUntraced(function*(taskId: string): Effect.fn.Return<number, S3Failure | TaskIOError> {
+  const close = Effect.fnUntraced(function*(taskId: string): Effect.fn.Return<Closed, S3Failure | TaskIOError> {
     const last = yield* journal.newestSlot(client, taskId)
-    if (last === 0) return 0
+    if (last === 0) return { slot: 0, fences: [], done: 0 }
     const piece = yield* journal.pieceAt(client, operation, taskId, last).pipe(
       Effect.catchTags({
         JournalDamagedError: () => Effect.succeedNone,
         JournalVersionError: () => Effect.succeedNone
       })
     )
-    if (Option.exists(piece, ({ kind }) => kind === "removed")) return last
+    const fences = Option.match(piece, { onNone: () => [], onSome: ({ fences }) => fences ?? [] })
+    const done = Option.match(piece, { onNone: () => 0, onSome: ({ base }) => base })
+    if (Option.exists(piece, ({ kind }) => kind === "removed")) return { slot: last, fences, done: 0 }
     const slot = last + 1
     // From here on it is listed by its journal, and so no more once that is closed.
     for (const { key } of (yield* client.list(registered(taskId))).entries) {
       yield* register.write(client, key, { slot, summary: null })
     }
-    const outcome = yield* client.put(journal.keyOf(client, taskId, slot), journal.encodeRemoval(slot), "absent")
-    return outcome._tag === "Written" ? slot : yield* close(taskId)
+    const outcome = yield* client.put(
+      journal.keyOf(client, taskId, slot),
+      journal.encodeRemoval(slot, fences),
+      "absent"
+    )
+    return outcome._tag === "Written" ? { slot, fences, done } : yield* close(taskId)
   })
 
   /** Removes what is under a folder and does not stay. */
@@ -132,14 +145,26 @@ export const make = (connected: Client): Encoded => {
 
   const remove: Encoded["remove"] = (taskId) =>
     Effect.gen(function*() {
-      const slot = yield* close(taskId)
+      const { done, fences, slot } = yield* close(taskId)
       if (slot > 0) {
         // The task of that id that may have been begun since has keys of its own: a later base, later slots.
         yield* empty(registered(taskId), (key) => key >= register.keyOf(client, taskId, slot))
-        yield* empty(journal.folderOf(client, taskId), (key) => key <= journal.keyOf(client, taskId, slot))
+        const filled = new Set(fences.map((fence) => journal.keyOf(client, taskId, fence)))
+        // Never empty, as a writer that was frozen since may try to fill one at any time.
+        yield* Effect.forEach(fences.filter((fence) => fence > done), (fence) =>
+          client.put(journal.keyOf(client, taskId, fence), journal.encodeRemoval(fence), "any"), {
+          concurrency: mail.atOnce,
+          discard: true
+        })
+        yield* empty(
+          journal.folderOf(client, taskId),
+          (key) =>
+            key <= journal.keyOf(client, taskId, slot) || filled.has(key)
+        )
       }
       yield* letters.discard(taskId)
-    }).pipe(Effect.catchTag("S3Failure", (failure) => Effect.fail(toTaskIOError(operation, taskId)(failure))))
+    }).pipe(Effect.catchTag("S3Failure", (failure) =>
+      Effect.fail(toTaskIOError(operation, taskId)(failure))))
 
   return {
     open: (taskId, atLeast) => open(client, taskId, atLeast),

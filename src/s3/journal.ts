@@ -6,7 +6,9 @@
  * ```
  *
  * Whoever claims the journal fills the next slot, so that the store itself refuses the next append of every earlier
- * writer. Slots are never emptied while there is a later one to be written: that a task was removed is a slot, too.
+ * writer. That a task was removed is a slot, too, and both kinds stay filled for ever (`fences`), emptied of records once
+ * the task is removed: a writer that was frozen all that time would find its next slot empty otherwise, and go on. Which
+ * slot was the newest for one who was frozen while it claimed is not known, so a claimant looks once more.
  *
  * So that a thousand appends are not a thousand requests to read, an object carries, beside its own records, those of the
  * objects right before it, as a binary counter carries: as long as the object before spans no more slots than this one,
@@ -43,7 +45,9 @@ const Head = Schema.Struct({
   /** How many records the journal has with this one. */
   records: Schema.Int,
   /** That of the latest append. */
-  summary: Schema.NullOr(SummarySchema)
+  summary: Schema.NullOr(SummarySchema),
+  /** The slots that an earlier writer may yet try to fill. */
+  fences: Schema.optionalWith(Schema.Array(Schema.Int), { exact: true })
 })
 type Head = typeof Head.Type
 
@@ -67,6 +71,7 @@ export interface Chain {
   readonly records: number
   readonly epoch: number
   readonly summary: EncodedSummary | null
+  readonly fences: ReadonlyArray<number>
 }
 
 export type Unreadable = TaskIOError | JournalDamagedError | JournalVersionError
@@ -92,13 +97,29 @@ const slotOf = (client: Client, taskId: string, key: string): Option.Option<numb
 const sizeOf = (texts: ReadonlyArray<string>): number => texts.reduce((sum, text) => sum + text.length + 1, 0)
 
 export const encode = (piece: Piece): string => {
-  const { after, base, epoch, kind, records, slot, summary, v } = piece
-  return [encodeHead({ v, kind, epoch, slot, base, after, records, summary }), ...piece.texts].join("\n")
+  const { texts, size: _, ...head } = piece
+  return [encodeHead(head), ...texts].join("\n")
 }
 
+const fencing = (fences: ReadonlyArray<number>): Pick<Head, "fences"> => fences.length === 0 ? {} : { fences }
+
+/** The slots that stay filled when a task is removed, or was: with the mark of that, if this is it. */
+export const fencesOf = ({ fences = [], kind, slot }: Piece): ReadonlyArray<number> =>
+  kind === "removed" ? [...fences, slot] : fences
+
 /** What stays of a task that was removed: no writer of it may find its next slot empty. */
-export const encodeRemoval = (slot: number): string =>
-  encodeHead({ v: version, kind: "removed", epoch: slot, slot, base: slot, after: slot, records: 0, summary: null })
+export const encodeRemoval = (slot: number, fences: ReadonlyArray<number> = []): string =>
+  encodeHead({
+    v: version,
+    kind: "removed",
+    epoch: slot,
+    slot,
+    base: slot,
+    after: slot,
+    records: 0,
+    summary: null,
+    ...fencing(fences)
+  })
 
 export const decode = (
   client: Client,
@@ -147,8 +168,11 @@ export const next = (
     size += piece.size
     after = piece.after
   }
+  // Before the first claim there is no writer.
+  const isFence = own.kind === "claim" && chain.slot > chain.base
   return {
     ...own,
+    ...fencing(isFence ? [...chain.fences, slot] : chain.fences),
     v: version,
     slot,
     base: chain.base,
@@ -169,17 +193,19 @@ export const grow = (chain: Chain, piece: Piece): Chain => ({
   base: piece.base,
   records: piece.records,
   epoch: piece.epoch,
-  summary: piece.summary
+  summary: piece.summary,
+  fences: piece.fences ?? []
 })
 
 /** A task that is not there, or was removed in that slot. */
-const emptyAt = (slot: number): Chain => ({
+const emptyAt = (slot: number, fences: ReadonlyArray<number> = []): Chain => ({
   pieces: [],
   slot,
   base: slot,
   records: 0,
   epoch: 0,
-  summary: null
+  summary: null,
+  fences
 })
 
 /** The newest slot of a task; 0 where it has none. */
@@ -235,13 +261,13 @@ export const read = Effect.fnUntraced(
       new JournalDamagedError({ taskId, location: client.location(keyOf(client, taskId, slot)), problem })
     const last = yield* newest(client, operation, taskId)
     if (Option.isNone(last)) return emptyAt(0)
-    if (last.value.kind === "removed") return emptyAt(last.value.slot)
-    const { base, epoch, records, slot, summary } = last.value
+    if (last.value.kind === "removed") return emptyAt(last.value.slot, fencesOf(last.value))
+    const { base, epoch, fences = [], records, slot, summary } = last.value
     const pieces: Array<Piece> = [last.value]
     let oldest = last.value
     while (oldest.after > base && oldest.records - oldest.texts.length > from) {
       const piece = yield* pieceAt(client, operation, taskId, oldest.after)
-      if (Option.isNone(piece)) {
+      if (Option.isNone(piece) || piece.value.kind === "removed") {
         // It was removed while it was read: then the newest says so.
         return tries === 0
           ? yield* damaged(oldest.after, "the object is not there")
@@ -261,7 +287,7 @@ export const read = Effect.fnUntraced(
     if (oldest.after === base && oldest.records !== oldest.texts.length) {
       return yield* damaged(oldest.slot, `it holds ${oldest.texts.length} records and should hold ${oldest.records}`)
     }
-    return { pieces, slot, base, records, epoch, summary }
+    return { pieces, slot, base, records, epoch, summary, fences }
   }
 )
 

@@ -44,6 +44,16 @@ const follow = Effect.fnUntraced(
 /** How often a claim may find the next slot filled. Each time somebody else got somewhere. */
 const mostTries = 200
 
+/** Whether a claim stands: the slot may have been filled by others since this one read, and emptied by a removal. */
+const isStanding = Effect.fnUntraced(function*(client: Client, taskId: string, slot: number) {
+  const failed = Effect.mapError(toTaskIOError("open the journal", taskId))
+  if ((yield* failed(journal.newestSlot(client, taskId))) === slot) return true
+  const { base } = yield* journal.read(client, "open the journal", taskId, 0)
+  if (base < slot) return true
+  yield* failed(client.remove(journal.keyOf(client, taskId, slot)))
+  return false
+})
+
 /** Fills the next slot with a claim, however often another is faster. */
 const claim = Effect.fnUntraced(function*(client: Client, taskId: string, atLeast: number) {
   let before = yield* readWhole(client, taskId)
@@ -55,8 +65,12 @@ const claim = Effect.fnUntraced(function*(client: Client, taskId: string, atLeas
       client.put(journal.keyOf(client, taskId, piece.slot), journal.encode(piece), "absent"),
       toTaskIOError("open the journal", taskId)
     )
-    if (outcome._tag === "Written") return { before, chain: journal.grow(chain, piece), epoch: piece.epoch }
-    before = yield* follow(client, taskId, before, outcome.found)
+    if (outcome._tag === "Refused") {
+      before = yield* follow(client, taskId, before, outcome.found)
+      continue
+    }
+    if (yield* isStanding(client, taskId, piece.slot)) return { before, chain: journal.grow(chain, piece), epoch }
+    before = yield* readWhole(client, taskId)
   }
   return yield* new StaleWriterError({
     taskId,
@@ -65,11 +79,13 @@ const claim = Effect.fnUntraced(function*(client: Client, taskId: string, atLeas
   })
 })
 
+const removed = "the task was removed"
+
 /** What stands in the slot that an append was meant for. */
 const tell = (client: Client, taskId: string, slot: number, found: Option.Option<Found>): string => {
   const piece = Option.flatMap(found, (object) => Option.getRight(journal.decode(client, taskId, slot, object)))
   if (Option.isNone(piece)) return "the next slot has been filled by another"
-  return piece.value.kind === "removed" ? "the task was removed" : `epoch ${piece.value.epoch} has claimed it`
+  return piece.value.kind === "removed" ? removed : `epoch ${piece.value.epoch} has claimed it`
 }
 
 /**
@@ -110,6 +126,8 @@ export const open = Effect.fnUntraced(function*(client: Client, taskId: string, 
       )
       if (outcome._tag === "Refused") {
         over = tell(client, taskId, piece.slot, outcome.found)
+        // Of a task that was removed meanwhile, nothing stays in lists of what was written just now.
+        if (over === removed) yield* Effect.ignore(client.remove(key))
         return yield* stale(over)
       }
       chain = journal.grow(chain, piece)

@@ -1,7 +1,7 @@
 /** An S3 store in memory, as far as tasks need one: for what a real server does not do when it is asked to. */
 import { HttpClient, HttpClientResponse } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
-import { Effect, Layer, Redacted } from "effect"
+import { Clock, Effect, Layer, Redacted } from "effect"
 import type * as S3 from "effect-checkmate/s3"
 
 /** A request before it is answered. */
@@ -29,15 +29,25 @@ export const refusal = (status: number, code: string) => ({
   body: `<?xml version="1.0"?><Error><Code>${code}</Code><Message>as the test says</Message></Error>`
 })
 
-/** `answers` comes before the store's own: what it answers is not done. */
+interface Stored {
+  readonly body: Uint8Array<ArrayBuffer>
+  readonly etag: string
+  readonly modified: number
+}
+
+/**
+ * `answers` comes before the store's own: what it answers is not done. `conditionalDelete`: whether an object is removed
+ * only where it has the ETag that was named.
+ */
 export const make = (
-  answers: (asked: Asked) => Effect.Effect<ReturnType<typeof refusal> | void> = () => Effect.void
+  answers: (asked: Asked) => Effect.Effect<ReturnType<typeof refusal> | void> = () => Effect.void,
+  conditionalDelete = false
 ) => {
-  const objects = new Map<string, { readonly body: Uint8Array<ArrayBuffer>; readonly etag: string }>()
+  const objects = new Map<string, Stored>()
   let writes = 0
-  const put = (key: string, body: Uint8Array) => {
+  const put = (key: string, body: Uint8Array, modified: number) => {
     const etag = String(writes++)
-    objects.set(key, { body: Uint8Array.from(body), etag })
+    objects.set(key, { body: Uint8Array.from(body), etag, modified })
     return etag
   }
   const listing = (query: URLSearchParams) => {
@@ -57,29 +67,44 @@ export const make = (
   const client = HttpClient.make((request, url) =>
     Effect.gen(function*() {
       const key = decodeURIComponent(url.pathname.slice("/b/".length))
-      const answer = (status: number, body: Uint8Array<ArrayBuffer> | string | null, etag = "") =>
-        HttpClientResponse.fromWeb(request, new Response(body, { status, headers: { etag: `"${etag}"` } }))
+      const now = yield* Clock.currentTimeMillis
+      const answer = (status: number, body: Uint8Array<ArrayBuffer> | string | null, etag = "", modified = now) =>
+        HttpClientResponse.fromWeb(
+          request,
+          new Response(body, {
+            status,
+            headers: {
+              etag: `"${etag}"`,
+              date: new Date(now).toUTCString(),
+              "last-modified": new Date(modified).toUTCString()
+            }
+          })
+        )
       const said = yield* answers({ method: request.method, key, headers: request.headers })
       if (said !== undefined) return answer(said.status, said.body)
       const there = objects.get(key)
       if (request.method === "GET") {
         if (key === "") return answer(200, listing(url.searchParams))
-        return there ? answer(200, there.body, there.etag) : answer(404, null)
+        return there ? answer(200, there.body, there.etag, there.modified) : answer(404, null)
       }
       const match = request.headers["if-match"]
       if (request.method === "DELETE") {
+        if (conditionalDelete && match !== undefined && there !== undefined && match !== `"${there.etag}"`) {
+          return answer(412, null)
+        }
         objects.delete(key)
         return answer(204, null)
       }
       if (request.headers["if-none-match"] === "*" && there !== undefined) return answer(412, null)
       if (match !== undefined && match !== `"${there?.etag}"`) return answer(412, null)
-      return answer(200, null, put(key, request.body._tag === "Uint8Array" ? request.body.body : new Uint8Array()))
+      return answer(200, null, put(key, request.body._tag === "Uint8Array" ? request.body.body : new Uint8Array(), now))
     })
   )
   return {
     objects,
     /** Puts bytes in place of an object, past the library. */
-    put: (key: string, text: string) => void put(key, new TextEncoder().encode(text)),
+    put: (key: string, text: string, modified = 0) => void put(key, new TextEncoder().encode(text), modified),
+    client,
     layer: Layer.merge(NodeContext.layer, Layer.succeed(HttpClient.HttpClient, client))
   }
 }

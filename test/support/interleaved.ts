@@ -1,6 +1,6 @@
 /**
- * Several who use the same files, as processes do, one operation of one of them at a time, in an order that a test says: what
- * real processes get to once in a year is found by trying all orders.
+ * Several who use the same files, or the same store, as processes do, one operation of one of them at a time, in an order that
+ * a test says: what real processes get to once in a year is found by trying all orders.
  */
 import { FileSystem } from "@effect/platform"
 import { type Array as Arr, Effect, type Exit, Fiber, Random } from "effect"
@@ -58,16 +58,11 @@ export const someOrders = <Name extends string, A, E, R>(
 const patience = 10
 
 /**
- * Files below a directory that some use in turns. `view` is what one of them sees; `play` has each do its work in the order
- * that is said, and once that is at its end one after the other, and answers whether each could do as much as was said. `steps`
- * tells what was done. Nothing is synced. Where nobody is ready, `pass` lets time pass.
+ * Some who do their operations in turns: each does `inTurn` what the others are to see as one step. `play` has each do its work
+ * in the order that is said, and once that is at its end one after the other, and answers whether each could do as much as was
+ * said. `steps` tells what was done. Where nobody is ready, `pass` lets time pass.
  */
-export const make = <Name extends string>(
-  fs: FileSystem.FileSystem,
-  root: string,
-  names: ReadonlyArray<Name>,
-  pass: Effect.Effect<void> = Effect.void
-) => {
+export const turns = <Name extends string>(names: ReadonlyArray<Name>, pass: Effect.Effect<void> = Effect.void) => {
   const until = (condition: () => boolean) => {
     let turns = 0
     return Effect.whileLoop({
@@ -82,15 +77,16 @@ export const make = <Name extends string>(
   )
   let playing = false
 
-  const inTurn = (gate: Gate | undefined, what: string, file: string) => <A, E, R>(operation: Effect.Effect<A, E, R>) =>
+  const inTurn = (name: Name, what: string) => <A, E, R>(operation: Effect.Effect<A, E, R>) =>
     Effect.suspend(() => {
-      if (!playing || gate === undefined || !file.startsWith(root)) return operation
+      const gate = gates.get(name)
+      if (!playing || gate === undefined) return operation
       const released = Effect.async<void>((resume) => {
         const one = {
-          what: `${what} ${file.slice(file.lastIndexOf("/") + 1)}`,
+          what,
           release: () => {
             gate.busy = true
-            steps.push(`${gate.name}: ${one.what}`)
+            steps.push(`${name}: ${what}`)
             resume(Effect.void)
           }
         }
@@ -109,33 +105,6 @@ export const make = <Name extends string>(
         )
       )
     })
-
-  const view = (name: Name): FileSystem.FileSystem => {
-    const gate = gates.get(name)
-    const opened = (file: string) => (handle: FileSystem.File): FileSystem.File => ({
-      [FileSystem.FileTypeId]: FileSystem.FileTypeId,
-      fd: handle.fd,
-      stat: handle.stat.pipe(inTurn(gate, "stat open", file)),
-      sync: Effect.void,
-      seek: (...at) => handle.seek(...at),
-      read: (buffer) => handle.read(buffer),
-      readAlloc: (size) => handle.readAlloc(size).pipe(inTurn(gate, "read open", file)),
-      truncate: (length) => handle.truncate(length),
-      write: (buffer) => handle.write(buffer),
-      writeAll: (buffer) => handle.writeAll(buffer).pipe(inTurn(gate, "write", file))
-    })
-    return {
-      ...fs,
-      link: (from, to) => fs.link(from, to).pipe(inTurn(gate, "link", to)),
-      rename: (from, to) => fs.rename(from, to).pipe(inTurn(gate, "rename to", to)),
-      remove: (file, options) => fs.remove(file, options).pipe(inTurn(gate, "remove", file)),
-      stat: (file) => fs.stat(file).pipe(inTurn(gate, "stat", file)),
-      readDirectory: (folder, options) => fs.readDirectory(folder, options).pipe(inTurn(gate, "list", folder)),
-      readFile: (file) => fs.readFile(file).pipe(inTurn(gate, "read", file)),
-      readFileString: (file, encoding) => fs.readFileString(file, encoding).pipe(inTurn(gate, "read", file)),
-      open: (file, options) => fs.open(file, options).pipe(inTurn(gate, "open", file), Effect.map(opened(file)))
-    }
-  }
 
   /** Whether it is ready to do something, and what that is. */
   const next = (gate: Gate) =>
@@ -196,5 +165,48 @@ export const make = <Name extends string>(
       return { exits: new Map(exits), isComplete }
     })
 
-  return { steps, view, play }
+  return { steps, inTurn, play }
+}
+export type Players<Name extends string> = Pick<ReturnType<typeof turns<Name>>, "steps" | "play">
+
+/** Files below a directory that some use in turns. `view` is what one of them sees. Nothing is synced. */
+export const make = <Name extends string>(
+  fs: FileSystem.FileSystem,
+  root: string,
+  names: ReadonlyArray<Name>,
+  pass: Effect.Effect<void> = Effect.void
+) => {
+  const players = turns(names, pass)
+
+  const view = (name: Name): FileSystem.FileSystem => {
+    const inTurn = (what: string, file: string) => <A, E, R>(operation: Effect.Effect<A, E, R>) =>
+      file.startsWith(root)
+        ? operation.pipe(players.inTurn(name, `${what} ${file.slice(file.lastIndexOf("/") + 1)}`))
+        : operation
+    const opened = (file: string) => (handle: FileSystem.File): FileSystem.File => ({
+      [FileSystem.FileTypeId]: FileSystem.FileTypeId,
+      fd: handle.fd,
+      stat: handle.stat.pipe(inTurn("stat open", file)),
+      sync: Effect.void,
+      seek: (...at) => handle.seek(...at),
+      read: (buffer) => handle.read(buffer),
+      readAlloc: (size) => handle.readAlloc(size).pipe(inTurn("read open", file)),
+      truncate: (length) => handle.truncate(length),
+      write: (buffer) => handle.write(buffer),
+      writeAll: (buffer) => handle.writeAll(buffer).pipe(inTurn("write", file))
+    })
+    return {
+      ...fs,
+      link: (from, to) => fs.link(from, to).pipe(inTurn("link", to)),
+      rename: (from, to) => fs.rename(from, to).pipe(inTurn("rename to", to)),
+      remove: (file, options) => fs.remove(file, options).pipe(inTurn("remove", file)),
+      stat: (file) => fs.stat(file).pipe(inTurn("stat", file)),
+      readDirectory: (folder, options) => fs.readDirectory(folder, options).pipe(inTurn("list", folder)),
+      readFile: (file) => fs.readFile(file).pipe(inTurn("read", file)),
+      readFileString: (file, encoding) => fs.readFileString(file, encoding).pipe(inTurn("read", file)),
+      open: (file, options) => fs.open(file, options).pipe(inTurn("open", file), Effect.map(opened(file)))
+    }
+  }
+
+  return { steps: players.steps, play: players.play, view }
 }
