@@ -30,6 +30,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as NFS from "node:fs"
+import { appendsBy } from "./internal/files.ts"
 
 /** More than this is read by way of another thread, as the disk may have to be asked for it. */
 const readAtOnce = 1_048_576
@@ -60,7 +61,14 @@ const over = (beneath: FileSystem.FileSystem): FileSystem.FileSystem => {
           Effect.suspend(() => file.writeAll(buffer.subarray(length)))
         )
       })
-    return {
+    const append = (buffer: Uint8Array): Effect.Effect<number, PlatformError> =>
+      Effect.suspend(() => {
+        written.add(file.fd)
+        return written.size > 1
+          ? appendElsewhere(file.fd, buffer)
+          : Effect.zipRight(Effect.zipRight(writeAll(buffer), syncDirectly(file.fd)), namesOf(file.fd))
+      })
+    return appendsBy({
       [FileSystem.FileTypeId]: FileSystem.FileTypeId,
       fd: file.fd,
       stat: direct(() => infoOf(NFS.fstatSync(file.fd)), file.stat),
@@ -74,7 +82,7 @@ const over = (beneath: FileSystem.FileSystem): FileSystem.FileSystem => {
       read: (buffer) => file.read(buffer),
       readAlloc: (size) => file.readAlloc(size),
       truncate: (length) => file.truncate(length)
-    }
+    }, append)
   }
 
   return FileSystem.make({
@@ -101,6 +109,33 @@ const over = (beneath: FileSystem.FileSystem): FileSystem.FileSystem => {
       }, Effect.succeed(beneath.readFile(path))))
   })
 }
+
+/** How many names a file that is open has. */
+const namesOf = (descriptor: number): Effect.Effect<number, PlatformError> =>
+  Effect.try({
+    try: () => NFS.fstatSync(descriptor).nlink,
+    catch: (cause) => systemError("Unknown", "stat", descriptor, String(cause), cause)
+  })
+
+/** Writes, syncs and looks in another thread, and comes back once: each way back costs this one more than the work itself. */
+const appendElsewhere = (descriptor: number, buffer: Uint8Array): Effect.Effect<number, PlatformError> =>
+  Effect.async((resume) => {
+    const failed = (method: string, cause: Error) =>
+      resume(systemError("Unknown", method, descriptor, cause.message, cause))
+    const look = () =>
+      NFS.fstat(
+        descriptor,
+        (cause, stats) => cause === null ? resume(Effect.succeed(stats.nlink)) : failed("stat", cause)
+      )
+    const sync = () => NFS.fdatasync(descriptor, (cause) => cause === null ? look() : failed("sync", cause))
+    const write = (from: number): void =>
+      NFS.write(descriptor, buffer, from, buffer.length - from, null, (cause, length) => {
+        if (cause !== null) failed("write", cause)
+        else if (from + length < buffer.length) write(from + length)
+        else sync()
+      })
+    write(0)
+  })
 
 /** Its parts are not looked at again: it is told whenever a task begins, as that begins with a look whether it is there. */
 const systemError = (

@@ -3,8 +3,11 @@ import { NodeContext } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Layer, Option } from "effect"
 import { CheckMateEngine } from "effect-checkmate"
+import * as FileDriver from "effect-checkmate/TaskIO/FileSystem"
 import { abc, failing, Ledger } from "./support/pipelines.ts"
 import { localDisk } from "./support/platforms.ts"
+import { shaky } from "./support/shakyFiles.ts"
+import { summaryOf } from "./support/summary.ts"
 
 const bytes = (text: string) => new TextEncoder().encode(text)
 
@@ -115,5 +118,32 @@ describe("LocalDisk", () => {
       expect(yield* Effect.provide(run, Layer.provide(engine, NodeContext.layer))).toMatchObject({ _tag: "Failure" })
       expect(yield* Effect.provide(run, engine)).toMatchObject({ _tag: "Success", value: { c: 4 } })
       expect(["run a", "run b", "run c"].map((entry) => ledger.count(entry))).toEqual([1, 2, 2])
+    }).pipe(Effect.scoped, Effect.provide(localDisk)))
+
+  it.live("tells of a disk that is full, and of who has been overtaken, with one task and with several", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const directory = yield* fs.makeTempDirectoryScoped()
+      const driver = yield* FileDriver.make(directory).pipe(shaky((whole) => ({
+        open: (file, options) =>
+          file.endsWith("full.1.ndjson") ? whole.open("/dev/full", { flag: "a" }) : whole.open(file, options)
+      })))
+      const append = (taskId: string) =>
+        Effect.flatMap(driver.open(taskId), (journal) => journal.append(0, ["one"], summaryOf(taskId, {})))
+      const problems = Effect.scoped(Effect.gen(function*() {
+        const full = yield* Effect.flip(append("full"))
+        const journal = yield* driver.open("t")
+        const { length } = journal.records
+        yield* journal.append(length, ["one", "x".repeat(300_000)], summaryOf("t", {}))
+        yield* driver.open("t")
+        const stale = yield* Effect.flip(journal.append(length + 2, ["three"], summaryOf("t", {})))
+        expect((yield* driver.read("t", 0)).length).toBe(length + 2)
+        return [full.message.includes("ENOSPC"), stale._tag]
+      }))
+      expect(yield* problems).toEqual([true, "StaleWriterError"])
+      // Others are being written from now on.
+      yield* append("other")
+      yield* append("another")
+      expect(yield* problems).toEqual([true, "StaleWriterError"])
     }).pipe(Effect.scoped, Effect.provide(localDisk)))
 })

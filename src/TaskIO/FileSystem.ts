@@ -30,6 +30,7 @@ import * as Stream from "effect/Stream"
 import { StaleWriterError, type TaskIOError } from "../CheckMateError.ts"
 import {
   alreadyExists,
+  appendTo,
   entries,
   isNotFound,
   removed,
@@ -201,15 +202,13 @@ export const make = Effect.fnUntraced(
         const stale = (problem: string) => new StaleWriterError({ taskId, epoch: epoch + ahead, problem })
         const writing = storeError("append to the journal", file, taskId)
 
+        const append = appendTo(handle)
         /** Fails once the file has been taken over or removed. */
-        const stillMine = Effect.flatMap(handle.stat, ({ nlink }) => {
-          const names = Option.getOrElse(nlink, () => 1)
-          return names === 1
-            ? Effect.void
-            : Effect.fail(stale(names === 0 ? "the task was removed" : "a newer epoch has taken it over"))
-        })
         const write = (bytes: Uint8Array) =>
-          Effect.zipRight(Effect.zipRight(written(handle.writeAll(bytes)), handle.sync), stillMine)
+          Effect.flatMap(append(bytes), (names) =>
+            names === 1
+              ? Effect.void
+              : Effect.fail(stale(names === 0 ? "the task was removed" : "a newer epoch has taken it over")))
         const writeFirst = (bytes: Uint8Array) => Effect.zip(syncTasks(), write(bytes), { concurrent: true })
 
         return {

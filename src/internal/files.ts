@@ -2,6 +2,7 @@
 import type { PlatformError } from "@effect/platform/Error"
 import type * as FileSystem from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import { TaskIOError } from "../CheckMateError.ts"
 
 export const isNotFound = (error: PlatformError): boolean => error._tag === "SystemError" && error.reason === "NotFound"
@@ -50,3 +51,23 @@ export const removed = (fs: FileSystem.FileSystem, file: string): Effect.Effect<
     Effect.catchIf(isNotFound, () => Effect.void),
     Effect.mapError(storeError("remove", file))
   )
+
+/** Writes all to the end of a file, syncs it, and tells how many names the file has after that. */
+type Append = (bytes: Uint8Array) => Effect.Effect<number, PlatformError>
+
+/** Files that append as one step. By the file itself, so that one that was wrapped by somebody is none of them. */
+const appends = new WeakMap<FileSystem.File, Append>()
+
+/** Says that a file can append as one step. */
+export const appendsBy = (file: FileSystem.File, append: Append): FileSystem.File => {
+  appends.set(file, append)
+  return file
+}
+
+/** The same of any file, which is waited for as {@link written} is. */
+export const appendTo = (file: FileSystem.File): Append => {
+  const append = appends.get(file)
+  if (append !== undefined) return (bytes) => written(append(bytes))
+  const names = Effect.map(file.stat, ({ nlink }) => Option.getOrElse(nlink, () => 1))
+  return (bytes) => Effect.zipRight(Effect.zipRight(written(file.writeAll(bytes)), file.sync), names)
+}
