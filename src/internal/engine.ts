@@ -137,10 +137,11 @@ export const makeOver = Effect.fnUntraced(
           const next = parts.registry.nextOf(taskId)
           const fiber = yield* run(checkMate, taskId, options).pipe(
             Effect.tapErrorCause((cause) => reportFailure(taskId, cause, next.hasHappened())),
-            Effect.ensuring(Effect.sync(next.forget)),
             Effect.interruptible,
             Effect.forkIn(starts)
           )
+          // An observer also hears of a fiber that was interrupted before it began: in an engine that is closed.
+          fiber.addObserver(next.forget)
           // There is something to be seen once this returns, or the task has failed before that.
           if (options.whenBound !== "wait") yield* next.happened
           const handle: Handle<Output, E> = {

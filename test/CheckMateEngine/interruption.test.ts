@@ -256,6 +256,13 @@ describe("start", () => {
       }))
     })))
 
+  it.scoped("returns in an engine that is closed, with a handle that tells of an interruption", () =>
+    Effect.gen(function*() {
+      const engine = yield* Effect.scoped(engineService(yield* makeStore))
+      const handle = yield* engine.start(abc(new Ledger()), { taskId: "t", input })
+      expect(Exit.isInterrupted(yield* Effect.exit(handle.await))).toBe(true)
+    }))
+
   it.effect("returns for each of a thousand at once", () =>
     inMemory(Effect.gen(function*() {
       const ledger = new Ledger()
