@@ -66,6 +66,14 @@ export type EncodedJournal = Driver.EncodedJournal
  */
 export type EncodedSummary = Driver.EncodedSummary
 
+/** Which task a message is about, and to which of its holders it was written. */
+const about = {
+  /** When the task was created: another one may have begun under its id since. */
+  createdAt: Schema.optionalWith(Schema.DateTimeUtc, { exact: true }),
+  /** How long the journal was when it was written. */
+  position: Schema.optionalWith(Schema.Int, { exact: true })
+}
+
 /**
  * What another process asks of whoever runs a task.
  *
@@ -75,14 +83,13 @@ export type EncodedSummary = Driver.EncodedSummary
 export const Message = Schema.Union(
   Schema.TaggedStruct("Cancel", {
     at: Schema.DateTimeUtc,
-    /** How long the journal was when it was written. */
-    position: Schema.optionalWith(Schema.Int, { exact: true }),
+    ...about,
     rollback: Schema.Boolean,
     reason: Schema.optionalWith(Schema.String, { exact: true })
   }),
   Schema.TaggedStruct("Pause", {
     at: Schema.DateTimeUtc,
-    position: Schema.optionalWith(Schema.Int, { exact: true })
+    ...about
   })
 )
 

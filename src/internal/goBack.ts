@@ -21,7 +21,7 @@ const holdExisting = Effect.fnUntraced(
     taskId: string,
     whenBound: "fail" | "wait",
     work: (session: Session, task: Task.Task) => Effect.Effect<A, E2, R>,
-    whenSucceeded: (task: Task.Task) => Effect.Effect<A, E3>
+    whenSucceeded: (task: Task.Task, session: Session) => Effect.Effect<A, E3>
   ) {
     yield* checkFirst(parts, checkMate, taskId)
     const found = yield* parts.taskIO.look(taskId)
@@ -90,7 +90,12 @@ export const retryFrom = Effect.fnUntraced(
           yield* override(session, given)
           const values = yield* stateOf(checkMate, session)
           return yield* interpreter.runStages(checkMate, session, values)
-        }), (task) => outputOf(checkMate, task))
+        }), (task, { heldFrom }) =>
+        // Where it has succeeded before, it was stopped before it began.
+        Effect.if(task.position > heldFrom, {
+          onTrue: () => outputOf(checkMate, task),
+          onFalse: () => Effect.fail(cancelledError(taskId, undefined))
+        }))
     )
   }
 )

@@ -17,7 +17,7 @@ import type * as TaskIO from "../TaskIO.ts"
 import * as TaskStatus from "../TaskStatus.ts"
 import { rollbackFailedError } from "./attempt.ts"
 import * as registry from "./registry.ts"
-import { commit, type Untimed } from "./session.ts"
+import { commit, type Session, type Untimed } from "./session.ts"
 import { cancelledError, hold, type Parts, writeCancelled } from "./supervise.ts"
 import { checkTaskId } from "./taskId.ts"
 
@@ -37,6 +37,9 @@ const refuse = (task: Task.Task, operation: string, problem: string) =>
 /** Whether nothing is left to do for a task. Fails where it is past what was to be done. */
 type IsDone = (task: Task.Task) => Effect.Effect<boolean, TaskStatusError>
 
+/** When a message was written, and to the holder of which task. */
+type Written = Pick<TaskIO.Message, "at" | "createdAt" | "position">
+
 /**
  * Does something to a task: to the one running in this engine, else by holding it, else by asking its holder, for as
  * long as that takes.
@@ -47,7 +50,7 @@ const reach = Effect.fnUntraced(
     readonly here: (running: registry.Running) => Effect.Effect<boolean, E2>
     /** Tells whether that was all there was to do. */
     readonly held: Effect.Effect<boolean, E, R>
-    readonly message: (at: DateTime.Utc, position: number) => TaskIO.Message
+    readonly message: (written: Written) => TaskIO.Message
     readonly isDone: IsDone
   }) {
     yield* checkTaskId(taskId)
@@ -71,7 +74,8 @@ const reach = Effect.fnUntraced(
       // hands. What is left over is for nobody, by its position.
       round += 1
       if (isPowerOfTwo(round)) {
-        yield* parts.taskIO.send(taskId, options.message(yield* DateTime.now, task.position))
+        const { createdAt, position } = task
+        yield* parts.taskIO.send(taskId, options.message({ at: yield* DateTime.now, createdAt, position }))
       }
       yield* Effect.sleep(interval)
     }
@@ -91,8 +95,16 @@ const write = (parts: Parts, taskId: string, isDone: IsDone, event: Untimed) =>
         if (session.task === undefined) return yield* new TaskNotFoundError({ taskId })
         if (!(yield* isDone(session.task))) yield* commit(session, [event])
       }),
-    (session, { reason }) =>
-      Effect.zipRight(writeCancelled(session, reason), Effect.fail(cancelledError(taskId, reason)))
+    // What came in meanwhile may have been too late, or not be for a task that stands where it does.
+    (session, { reason, rollback }) =>
+      Effect.gen(function*() {
+        if (session.task === undefined) return yield* new TaskNotFoundError({ taskId })
+        if (yield* isDone(session.task)) return
+        // A rollback is made by who asked for it, and has the definition, once this is done.
+        if (rollback) return yield* commit(session, [event])
+        yield* writeCancelled(session, reason)
+        return yield* cancelledError(taskId, reason)
+      })
   )
 
 export const cancel = <E, R>(
@@ -124,8 +136,11 @@ export const cancel = <E, R>(
     here: Effect.fnUntraced(function*(running) {
       yield* running.stop({ _tag: "Cancelled", rollback, reason })
       yield* running.session.left.await
-      const status = running.session.task?.status
-      if (status?._tag === "RollbackFailed") return yield* rollbackFailedError(taskId, status)
+      const { heldFrom, task } = running.session
+      // Not where it stood there before, and nothing was done about it.
+      if (task?.status._tag === "RollbackFailed" && task.position > heldFrom) {
+        return yield* rollbackFailedError(taskId, task.status)
+      }
       // It may have been stopping for another reason, or have come to its end: looked at again.
       return false
     }),
@@ -139,7 +154,7 @@ export const cancel = <E, R>(
       // Another cancel came in on this one: looked at again.
       Effect.catchIf((error) => error instanceof TaskCancelledError, () => Effect.succeed(false))
     ),
-    message: (at, position) => ({ _tag: "Cancel", at, position, rollback, ...because }),
+    message: (written) => ({ _tag: "Cancel", ...written, rollback, ...because }),
     isDone
   })
 }
@@ -159,9 +174,14 @@ export const pause = (parts: Parts, interval: Duration.Duration, taskId: string)
   reach(parts, interval, taskId, {
     here: (running) => Effect.as(registry.pause(running), true),
     held: Effect.as(write(parts, taskId, isPaused, { _tag: "TaskPaused" }), true),
-    message: (at, position) => ({ _tag: "Pause", at, position }),
+    message: (written) => ({ _tag: "Pause", ...written }),
     isDone: isPaused
   })
+
+/** Whether a message was not written to an earlier holder, or to that of a task which has been removed since. */
+const isFor = ({ heldFrom, task }: Session, { createdAt, position = heldFrom }: TaskIO.Message): boolean =>
+  position >= heldFrom
+  && (createdAt === undefined || (task !== undefined && DateTime.Equivalence(createdAt, task.createdAt)))
 
 /** Acts on the messages that other processes left for tasks that run here. */
 export const readMail = Effect.fnUntraced(function*(parts: Parts) {
@@ -172,8 +192,7 @@ export const readMail = Effect.fnUntraced(function*(parts: Parts) {
     const task = running.get(taskId)
     if (task === undefined) continue
     for (const message of yield* parts.taskIO.take(taskId)) {
-      // Written to an earlier holder.
-      if (message.position !== undefined && message.position < task.session.heldFrom) continue
+      if (!isFor(task.session, message)) continue
       switch (message._tag) {
         case "Cancel":
           // Not awaited: a stage may take its time to stop, and there may be more mail.

@@ -128,13 +128,16 @@ export const cancelHeld = <A, E, E2, R>(
   checkMate: CheckMate.Any<E, R>,
   session: Session,
   stop: Cancelled,
-  whenSucceeded: (task: Task.Task) => Effect.Effect<A, E2>
+  whenSucceeded: (task: Task.Task, session: Session) => Effect.Effect<A, E2>
 ): Effect.Effect<A, E2 | rollback.RollbackError | TaskCancelledError, R> => {
   const { task } = session
   const cancelled = Effect.fail(cancelledError(session.taskId, stop.reason))
   switch (task?.status._tag) {
     case "Succeeded":
-      return whenSucceeded(task)
+      return whenSucceeded(task, session)
+    case undefined:
+    // There is nothing to cancel yet: it was removed since it was asked for, and is about to begin anew.
+    case "Cancelled":
     case "RolledBack":
       return cancelled
     case "RollbackFailed":

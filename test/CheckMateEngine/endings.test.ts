@@ -48,6 +48,31 @@ const slowToStop = (ledger: Ledger, hangs: () => boolean, gate: Effect.Latch) =>
         : Effect.void
   })
 
+/** An engine whose appends wait, those alone that are answered otherwise, or else all. */
+const slowEngineOf = Effect.fnUntraced(function*(
+  answer?: (records: ReadonlyArray<string>) => Effect.Effect<void, TaskIOError> | undefined
+) {
+  const store = yield* makeStore
+  const writing = yield* Effect.makeLatch()
+  const goOn = yield* Effect.makeLatch()
+  const engine = yield* engineService({
+    ...store,
+    open: (taskId) =>
+      Effect.map(store.open(taskId), (journal) => ({
+        ...journal,
+        append: (position, records, summary) => {
+          const append = journal.append(position, records, summary)
+          const answered = answer === undefined ? append : answer(records)
+          return answered === undefined
+            ? append
+            : Effect.zipRight(Effect.zipRight(writing.open, goOn.await), answered)
+        }
+      }))
+  })
+  return { engine, goOn, store, writing }
+})
+const slowEngine = slowEngineOf()
+
 describe("a letter", () => {
   for (const what of ["cancel", "pause"] as const) {
     it.scoped(`to ${what}, that came too late for whoever held the task, stops no later run`, () =>
@@ -76,6 +101,35 @@ describe("a letter", () => {
         expect(yield* Fiber.join(second)).toMatchObject({ c: 4 })
       }))
   }
+
+  it.scoped("that was sent as the task was removed stops no other one of its id", () =>
+    Effect.gen(function*() {
+      const { engineOn, store } = yield* engines
+      const one = yield* engineOn(store)
+      const ledger = new Ledger()
+      const opened = yield* Effect.makeLatch(true)
+      const gate = yield* Effect.makeLatch()
+      const first = yield* Effect.fork(
+        one.run(slowToStop(ledger, () => true, opened), { taskId: "t", input: { seed: 1 } })
+      )
+      yield* until(() => ledger.count("run b") === 1)
+      const removed = Fiber.interrupt(first).pipe(
+        Effect.zipRight(one.cancel("t")),
+        Effect.zipRight(one.remove("t")),
+        Effect.orDie
+      )
+      const other = yield* engineOn({ ...store, send: (...letter) => Effect.zipRight(removed, store.send(...letter)) })
+      const cancelling = yield* Effect.fork(Effect.flip(other.cancel("t")))
+      yield* TestClock.adjust("500 millis")
+      expect(yield* Fiber.join(cancelling)).toMatchObject({ _tag: "TaskNotFoundError" })
+      const again = abc(ledger, { fail: (stage) => stage === "b" ? gate.await : Effect.void })
+      const second = yield* Effect.fork(one.run(again, { taskId: "t", input: { seed: 1 } }))
+      yield* until(() => ledger.count("run b") === 2)
+      yield* TestClock.adjust("2 seconds")
+      expect(yield* store.waiting).toEqual([])
+      yield* gate.open
+      expect(yield* Fiber.join(second)).toMatchObject({ c: 4 })
+    }))
 
   it.scoped("that its reader took along into its death is sent again", () =>
     Effect.gen(function*() {
@@ -179,6 +233,61 @@ describe("a cancel", () => {
       expect(yield* Effect.flip(Fiber.join(run))).toMatchObject({ _tag: "TaskCancelledError" })
       expect(ledger.count("undo a")).toBe(4)
     })))
+
+  it.scoped("that comes in while another one is written adds nothing to it", () =>
+    Effect.gen(function*() {
+      const { engine, goOn, store, writing } = yield* slowEngine
+      const failed = abc(new Ledger(), { fail: failing({ b: 1 }) })
+      yield* Effect.exit((yield* engineService(store)).run(failed, { taskId: "t", input: { seed: 1 } }))
+      const first = yield* Effect.fork(engine.cancel("t"))
+      yield* writing.await
+      const second = yield* Effect.fork(engine.cancel("t"))
+      yield* Effect.repeatN(Effect.yieldNow(), 50)
+      yield* goOn.open
+      yield* Fiber.join(first)
+      yield* Fiber.join(second)
+      const { history } = yield* engine.get("t")
+      expect(history.filter(({ _tag }) => _tag === "TaskCancelled")).toHaveLength(1)
+    }))
+
+  it.scoped("with a rollback that comes in while a pause is written rolls back", () =>
+    Effect.gen(function*() {
+      const { engine, goOn, store, writing } = yield* slowEngine
+      const ledger = new Ledger()
+      let hangs = true
+      const opened = yield* Effect.makeLatch(true)
+      const definition = slowToStop(ledger, () => hangs, opened)
+      const before = yield* engineService(store)
+      const run = yield* Effect.fork(before.run(definition, { taskId: "t", input: { seed: 1 } }))
+      yield* until(() => ledger.count("run b") === 1)
+      yield* Fiber.interrupt(run)
+      hangs = false
+      const pausing = yield* Effect.fork(engine.pause("t"))
+      yield* writing.await
+      const cancelling = yield* Effect.fork(engine.cancel("t", { rollback: definition }))
+      yield* Effect.repeatN(Effect.yieldNow(), 50)
+      yield* goOn.open
+      yield* Fiber.join(pausing)
+      yield* Fiber.join(cancelling)
+      expect((yield* engine.get("t")).task.status).toEqual({ _tag: "Cancelled" })
+      expect(ledger.count("undo a")).toBe(1)
+    }))
+
+  it.scoped("that comes in while the last append is refused makes no success of it", () =>
+    Effect.gen(function*() {
+      const refused = new TaskIOError({ operation: "append", location: "here", problem: "the disk is full" })
+      const { engine, goOn, writing } = yield* slowEngineOf((records) =>
+        records.some((record) => record.includes("TaskSucceeded")) ? Effect.fail(refused) : undefined
+      )
+      const run = yield* Effect.fork(engine.run(abc(new Ledger()), { taskId: "t", input: { seed: 1 } }))
+      yield* writing.await
+      const cancelling = yield* Effect.fork(engine.cancel("t"))
+      yield* Effect.repeatN(Effect.yieldNow(), 50)
+      yield* goOn.open
+      expect(yield* Effect.flip(Fiber.join(run))).toEqual(refused)
+      yield* Fiber.join(cancelling)
+      expect((yield* engine.get("t")).task.status).toEqual({ _tag: "Cancelled" })
+    }))
 
   it.effect("and another at the same time are both done", () =>
     inMemory(Effect.gen(function*() {
