@@ -27,7 +27,7 @@ const asked = (method: string, url: string, headers: Readonly<Record<string, str
 
 const journals = Effect.gen(function*() {
   const store = make()
-  const players = Interleaved.turns(names, TestClock.adjust("50 millis"))
+  const players = Interleaved.makeTurns(names, { pass: TestClock.adjust("50 millis") })
   const driver = (name: Name) =>
     Effect.provideService(
       S3.makeTaskIO(options),
