@@ -180,7 +180,11 @@ const makeWorld = Effect.gen(function*() {
     read: (id, from) => inTurn(side, "read")(store.read(id, from)),
     list: (query) => Stream.unwrap(inTurn(side, "list")(Effect.succeed(store.list(query)))),
     remove: (id) =>
-      store.remove(id).pipe(
+      Effect.suspend(() => {
+        const { status } = now()
+        if (/^(Running|RollingBack)$/.test(status)) problems.push(`removed while it is ${status}`)
+        return store.remove(id)
+      }).pipe(
         Effect.zipLeft(become({ status: "none" })),
         Effect.tap(() => dirty.clear()),
         // No other task of this id begins in the same millisecond.
@@ -639,6 +643,7 @@ const pairs: ReadonlyArray<readonly [Beginning, Lot, Action, Action]> = [
   ["left", "succeeds", "cancel", "resumeAll"],
   ["Failed", "fails and all is rolled back", "run", "cancel and roll back"],
   ["none", "hangs", "run", "cancel"],
+  ["Failed", "succeeds", "run", "cancel"],
   ["Cancelled", "succeeds", "retryFrom b", "remove"],
   ["RollbackFailed", "succeeds", "rollback", "cancel"]
 ]
