@@ -104,7 +104,7 @@ export const encode = (piece: Piece): string => {
 const fencing = (fences: ReadonlyArray<number>): Pick<Head, "fences"> => fences.length === 0 ? {} : { fences }
 
 /** The slots that stay filled when a task is removed, or was: with the mark of that, if this is it. */
-export const fencesOf = ({ fences = [], kind, slot }: Piece): ReadonlyArray<number> =>
+const fencesOf = ({ fences = [], kind, slot }: Piece): ReadonlyArray<number> =>
   kind === "removed" ? [...fences, slot] : fences
 
 /** What stays of a task that was removed: no writer of it may find its next slot empty. */
