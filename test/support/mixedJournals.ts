@@ -269,12 +269,14 @@ export const describeMixes = (
 
     it.scoped("of one who takes over in the middle of many appends, and goes on", () => {
       let open: Effect.Effect<void> = Effect.void
-      return inAllOrders(
-        { a: () => open, b: write(2) },
-        (world) =>
-          Effect.map(Effect.zipRight(earlier(4)(world), claim(world, "a")), (mine) => {
-            open = writeTo(world, mine, 4)
-          })
+      const before: Before = (world) =>
+        Effect.map(Effect.zipRight(earlier(4)(world), claim(world, "a")), (mine) => {
+          open = writeTo(world, mine, 6)
+        })
+      // There are very many, and they differ little.
+      return Effect.flatMap(
+        setting,
+        (set) => Interleaved.someOrders(["a", "b"], few ?? 60, play(set, { a: () => open, b: write(3) }, before))
       )
     })
 
