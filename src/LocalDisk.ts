@@ -5,7 +5,7 @@
  * and back takes about as long as the work. With this layer, as long as tasks are written one at a time, the process asks for
  * it directly, and waits: for most of it some microseconds, and for the disk once a checkpoint, in which time nothing
  * else happens in this process. As soon as several tasks are being written, everything goes by way of other threads again,
- * which is faster then.
+ * which is faster then, an append all at once.
  *
  * Not for a directory on a network file system, nor for a process that must answer others within a millisecond.
  *
