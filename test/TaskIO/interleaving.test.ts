@@ -27,4 +27,4 @@ const setting = Effect.gen(function*() {
   return made
 })
 
-describeMixes("on files", Effect.provide(setting, onDisk), 80, undefined, false)
+describeMixes("on files", Effect.provide(setting, onDisk), 40, undefined, false)
