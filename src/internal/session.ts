@@ -52,6 +52,8 @@ export class Session {
   task: Task.Task | undefined
   /** Folded into `task`, and not yet written. */
   pending = none
+  /** Whether a write failed, after which the task may not stand as it was folded. */
+  isInDoubt = false
   stopping: Stop | undefined = undefined
   /** Whether a cancel is being carried out, to which another one adds nothing. */
   cancelling = false
@@ -131,7 +133,13 @@ export const write = (session: Session, events: At): Effect.Effect<unknown, Appe
     const { pending, task } = session
     if (!Arr.isNonEmptyReadonlyArray(pending) || task === undefined) return Effect.void
     session.pending = none
-    return Effect.flatMap(session.journal.append(pending, task), session.changed)
+    return Effect.matchEffect(session.journal.append(pending, task), {
+      onFailure: (error) => {
+        session.isInDoubt = true
+        return Effect.fail(error)
+      },
+      onSuccess: session.changed
+    })
   })
 
 /** Folds events in and writes all that is pending, durably, in one append. */

@@ -1,5 +1,4 @@
 /** Holds a task for the length of some work: binds it, claims its journal, and stops the work when it has to stop. */
-import * as Cause from "effect/Cause"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
@@ -11,14 +10,7 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import type * as BindLock from "../BindLock.ts"
-import {
-  BindingLostError,
-  type BindLockError,
-  StaleWriterError,
-  TaskBoundError,
-  TaskCancelledError,
-  TaskIOError
-} from "../CheckMateError.ts"
+import { BindingLostError, type BindLockError, TaskBoundError, TaskCancelledError } from "../CheckMateError.ts"
 import type * as Task from "../Task.ts"
 import type * as TaskIO from "../TaskIO.ts"
 import { exitOf, inScope, type Restore } from "./inContext.ts"
@@ -137,12 +129,6 @@ export const writeCancelled = (session: Session, reason: string | undefined): Ef
 const leave = (session: Session): Effect.Effect<unknown, AppendError> =>
   commit(session, session.task !== undefined && isMidway(session.task) ? [{ _tag: "TaskLeft" }] : [])
 
-const hasFailedToWrite = (cause: Cause.Cause<unknown>): boolean =>
-  Option.exists(
-    Cause.failureOption(cause),
-    (error) => error instanceof TaskIOError || error instanceof StaleWriterError
-  )
-
 /** What is held for the length of the Scope; only where it restores may it be interrupted. */
 const holding = Effect.fnUntraced(function*<A, E, R, E2, R2>(
   parts: Parts,
@@ -185,8 +171,7 @@ const holding = Effect.fnUntraced(function*<A, E, R, E2, R2>(
     return yield* exit
   }
   yield* commit(held)
-  // Where a write failed, the task may not stand as it was folded: nothing is done about that here.
-  if (stopping === undefined || hasFailedToWrite(exit.cause)) return yield* exit
+  if (stopping === undefined || held.isInDoubt) return yield* exit
   held.stopping = undefined
   held.cancelling = true
   // In a fiber of its own, so that whoever is interrupted meanwhile cuts the waits of a rollback's retries short.

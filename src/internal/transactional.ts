@@ -41,6 +41,8 @@ const together = <A, E, R>(
       Effect.catchAllCause((cause): Effect.Effect<Exit.Exit<A, E>, AppendError> => {
         if (done !== undefined && Exit.isFailure(done)) return Effect.succeed(done)
         const own = Cause.flatMap(cause, (error) => error instanceof Undo ? Cause.empty : Cause.fail(error))
+        // Folded already, and undone.
+        if (done !== undefined) session.isInDoubt = true
         // Interrupted before it had begun.
         return done === undefined && Cause.isInterruptedOnly(own)
           ? Effect.succeed(Exit.failCause(Cause.flatMap(own, () => Cause.empty)))

@@ -19,6 +19,7 @@ import type { Encoded, Letter } from "../Encoded.ts"
 const letterName = /^(.+)\.\d+-[0-9a-f]+\.json$/
 const addressee = (name: string): string => letterName.exec(name)?.[1] ?? ""
 
+/** The part of the driver that is about messages. */
 export const make = (
   fs: FileSystem.FileSystem,
   path: Path.Path,
