@@ -29,7 +29,8 @@ import {
   makeStore,
   Numbers,
   statusOf,
-  until
+  until,
+  withAppends
 } from "../support/pipelines.ts"
 
 /** Engines over one lock and one store, whose mail is looked for at intervals. */
@@ -55,20 +56,11 @@ const slowEngineOf = Effect.fnUntraced(function*(
   const store = yield* makeStore
   const writing = yield* Effect.makeLatch()
   const goOn = yield* Effect.makeLatch()
-  const engine = yield* engineService({
-    ...store,
-    open: (taskId) =>
-      Effect.map(store.open(taskId), (journal) => ({
-        ...journal,
-        append: (position, records, summary) => {
-          const append = journal.append(position, records, summary)
-          const answered = answer === undefined ? append : answer(records)
-          return answered === undefined
-            ? append
-            : Effect.zipRight(Effect.zipRight(writing.open, goOn.await), answered)
-        }
-      }))
+  const slow = withAppends(store, (append, records) => {
+    const answered = answer === undefined ? append : answer(records)
+    return answered === undefined ? append : Effect.zipRight(Effect.zipRight(writing.open, goOn.await), answered)
   })
+  const engine = yield* engineService(slow)
   return { engine, goOn, store, writing }
 })
 const slowEngine = slowEngineOf()

@@ -3,7 +3,17 @@ import { Chunk, Clock, Data, Duration, Effect, Exit, Fiber, Option, Random, Sche
 import { BindLock, CheckMate, CheckMateEngine, Stage, StageStatus, type TaskIO } from "effect-checkmate"
 import type { StageDefectError } from "effect-checkmate/CheckMateError"
 import { logged } from "../support/logs.ts"
-import { Boom, engineOver, failing, inMemory, Ledger, makeStore, Numbers, until } from "../support/pipelines.ts"
+import {
+  Boom,
+  engineOver,
+  failing,
+  inMemory,
+  Ledger,
+  makeStore,
+  Numbers,
+  until,
+  withAppends
+} from "../support/pipelines.ts"
 
 /** One stage that fails `times` times with ascending status, then passes; it notes the clock at every attempt. */
 const flaky = (
@@ -57,14 +67,7 @@ const inProcessThatDies = <A, E>(
     const process = { dead: false }
     const hang = <B, E2>(effect: Effect.Effect<B, E2>) =>
       Effect.suspend(() => process.dead ? Effect.uninterruptible(Effect.never) : effect)
-    const mortal: TaskIO.Encoded = {
-      ...store,
-      open: (taskId) =>
-        Effect.map(store.open(taskId), (journal) => ({
-          ...journal,
-          append: (...args) => hang(journal.append(...args))
-        }))
-    }
+    const mortal = withAppends(store, hang)
     yield* Effect.forkDaemon(Effect.provide(program, engineOver(mortal)))
     yield* pass(after)
     process.dead = true

@@ -14,7 +14,8 @@ import {
   makeStore,
   Numbers,
   statusOf,
-  until
+  until,
+  withAppends
 } from "../support/pipelines.ts"
 
 /** Two engines over one store and one lock, as two processes have them. */
@@ -271,19 +272,10 @@ const holdingBack = (event: string) =>
     const store = yield* makeStore
     const came = yield* Effect.makeLatch()
     const letThrough = yield* Effect.makeLatch()
-    const driver: TaskIO.Encoded = {
-      ...store,
-      open: (taskId) =>
-        Effect.map(store.open(taskId), (journal) => ({
-          ...journal,
-          append: (position, records, summary) => {
-            const append = journal.append(position, records, summary)
-            return records.some((record) => record.includes(`"_tag":"${event}"`))
-              ? Effect.zipRight(Effect.zipRight(came.open, letThrough.await), append)
-              : append
-          }
-        }))
-    }
+    const driver = withAppends(store, (append, records) =>
+      records.some((record) => record.includes(`"_tag":"${event}"`))
+        ? Effect.zipRight(Effect.zipRight(came.open, letThrough.await), append)
+        : append)
     return { came, driver, letThrough }
   })
 

@@ -90,6 +90,22 @@ export const failing = (times: Readonly<Record<string, number>>) => {
 /** A store that outlives the engines over it: what is on disk while processes come and go. */
 export const makeStore = MemoryDriver.make
 
+/** The same store, with something else done about appends, by what they write. */
+export const withAppends = (
+  store: TaskIO.Encoded,
+  change: (
+    append: ReturnType<TaskIO.EncodedJournal["append"]>,
+    records: ReadonlyArray<string>
+  ) => ReturnType<TaskIO.EncodedJournal["append"]>
+): TaskIO.Encoded => ({
+  ...store,
+  open: (...args) =>
+    Effect.map(store.open(...args), (journal) => ({
+      ...journal,
+      append: (position, records, summary) => change(journal.append(position, records, summary), records)
+    }))
+})
+
 /** An engine of its own, as another process would have, over a shared store. */
 export const engineOver = (
   driver: TaskIO.Encoded,
