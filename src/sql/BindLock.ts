@@ -121,10 +121,6 @@ export const make = Effect.fnUntraced(function*(database: Database, options: Opt
 
   // --- statements ----------------------------------------------------------------
 
-  const bindText = `insert into ${locks} (task_id, engine, since) select value, ?, ${dialect.now}
-      from ${dialect.each} where true on conflict (task_id) do nothing returning task_id`
-  const releaseText = `delete from ${locks} where engine = ? and ${dialect.among("task_id")}
-      returning task_id`
   const lookText = `select l.engine, cast(l.since as text) as since, e.name, e.process, e.beat,
       cast(case when e.expires >= ${dialect.now} then 0 else 1 end as text) as expired
       from ${locks} l left join ${engines} e on e.id = l.engine where l.task_id = ?`
@@ -185,7 +181,7 @@ export const make = Effect.fnUntraced(function*(database: Database, options: Opt
       isAlone: () => held.size + trying.size <= 1,
       together: (taskIds) =>
         // In one order for all, so that no two statements wait for each other.
-        database.lightly(dialect.lightly(text), [id, JSON.stringify([...taskIds].sort())]).pipe(
+        database.lightly(text, [id, JSON.stringify([...taskIds].sort())]).pipe(
           Effect.flatMap(decodeTaskIds),
           Effect.map((rows) => {
             const written = new Set(rows.map(({ task_id }) => task_id))
@@ -193,8 +189,8 @@ export const make = Effect.fnUntraced(function*(database: Database, options: Opt
           })
         )
     })
-  const bindRow = yield* inGroups(bindText)
-  const releaseRow = yield* inGroups(releaseText)
+  const bindRow = yield* inGroups(dialect.bind(names))
+  const releaseRow = yield* inGroups(dialect.release(names))
   const letGo = (taskId: string) =>
     Effect.suspend(() => {
       releasing.add(taskId)

@@ -227,7 +227,7 @@ export const make = Effect.fnUntraced(function*(database: Database) {
   // Each by itself: one whose row is locked, by an engine that is frozen in a transaction, must not keep others waiting,
   // and who is interrupted before the claim must not claim later.
   const claim = (taskId: string, owner: string) => {
-    const parameters = [JSON.stringify([[taskId, owner]])]
+    const parameters = [taskId, owner]
     return dialect.claimReads
       ? database.once(claimText, parameters)
       : Effect.zipRight(database.lightly(claimText, parameters), readRows([taskId]))

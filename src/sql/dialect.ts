@@ -54,13 +54,11 @@ export interface Dialect {
   readonly now: string
   /** A statement that does all appends of a list, or fails with {@link staleWriter} and does none. */
   readonly append: (names: Names) => (appends: ReadonlyArray<Append>) => Statement
-  /** A JSON array's texts as a table, in a column `value`: the parameter is the array. */
-  readonly each: string
   /** That a column is one of a JSON array's texts, as a condition: the parameter is the array. */
   readonly among: (column: string) => string
   /** Reads journals in order, with a row a batch, or one for a task without any: the parameter is a JSON array of ids. */
   readonly journals: (names: Names) => string
-  /** Claims journals for owners: the parameter is a JSON array of pairs, each a task's id and an owner. */
+  /** Claims a journal: parameters are the task's id, and who claims it. */
   readonly claim: (names: Names) => string
   /** Whether that answers with the journals. */
   readonly claimReads: boolean
@@ -70,6 +68,13 @@ export interface Dialect {
   readonly send: (names: Names) => string
   /** Removes a task and its mail. */
   readonly remove: (names: Names) => string
+  /**
+   * Binds tasks that nobody holds: parameters are the engine, and a JSON array of ids. Answers with those that it bound. Need
+   * not survive a failure of power, as the next two.
+   */
+  readonly bind: (names: Names) => string
+  /** Lets go of tasks: parameters and answer as with {@link Dialect.bind}. */
+  readonly release: (names: Names) => string
   /** Turns a write that ends in `returning …` into one that need not survive a failure of power, or of the server. */
   readonly lightly: (statement: string) => string
   /** What to say before and after such writes, where the statement itself cannot. */

@@ -1,4 +1,7 @@
-/** Postgres: procedures are functions, whose plans each connection keeps. */
+/**
+ * Postgres: procedures are functions, whose plans each connection keeps. To plan what is said for each task anew took longer
+ * than to do it.
+ */
 
 import { crc32 } from "../internal/crc32.ts"
 import { type Dialect, type Names, staleWriter } from "./dialect.ts"
@@ -37,25 +40,31 @@ const appendProcedure = ({ of }: Names, fence: string): string =>
   `create or replace function ${of("append")}(appends jsonb) returns void language plpgsql as $procedure$
   declare
     a jsonb;
+    at integer;
   begin
     if current_setting('synchronous_commit') = 'off' then
       perform set_config('synchronous_commit', 'on', true);
     end if;
-    for a in select value from jsonb_array_elements(appends) loop
+    for number in 0 .. jsonb_array_length(appends) - 1 loop
+      a := appends -> number;
+      at := (a ->> 2)::integer;
       update ${of("tasks")} t set
-        records = (a ->> 2)::integer + (a ->> 3)::integer, status = a ->> 5, check_mate = a ->> 6, created_at = a ->> 7,
+        records = at + (a ->> 3)::integer, status = a ->> 5, check_mate = a ->> 6, created_at = a ->> 7,
         updated_at = a ->> 8, summary = a ->> 9, updated_hour = left(a ->> 8, 13)
-        where t.task_id = a ->> 0 and t.owner = a ->> 1 and t.records = (a ->> 2)::integer${fence};
+        where t.task_id = a ->> 0 and t.owner = a ->> 1 and t.records = at${fence};
       if not found then
         raise exception '${staleWriter}';
       end if;
-      insert into ${of("batches")} values (a ->> 0, (a ->> 2)::integer, a ->> 4);
+      insert into ${of("batches")} values (a ->> 0, at, a ->> 4);
       if a ->> 10 is not null then
         delete from ${of("tags")} g where g.task_id = a ->> 0;
         insert into ${of("tags")} select distinct value, a ->> 0 from jsonb_array_elements_text((a ->> 10)::jsonb);
       end if;
     end loop;
   end $procedure$`
+
+// Engines of an older version name none.
+const fenced = " and (a ->> 11 is null or t.epoch = (a ->> 11)::bigint)"
 
 const procedures = ({ of }: Names): ReadonlyArray<string> => [
   `create function ${of("claim")}(claimed text, claimant text)
@@ -87,8 +96,12 @@ const procedures = ({ of }: Names): ReadonlyArray<string> => [
   end $procedure$`
 ]
 
+const now = "(extract(epoch from clock_timestamp()) * 1000)::bigint"
+
 // An array, and above a lateral join: for what only looks like a join the whole table may be read.
-const among = (column: string): string => `${column} = any(array(select jsonb_array_elements_text(?::jsonb)))`
+const isAmong = (column: string, parameter: string): string =>
+  `${column} = any(array(select jsonb_array_elements_text(${parameter}::jsonb)))`
+const among = (column: string): string => isAmong(column, "?")
 
 /** Has the transaction it is said in wait for the disk, also where that is not the default. Beside what is asked for. */
 const durably =
@@ -116,16 +129,47 @@ const removeProcedure = ({ of }: Names): string =>
     delete from ${of("mail")} where task_id = removed;
   end $procedure$`
 
+const askedOften = ({ of }: Names): ReadonlyArray<string> => [
+  `create or replace function ${of("journals")}(wanted jsonb)
+    returns table (task_id text, epoch text, owner text, count integer, "position" integer, records text)
+    language plpgsql stable as $procedure$
+  #variable_conflict use_column
+  begin
+    return query select t.task_id, t.epoch::text, t.owner, t.records, b.position, b.records
+      from ${of("tasks")} t left join lateral (
+        select position, records from ${of("batches")} where task_id = t.task_id order by position
+      ) b on true where ${isAmong("t.task_id", "wanted")} order by t.task_id, b.position;
+  end $procedure$`,
+  `create or replace function ${
+    of("bind")
+  }(binder text, wanted jsonb) returns table (task_id text) language plpgsql as $procedure$
+  #variable_conflict use_column
+  begin
+    perform set_config('synchronous_commit', 'off', true);
+    return query insert into ${of("locks")} (task_id, engine, since)
+      select value, binder, ${now} from jsonb_array_elements_text(wanted) as each(value)
+      on conflict (task_id) do nothing returning task_id;
+  end $procedure$`,
+  `create or replace function ${
+    of("release")
+  }(binder text, wanted jsonb) returns table (task_id text) language plpgsql as $procedure$
+  #variable_conflict use_column
+  begin
+    perform set_config('synchronous_commit', 'off', true);
+    return query delete from ${of("locks")} where engine = binder and ${isAmong("task_id", "wanted")} returning task_id;
+  end $procedure$`
+]
+
 export const postgres: Dialect = {
   name: "pg",
   migrations: (names) => [
     { name: "begin", statements: [...tables(names), appendProcedure(names, ""), ...procedures(names)] },
     {
       name: "fence by epoch",
-      // Engines of an older version name none.
-      statements: [appendProcedure(names, " and (a ->> 11 is null or t.epoch = (a ->> 11)::bigint)")]
+      statements: [appendProcedure(names, fenced)]
     },
-    { name: "remove what is found", statements: [removeProcedure(names)] }
+    { name: "remove what is found", statements: [removeProcedure(names)] },
+    { name: "plan once", statements: [appendProcedure(names, fenced), ...askedOften(names)] }
   ],
   beforeMigrating: ({ of, prefix, schema }) => [
     `select pg_advisory_xact_lock(hashtext('checkmate ${schema ?? ""}.${prefix}'))`,
@@ -145,21 +189,14 @@ export const postgres: Dialect = {
     )`
   ],
   hasTable: "select 1 where to_regclass(?) is not null",
-  now: "(extract(epoch from clock_timestamp()) * 1000)::bigint",
+  now,
   append: ({ of }) => {
     const text = `select ${of("append")}(?::jsonb)`
     return (appends) => [text, [JSON.stringify(appends)]]
   },
-  each: "jsonb_array_elements_text(?::jsonb) as each(value)",
   among,
-  journals: ({ of }) =>
-    `select t.task_id, t.epoch::text as epoch, t.owner, t.records as count, b.position, b.records
-      from ${of("tasks")} t left join lateral (
-        select position, records from ${of("batches")} where task_id = t.task_id order by position
-      ) b on true where ${among("t.task_id")} order by t.task_id, b.position`,
-  claim: ({ of }) =>
-    `select a.value ->> 0 as task_id, c.* from jsonb_array_elements(?::jsonb) as a(value)
-      cross join lateral ${of("claim")}(a.value ->> 0, a.value ->> 1) as c order by 1, c."position"`,
+  journals: ({ of }) => `select * from ${of("journals")}(?::jsonb)`,
+  claim: ({ of }) => `select $1::text as task_id, c.* from ${of("claim")}($1, $2) c`,
   claimReads: true,
   // One by one, in one statement: to set a sequence could take it back behind what others have got from it meanwhile.
   advance: ({ of }) =>
@@ -170,6 +207,8 @@ export const postgres: Dialect = {
       returning task_id)
       select (select pg_notify('${channelOf(names)}', task_id)::text from sent), ${durably}`,
   remove: ({ of }) => `select ${of("remove")}(?), ${durably}`,
+  bind: ({ of }) => `select task_id from ${of("bind")}(?, ?::jsonb)`,
+  release: ({ of }) => `select task_id from ${of("release")}(?, ?::jsonb)`,
   lightly: (statement) =>
     `with light as (select set_config('synchronous_commit', 'off', true)) ${statement}, (select 1 from light) as light`,
   aroundLight: undefined,

@@ -56,14 +56,17 @@ const appendProcedure = (
   end`
 ]
 
-const procedures = ({ bare, of }: Names): ReadonlyArray<string> => [
+const claimProcedure = ({ bare, of }: Names): ReadonlyArray<string> => [
   `create view ${of("claims")} as select '' as task_id, '' as owner`,
   `create trigger ${of("claim")} instead of insert on ${bare("claims")} begin
     update ${bare("epochs")} set epoch = epoch + 1;
     insert into ${bare("tasks")} (task_id, epoch, owner, records)
       select new.task_id, epoch, new.owner, 0 from ${bare("epochs")} where true
       on conflict (task_id) do update set epoch = excluded.epoch, owner = excluded.owner;
-  end`,
+  end`
+]
+
+const removeProcedure = ({ bare, of }: Names): ReadonlyArray<string> => [
   `create view ${of("removals")} as select '' as task_id`,
   `create trigger ${of("remove")} instead of insert on ${bare("removals")} begin
     delete from ${bare("tasks")} where task_id = new.task_id;
@@ -73,36 +76,71 @@ const procedures = ({ bare, of }: Names): ReadonlyArray<string> => [
   end`
 ]
 
+const now = "cast((julianday('now') - 2440587.5) * 86400000 as integer)"
+
+/**
+ * Batches in rows of their own, and an index of where they are: in a table that is one index, as it was before, a row over a
+ * thousand bytes takes whole pages, which is up to four times the space and the time.
+ *
+ * @see https://sqlite.org/withoutrowid.html
+ */
+const batchesInRows = (names: Names): ReadonlyArray<string> => {
+  const { bare, of } = names
+  return [
+    // They name the table, and would go on to name the older one.
+    ...["append", "fenced_append", "remove"].map((trigger) => `drop trigger ${of(trigger)}`),
+    ...["appends", "fenced_appends", "removals"].map((view) => `drop view ${of(view)}`),
+    `create table ${of("batches_in_rows")} (
+      task_id text not null, position integer not null, records text not null, primary key (task_id, position)
+    )`,
+    `insert into ${of("batches_in_rows")} select task_id, position, records from ${bare("batches")}`,
+    `drop table ${of("batches")}`,
+    `alter table ${of("batches_in_rows")} rename to ${bare("batches")}`,
+    ...appendProcedure(names, "appends", "append", false),
+    ...appendProcedure(names, "fenced_appends", "fenced_append", true),
+    ...removeProcedure(names)
+  ]
+}
+
 export const sqlite: Dialect = {
   name: "sqlite",
   migrations: (names) => [
     {
       name: "begin",
-      statements: [...tables(names), ...appendProcedure(names, "appends", "append", false), ...procedures(names)]
+      statements: [
+        ...tables(names),
+        ...appendProcedure(names, "appends", "append", false),
+        ...claimProcedure(names),
+        ...removeProcedure(names)
+      ]
     },
     // Beside the older one, which engines of an older version may be using.
-    { name: "fence by epoch", statements: appendProcedure(names, "fenced_appends", "fenced_append", true) }
+    { name: "fence by epoch", statements: appendProcedure(names, "fenced_appends", "fenced_append", true) },
+    { name: "batches in rows", statements: batchesInRows(names) }
   ],
   // The transaction itself keeps others out.
   beforeMigrating: () => [],
   hasTable: "select 1 from sqlite_master where type = 'table' and name = ?",
-  now: "cast((julianday('now') - 2440587.5) * 86400000 as integer)",
+  now,
   append: ({ of }) => {
     const one = `(${Array.from({ length: 12 }, () => "?").join(", ")})`
     const text = `insert into ${of("fenced_appends")} values `
     return (appends) => [text + appends.map(() => one).join(", "), appends.flat()]
   },
-  each: "json_each(?)",
   among,
   journals: ({ of }) =>
     `select t.task_id, cast(t.epoch as text) as epoch, t.owner, t.records as count, b.position, b.records
       from ${of("tasks")} t left join ${of("batches")} b on b.task_id = t.task_id
       where ${among("t.task_id")} order by t.task_id, b.position`,
-  claim: ({ of }) => `insert into ${of("claims")} select value ->> 0, value ->> 1 from json_each(?)`,
+  claim: ({ of }) => `insert into ${of("claims")} values (?, ?)`,
   claimReads: false,
   advance: ({ of }) => `update ${of("epochs")} set epoch = max(epoch, ? - 1)`,
   send: ({ of }) => `insert or ignore into ${of("mail")} (id, task_id, message) values (?, ?, ?)`,
   remove: ({ of }) => `insert into ${of("removals")} values (?)`,
+  bind: ({ of }) =>
+    `insert into ${of("locks")} (task_id, engine, since) select value, ?, ${now} from json_each(?)
+      where true on conflict (task_id) do nothing returning task_id`,
+  release: ({ of }) => `delete from ${of("locks")} where engine = ? and ${among("task_id")} returning task_id`,
   lightly: (statement) => statement,
   aroundLight: ["pragma synchronous = normal", "pragma synchronous = full"],
   parameters: (text) => text

@@ -90,7 +90,7 @@ describe("the tables", () => {
       const sql = yield* SqlClient.SqlClient
       yield* sql`insert into checkmate_migrations (migration_id, name) values (99, 'later')`
       const error = yield* Effect.flip(Effect.scoped(Sql.makeTaskIO()))
-      expect(String(error)).toContain("its tables are of version 99, and this library knows 2: use a newer one")
+      expect(String(error)).toContain("its tables are of version 99, and this library knows 3: use a newer one")
     }).pipe(Effect.provide(memory)))
 
   it.effect("have names that need no quoting, and a schema only where there are any", () =>
@@ -284,10 +284,51 @@ describe("an append", () => {
       const journal = yield* store.open("t")
       yield* journal.append(0, ["{}"], summaryOf("t"))
       expect(yield* store.read("t", 0)).toEqual(["{}"])
-      const steps = sql.onDialectOrElse({ sqlite: () => [1, 2], orElse: () => [1, 2, 3] })
+      const steps = sql.onDialectOrElse({ sqlite: () => [1, 2, 3], orElse: () => [1, 2, 3, 4] })
       expect(yield* sql`select migration_id from ${sql(`${prefix}migrations`)} order by migration_id`)
         .toEqual(steps.map((migration_id) => ({ migration_id })))
     }))
+
+  it.scoped("to SQLite takes little more space than its records, also where they are longer than a quarter of a page", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const store = yield* Sql.makeTaskIO()
+      const record = JSON.stringify("x".repeat(1_100))
+      for (const taskId of ["a", "b", "c", "d"]) {
+        const journal = yield* store.open(taskId)
+        for (let at = 0; at < 100; at++) yield* journal.append(at, [record], summaryOf(taskId))
+      }
+      const [size] = yield* sql<{ bytes: number }>`select page_count * page_size as bytes
+        from pragma_page_count(), pragma_page_size()`
+      expect(size?.bytes).toBeLessThan(400 * 1_100 * 1.5)
+    }).pipe(Effect.provide(memory)))
+
+  it.scoped("to SQLite follows what an older version had written into a table of another kind", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const written = (store: TaskIO.Encoded, at: number) =>
+        Effect.scoped(Effect.flatMap(store.open("t"), (journal) => journal.append(at, [`${at}`], summaryOf("t"))))
+      const older = yield* Sql.makeTaskIO()
+      yield* written(older, 0)
+      // As it was before the third version.
+      yield* sql`pragma legacy_alter_table = on`
+      yield* sql`alter table checkmate_batches rename to rows_of_batches`
+      yield* sql`create table checkmate_batches (task_id text not null, position integer not null, records text not null,
+        primary key (task_id, position)) without rowid`
+      yield* sql`insert into checkmate_batches select * from rows_of_batches`
+      yield* sql`drop table rows_of_batches`
+      yield* sql`pragma legacy_alter_table = off`
+      yield* sql`delete from checkmate_migrations where migration_id > 2`
+
+      const newer = yield* Sql.makeTaskIO()
+      yield* written(newer, 1)
+      // Who was at work while the tables were changed goes on.
+      yield* written(older, 2)
+      expect(yield* newer.read("t", 0)).toEqual(["0", "1", "2"])
+      expect(yield* sql`select name from pragma_table_list where name like '%batches%' and wr = 1`).toEqual([])
+      yield* older.remove("t")
+      expect(yield* sql`select * from checkmate_batches`).toEqual([])
+    }).pipe(Effect.provide(memory)))
 
   it.scoped("of many megabytes goes with others only as far as 16 million characters", () => {
     const ids = ["a", "b", "c", "d"]
@@ -510,7 +551,7 @@ describe("the lock", () => {
       const written = yield* Effect.makeLatch()
       let answers = 0
       const slow = answering(server, (text) =>
-        text.includes(`insert into "${prefix}locks"`) && ++answers === 1
+        text.includes(`from "${prefix}bind"`) && ++answers === 1
           ? Effect.zipRight(written.open, gate.await)
           : Effect.void)
       yield* Effect.gen(function*() {
@@ -603,7 +644,7 @@ describe("the lock", () => {
       // The first release waits for the row, and the second for the first.
       const first = yield* Effect.fork(Scope.close(stuck, Exit.void))
       yield* Effect.repeat(
-        sql`select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '%releasing_locks%'`,
+        sql`select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '%releasing_release%'`,
         { until: (rows) => rows.length > 0 }
       )
       const second = yield* Effect.fork(Scope.close(waiting, Exit.void))
