@@ -178,7 +178,8 @@ describe("Postgres", () => {
   )
 })
 
-describe("Postgres that gives locks little time", () => {
+// At the same time, each on a server of its own: they wait most of the time.
+describe.concurrent("Postgres that gives locks little time", () => {
   it.live("is asked again, for as long as the store's patience", () =>
     Effect.gen(function*() {
       const server = yield* postgres({ lock_timeout: "50ms" })
@@ -206,7 +207,7 @@ const signalTo = (server: Postgres) => (name: "SIGSTOP" | "SIGCONT") =>
       for (const pid of pids) process.kill(pid, name)
     }))
 
-describe("Postgres that is frozen", () => {
+describe.concurrent("Postgres that is frozen", () => {
   it.live(
     "ends a task with an error within its patience, to go on from once it answers again",
     () =>
@@ -278,7 +279,7 @@ describe("Postgres that is frozen", () => {
   )
 })
 
-describe("Postgres that is frozen in a transaction", () => {
+describe.concurrent("Postgres that is frozen in a transaction", () => {
   for (const [where, operation] of [["append", "append to the journal"], ["commit", "commit a transaction"]] as const) {
     it.live(
       `at its ${where}: it fails within the store's patience, and its connection is there again afterwards`,
