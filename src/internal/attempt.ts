@@ -163,6 +163,10 @@ export const rollbackFailed = (
   )
 }
 
+/** What undoes a failed attempt. Of a transactional one there is nothing left. */
+export const rollbackOf = <E, R>(stage: Stage.Any<E, R>): Stage.Any<E, R>["rollback"] =>
+  stage.transactional ? undefined : stage.rollback
+
 /** Rolls back a failed attempt and journals it; the attempt's failure must be folded in already. */
 export const undo = Effect.fnUntraced(
   function*<E, R>(
@@ -171,8 +175,7 @@ export const undo = Effect.fnUntraced(
     values: Values,
     cause: Cause.Cause<unknown>
   ): Effect.fn.Return<void, AppendError | RollbackFailedError, R> {
-    // Of a transactional attempt that failed there is nothing left.
-    const rollback = stage.transactional ? undefined : stage.rollback
+    const rollback = rollbackOf(stage)
     if (rollback !== undefined) {
       yield* commit(session)
       const exit = yield* runRollback(stage, session, values, cause)

@@ -50,7 +50,10 @@ export const undoLeftover = Effect.fnUntraced(
     }
     const undoing = stageOf(session, stage.name).status
     const failure = undoing._tag === "Undoing" ? undoing.failure : Failure.crash
-    const values = yield* decodeState(checkMate, session.taskId, Task.toRecord(before))
+    // Only a rollback looks at them: where there is none, what no longer fits its schema is in nobody's way.
+    const values = attempt.rollbackOf(stage) === undefined
+      ? {}
+      : yield* decodeState(checkMate, session.taskId, Task.toRecord(before))
     yield* attempt.undo(stage, session, values, recorded(failure))
   }
 )

@@ -170,8 +170,9 @@ const holding = Effect.fnUntraced(function*<A, E, R, E2, R2>(
     yield* leave(held)
     return yield* exit
   }
-  yield* commit(held)
+  // What was folded in and came to nothing is not written: a task whose values are refused stands as it was found.
   if (stopping === undefined || held.isInDoubt) return yield* exit
+  yield* commit(held)
   held.stopping = undefined
   held.cancelling = true
   // In a fiber of its own, so that whoever is interrupted meanwhile cuts the waits of a rollback's retries short.

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Exit, Option, Schema } from "effect"
-import { CheckMate, CheckMateEngine, Stage, State } from "effect-checkmate"
+import { CheckMate, CheckMateEngine, CheckMateError, Stage, State, type TaskIO } from "effect-checkmate"
 import {
   abc,
   type Boom,
@@ -10,8 +10,29 @@ import {
   inMemory,
   Ledger,
   makeStore,
-  Numbers
+  Numbers,
+  withAppends
 } from "../support/pipelines.ts"
+
+/** The pipeline `abc` after its attribute `a` has become a string. */
+const retyped = () => {
+  const Strings = State.make({ seed: Schema.Number, a: Schema.String, b: Schema.Number, c: Schema.Number })
+  const stage = (name: "b" | "c") => Stage.make(Strings, name, { execute: () => Effect.void })
+  const a = Stage.make(Strings, "a", { provides: ["a"], execute: () => Effect.succeed({ a: "3" }) })
+  return CheckMate.make("abc", { state: Strings, input: ["seed"], stages: [a, stage("b"), stage("c")] })
+}
+
+/** Leaves a task `t` of `abc` as a process does that is killed in stage b. */
+const crashedInB = (store: TaskIO.Encoded) => {
+  const gone = Effect.fail(new CheckMateError.TaskIOError({ operation: "append", location: "disk", problem: "gone" }))
+  const ending = withAppends(
+    store,
+    (append, records) => records.some((record) => JSON.parse(record).stage === "c") ? gone : append
+  )
+  return Effect.exit(
+    Effect.provide(CheckMateEngine.run(abc(new Ledger()), { taskId: "t", input: { seed: 1 } }), engineOver(ending))
+  )
+}
 
 describe("run", () => {
   it.effect("runs every stage once, in order, and returns the input and all that was provided", () =>
@@ -313,10 +334,7 @@ describe("bad input is a typed error and nothing is lost", () => {
       yield* Effect.exit(
         Effect.provide(CheckMateEngine.run(failed, { taskId: "t", input: { seed: 1 } }), engineOver(store))
       )
-      const Strings = State.make({ seed: Schema.Number, a: Schema.String, b: Schema.Number, c: Schema.Number })
-      const stage = (name: "b" | "c") => Stage.make(Strings, name, { execute: () => Effect.void })
-      const a = Stage.make(Strings, "a", { provides: ["a"], execute: () => Effect.succeed({ a: "3" }) })
-      const changed = CheckMate.make("abc", { state: Strings, input: ["seed"], stages: [a, stage("b"), stage("c")] })
+      const changed = retyped()
       const error = yield* Effect.flip(Effect.provide(CheckMateEngine.resume(changed, "t"), engineOver(store)))
       expect(error).toMatchObject({ _tag: "AttributeError", direction: "decode", attribute: "a", stage: "a" })
       expect(String(error)).toContain(
@@ -325,6 +343,40 @@ describe("bad input is a typed error and nothing is lost", () => {
       expect(yield* Effect.provide(CheckMateEngine.resume(changed, "t", { input: { a: "2" } }), engineOver(store)))
         .toMatchObject({ a: "2" })
       expect(yield* Effect.provide(CheckMateEngine.retryFrom(changed, "t", "a"), engineOver(store)))
+        .toMatchObject({ a: "3" })
+    }))
+
+  it.effect("a value that no longer fits its schema leaves its task as it was found", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const failed = abc(new Ledger(), { fail: failing({ b: 1 }) })
+      yield* Effect.exit(
+        Effect.provide(CheckMateEngine.run(failed, { taskId: "t", input: { seed: 1 } }), engineOver(store))
+      )
+      const before = yield* Effect.provide(CheckMateEngine.get("t"), engineOver(store))
+      expect(yield* Effect.flip(Effect.provide(CheckMateEngine.resume(retyped(), "t"), engineOver(store))))
+        .toMatchObject({ _tag: "AttributeError", attribute: "a" })
+      expect((yield* Effect.provide(CheckMateEngine.get("t"), engineOver(store))).history).toEqual(before.history)
+    }))
+
+  it.effect("a crash before its schema changed is counted once, however often the value is refused", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      yield* crashedInB(store)
+      const refused = Effect.flip(Effect.provide(CheckMateEngine.resume(retyped(), "t"), engineOver(store)))
+      yield* Effect.forEach(
+        Array.from({ length: 7 }),
+        () => Effect.map(refused, (error) => expect(error).toMatchObject({ _tag: "AttributeError", attribute: "a" }))
+      )
+      expect(yield* Effect.provide(CheckMateEngine.resume(retyped(), "t", { input: { a: "2" } }), engineOver(store)))
+        .toMatchObject({ a: "2" })
+    }))
+
+  it.effect("the stage that provides such a value is run again, also after a crash in a later one", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      yield* crashedInB(store)
+      expect(yield* Effect.provide(CheckMateEngine.retryFrom(retyped(), "t", "a"), engineOver(store)))
         .toMatchObject({ a: "3" })
     }))
 
