@@ -177,6 +177,8 @@ const asText = (name: unknown): string => String(name)
 const isStage = (u: unknown): u is Stage.Any =>
   Predicate.hasProperty(u, "requires") && Predicate.hasProperty(u, "provides") && Predicate.hasProperty(u, "execute")
 
+const isScheduleOrNone = (u: unknown): boolean => u === undefined || Predicate.hasProperty(u, "step")
+
 const stageProblems = (
   stage: Stage.Any,
   state: State.Any,
@@ -204,7 +206,10 @@ const stageProblems = (
     ...(typeof stage.execute === "function" ? [] : [problem("has no execute function")]),
     ...(stage.timeout === undefined || Duration.greaterThan(stage.timeout, Duration.zero)
       ? []
-      : [problem("has a timeout that is not a Duration of more than zero")])
+      : [problem("has a timeout that is not a Duration of more than zero")]),
+    ...(["retry", "rollbackRetry"] as const).filter((option) => !isScheduleOrNone(stage[option])).map((option) =>
+      problem(`has a ${option} that is not a Schedule, such as Schedule.recurs(3)`)
+    )
   ]
 }
 

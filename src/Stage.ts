@@ -41,8 +41,8 @@ export interface Progress {
   /** Units done so far, in the stage's own unit. */
   readonly done: number
   /** Units there are, where the stage knows it. */
-  readonly total?: number
-  readonly message?: string
+  readonly total?: number | undefined
+  readonly message?: string | undefined
 }
 
 /**

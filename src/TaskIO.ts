@@ -407,7 +407,7 @@ export const copy = (
      *
      * @default all
      */
-    readonly query?: Query
+    readonly query?: Query | undefined
   } = {}
 ): Effect.Effect<copying.CopyReport, TaskIOError> =>
   copying.copy(from.driver, to.driver, from.list(options.query), options)

@@ -156,6 +156,15 @@ describe("CheckMate", () => {
       expect(problemsOf(ingest({ stages: [] }))).toEqual([{ problem: "the CheckMate has no stages" }])
     })
 
+    it("refuses a retry that is no Schedule", () => {
+      for (const option of ["retry", "rollbackRetry"]) {
+        expect(problemsOf(ingest({ stages: [stageOf("slow", { [option]: 3 })] }))).toEqual([
+          { stage: "slow", problem: `stage "slow" has a ${option} that is not a Schedule, such as Schedule.recurs(3)` }
+        ])
+        expect(ingest({ stages: [stageOf("slow", { [option]: Schedule.recurs(3) })] }).problems).toEqual([])
+      }
+    })
+
     it("refuses a timeout that is none, and takes every Duration of more than zero", () => {
       for (const timeout of ["soon", "10 minuets", 0, -5, Number.NaN, {}, null, Duration.zero, "0 seconds"]) {
         expect(problemsOf(ingest({ stages: [stageOf("slow", { timeout })] })), showValue(timeout)).toEqual([

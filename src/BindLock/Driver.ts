@@ -68,5 +68,5 @@ export interface FileSystemOptions {
    *
    * @default "10 seconds"
    */
-  readonly lease?: Duration.DurationInput
+  readonly lease?: Duration.DurationInput | undefined
 }

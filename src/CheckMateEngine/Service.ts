@@ -197,7 +197,7 @@ export interface FindOptions extends TaskIO.Query {
    *
    * @default both
    */
-  readonly held?: boolean
+  readonly held?: boolean | undefined
   /**
    * @default "createdAt"
    */

@@ -62,7 +62,7 @@ export interface EncryptedOptions {
    *
    * @default false
    */
-  readonly allowPlaintext?: boolean
+  readonly allowPlaintext?: boolean | undefined
 }
 
 // --- keys -----------------------------------------------------------------------

@@ -60,7 +60,7 @@ export interface KeyValueStoreOptions {
    *
    * @default "checkmate/"
    */
-  readonly prefix?: string
+  readonly prefix?: string | undefined
 }
 
 /**

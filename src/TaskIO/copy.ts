@@ -42,32 +42,32 @@ export interface CopyOptions {
    *
    * @default the same as `removeFromSource`
    */
-  readonly claim?: boolean
+  readonly claim?: boolean | undefined
   /**
    * Moves: once a task is read back from the target, whole, it is removed from the source. Always with a claim.
    *
    * @default false
    */
-  readonly removeFromSource?: boolean
+  readonly removeFromSource?: boolean | undefined
   /**
    * The source's lock. With it, tasks that an engine holds are skipped where they would be claimed. Without it the
    * claim stops whoever runs a task, but not who takes it up in the very moment it is removed.
    */
-  readonly lock?: Lock
+  readonly lock?: Lock | undefined
   /**
    * Only reports what would be done.
    *
    * @default false
    */
-  readonly dryRun?: boolean
+  readonly dryRun?: boolean | undefined
   /**
    * How many tasks are copied at a time.
    *
    * @default 4
    */
-  readonly concurrency?: number
+  readonly concurrency?: number | undefined
   /** Run after each task, for showing how far it is. */
-  readonly onProgress?: (progress: CopyProgress) => Effect.Effect<void>
+  readonly onProgress?: ((progress: CopyProgress) => Effect.Effect<void>) | undefined
 }
 
 /**

@@ -7,6 +7,7 @@ import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import { identity } from "effect/Function"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Scope from "effect/Scope"
 import {
   type AttributeError,
@@ -20,6 +21,7 @@ import type * as Stage from "../Stage.ts"
 import type * as StageStatus from "../StageStatus.ts"
 import { provided, type Restore } from "./inContext.ts"
 import { inStage } from "./inStage.ts"
+import { showValue } from "./json.ts"
 import * as layers from "./layers.ts"
 import * as metrics from "./metrics.ts"
 import * as retry from "./retry.ts"
@@ -34,9 +36,24 @@ export interface Position {
   state: Option.Option<unknown>
 }
 
+/** What a function of a stage returned, also where untyped code returned something else than an Effect. */
+const effectOf = <A, E, R>(
+  stage: Stage.Any,
+  part: "execute" | "rollback",
+  returned: Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> => {
+  if (Effect.isEffect(returned)) return returned
+  const value: unknown = returned
+  const shown = Predicate.isPromiseLike(value) ? "a Promise" : value === undefined ? "undefined" : showValue(value)
+  return Effect.dieMessage(
+    `The ${part} of stage "${stage.name}" returned ${shown}, which is not an Effect. Have it return one: `
+      + "Effect.succeed(…), or Effect.promise(() => …) for a Promise"
+  )
+}
+
 /** The stage's work within its time-out, with what answers its failures. */
 export const workOf = <E, R>(stage: Stage.Any<E, R>, session: Session, values: Values) => {
-  const work = Effect.suspend(() => stage.execute(values))
+  const work = Effect.suspend(() => effectOf(stage, "execute", stage.execute(values)))
   const { fallbacks, timeout } = stage
   const limited = timeout === undefined ? work : retry.timeoutFail(work, {
     duration: timeout,
@@ -122,7 +139,7 @@ export const runRollback = <E, R>(
   if (rollback === undefined) return Effect.succeed(Exit.void)
   const once = each(Effect.uninterruptibleMask((restore) =>
     Effect.flatMap(Scope.make(), (scope) => {
-      const work = restore(Effect.suspend(() => rollback(values, cause)))
+      const work = restore(Effect.suspend(() => effectOf(stage, "rollback", rollback(values, cause))))
       return Effect.flatMap(
         inStage(work, session, stage, "checkmate.rollback", scope),
         ({ exit }) => {

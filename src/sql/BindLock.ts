@@ -49,7 +49,7 @@ export interface Options {
    *
    * @default "30 seconds"
    */
-  readonly lease?: Duration.DurationInput
+  readonly lease?: Duration.DurationInput | undefined
 }
 
 const Process = Schema.NullOr(Schema.parseJson(Identity.ProcessIdentity))

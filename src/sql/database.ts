@@ -41,30 +41,30 @@ export interface Options {
    *
    * @default "checkmate_"
    */
-  readonly prefix?: string
+  readonly prefix?: string | undefined
   /** The schema the tables are in, which is created where it does not exist. Postgres only. */
-  readonly schema?: string
+  readonly schema?: string | undefined
   /**
    * How long to wait for a database that is busy, restarting or out of reach, and how long for one that does not answer,
    * give or take a tenth, before an operation fails. A task whose binding is in the same database is lost after the lock's lease.
    *
    * @default "30 seconds"
    */
-  readonly patience?: Duration.DurationInput
+  readonly patience?: Duration.DurationInput | undefined
   /**
    * `"full"`: what was acknowledged survives a failure of power; a server that cannot promise it is refused.
    * `"relaxed"`: whatever the database is set to, which for SQLite may lose the last commits, never tear them.
    *
    * @default "full"
    */
-  readonly durability?: "full" | "relaxed"
+  readonly durability?: "full" | "relaxed" | undefined
   /**
    * How long SQLite may block this process while another one writes. After it, the operation is tried again, without
    * blocking, for as long as `patience` says. It holds for the client, whatever else uses it.
    *
    * @default "100 millis"
    */
-  readonly busyTimeout?: Duration.DurationInput
+  readonly busyTimeout?: Duration.DurationInput | undefined
 }
 
 /** What a statement answered. */

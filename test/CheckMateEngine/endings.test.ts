@@ -421,6 +421,29 @@ describe("a stage's own bugs", () => {
       expect(yield* statusOf("t")).toMatchObject({ _tag: "Failed", failure: { tag: "Boom" } })
     })))
 
+  it.effect("what it returns that is no Effect is told by its name", () =>
+    inMemory(Effect.gen(function*() {
+      const returning = (value: unknown, rollback: unknown = Effect.void) => {
+        const options = { execute: () => value, rollback: () => rollback }
+        return CheckMate.make("wrong", {
+          state: Numbers,
+          input: [],
+          stages: [Stage.make(Numbers, "a", options as never)]
+        })
+      }
+      const run = (taskId: string, ...values: Parameters<typeof returning>) =>
+        Effect.sandbox(CheckMateEngine.run(returning(...values), { taskId, input: {} })).pipe(
+          Effect.flip,
+          Effect.map((cause) => String(Cause.squash(cause)))
+        )
+      expect(yield* run("1", undefined)).toContain(
+        `The execute of stage "a" returned undefined, which is not an Effect.`
+      )
+      expect(yield* run("2", Promise.resolve())).toContain(`The execute of stage "a" returned a Promise,`)
+      expect(yield* run("3", { b: 1 })).toContain(`The execute of stage "a" returned {"b":1},`)
+      expect(yield* run("4", Effect.fail("no"), 7)).toContain(`The rollback of stage "a" returned 7,`)
+    })))
+
   it.effect("a rollback is told of a refused output as its caller is", () =>
     inMemory(Effect.gen(function*() {
       const seen: Array<unknown> = []

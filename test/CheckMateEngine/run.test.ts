@@ -386,7 +386,7 @@ describe("bad input is a typed error and nothing is lost", () => {
       const given = { input: { seed: 1 }, tags: none, memo: none, whenBound: none }
       yield* CheckMateEngine.run(abc(new Ledger()), { ...given, taskId: none })
       const query = { status: none, checkMate: none, tags: none, since: none }
-      const found = yield* CheckMateEngine.find({ ...query, sort: none, order: none, limit: none })
+      const found = yield* CheckMateEngine.find({ ...query, sort: none, order: none, limit: none, held: none })
       expect(found).toMatchObject([{ status: "Succeeded", tags: [] }])
       const resumed = CheckMateEngine.resume(abc(new Ledger()), found[0]?.taskId ?? "", {
         input: none,
