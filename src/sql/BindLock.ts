@@ -197,20 +197,29 @@ export const make = Effect.fnUntraced(function*(database: Database, options: Opt
       return Effect.ensuring(releaseRow(taskId), Effect.sync(() => releasing.delete(taskId)))
     })
 
+  /** Tells whoever holds a task that it is another engine's. What is bound after that does not go with it. */
+  const giveUp = (taskId: string, mine: Lease.Held<void> | undefined) =>
+    Effect.suspend(() => {
+      if (mine === undefined || held.get(taskId) !== mine) return Effect.void
+      return Effect.zipRight(leased.takenOver(taskId), Effect.sync(() => held.delete(taskId)))
+    })
+
   /** Whether a task is this engine's after all: its row may have gone with a server that crashed. */
-  const holdAgain = Effect.fnUntraced(function*(taskId: string) {
+  const holdAgain = Effect.fnUntraced(function*(taskId: string, mine: Lease.Held<void>) {
     if (yield* bindRow(taskId)) return
     const found = yield* look(taskId)
     if (Option.isSome(found) && found.value.engine === id) return
-    yield* leased.takenOver(taskId)
+    yield* giveUp(taskId, mine)
   })
 
   const checkHeld = Effect.gen(function*() {
     // Only what was held before the look can be missed by it.
-    const before = [...held.keys()]
+    const before = [...held]
     const rows = yield* Effect.flatMap(database.once(heldText, [id]), decodeTaskIds)
     const mine = new Set(rows.map(({ task_id }) => task_id))
-    for (const taskId of before) if (!mine.has(taskId) && held.has(taskId)) yield* holdAgain(taskId)
+    for (const [taskId, one] of before) {
+      if (!mine.has(taskId) && held.get(taskId) === one) yield* holdAgain(taskId, one)
+    }
     // Let go of while the database could not be told.
     for (const taskId of mine) {
       // Seen to its end by another fiber: until then nothing may be bound by the row, however long this one waits. That is
@@ -247,16 +256,26 @@ export const make = Effect.fnUntraced(function*(database: Database, options: Opt
       // Its row is about to go, and with it whatever was bound by it.
       if (releasing.has(taskId)) return mine(false)
       // What is held now may be let go of between a look at its row and the answer.
-      const wasHeld = held.has(taskId)
+      const before = held.get(taskId)
       if (!(yield* leased.isSeenAlive)) yield* patiently(giveSign)
-      if (yield* patiently(bindRow(taskId))) return mine(true)
+      if (yield* patiently(bindRow(taskId))) {
+        if (before === undefined) return mine(true)
+        // The row of what is held was gone. Whoever has not been told of that goes on by the new one.
+        if (before.lost.isSettled && held.get(taskId) === before) {
+          held.delete(taskId)
+          return mine(true)
+        }
+      }
       const found = yield* look(taskId)
       if (Option.isNone(found)) return mine(false)
       const { beat, engine } = found.value
       // Its own row, and not held: the answer to an earlier statement was lost.
-      if (engine === id && !held.has(taskId)) return mine(!wasHeld)
-      if (yield* restore(isDead(taskId, found.value))) {
-        return mine(yield* patiently(wrote(takeOverText, [id, taskId, engine, engine, beat ?? 0])))
+      if (engine === id && !held.has(taskId)) return mine(before === undefined)
+      if (engine !== id) {
+        yield* giveUp(taskId, before)
+        if (yield* restore(isDead(taskId, found.value))) {
+          return mine(yield* patiently(wrote(takeOverText, [id, taskId, engine, engine, beat ?? 0])))
+        }
       }
       const holder = holderOf(found.value)
       return yield* new TaskBoundError({ taskId, holder: holder.name, since: holder.since })

@@ -6,7 +6,7 @@ import { FileSystem } from "@effect/platform"
 import { type Array as Arr, Effect, type Exit, Fiber, Random } from "effect"
 
 /** Lets files, timers and promises go first. */
-const turn = Effect.async<void>((resume) => {
+export const turn = Effect.async<void>((resume) => {
   setImmediate(() => resume(Effect.void))
 })
 

@@ -1,0 +1,27 @@
+/** Clients of one SQLite database, of which each statement waits for its turn, and its answer for another one. */
+import { SqlClient } from "@effect/sql"
+import type { Connection } from "@effect/sql/SqlConnection"
+import { Effect } from "effect"
+
+type Turn = (text: string) => <A, E, R>(operation: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
+/** How to make such a client. What its statements wait for does not keep others from being said, as it would in a pool of one. */
+export const clients = Effect.gen(function*() {
+  const sql = yield* SqlClient.SqlClient
+  const connection = yield* Effect.scoped(sql.reserve)
+  return (turn: Turn): SqlClient.SqlClient => {
+    const over = (name: "execute" | "executeUnprepared"): Connection["execute"] => (text, parameters, transform) =>
+      connection[name](text, parameters, transform).pipe(
+        turn(text),
+        Effect.zipLeft(Effect.void.pipe(turn(`answer to ${text}`))),
+        // What is said is done.
+        Effect.uninterruptible
+      )
+    const own: Connection = new Proxy(connection, {
+      get: (target, key) => key === "execute" || key === "executeUnprepared" ? over(key) : Reflect.get(target, key)
+    })
+    return new Proxy(sql, {
+      get: (target, key) => key === "reserve" ? Effect.succeed(own) : Reflect.get(target, key)
+    })
+  }
+})
