@@ -125,7 +125,9 @@ export const make = Effect.fnUntraced(function*(database: Database, options: Opt
       cast(case when e.expires >= ${dialect.now} then 0 else 1 end as text) as expired
       from ${locks} l left join ${engines} e on e.id = l.engine where l.task_id = ?`
   const takeOverText = `update ${locks} set engine = ?, since = ${dialect.now} where task_id = ? and engine = ?
-      and not exists (select 1 from ${engines} where id = ? and beat <> ?) returning 1`
+      and not exists (
+        select 1 from (select beat from ${engines} where id = ? ${dialect.asTheyAre}) as holder where beat <> ?
+      ) returning 1`
   const signText = `insert into ${engines} (id, name, process, beat, expires)
       select ?, ?, ?, 1, ${dialect.now} + ${leaseMillis} where true on conflict (id) do update set
       beat = ${engines}.beat + 1, expires = excluded.expires returning 1`

@@ -75,6 +75,11 @@ export interface Dialect {
   readonly bind: (names: Names) => string
   /** Lets go of tasks: parameters and answer as with {@link Dialect.bind}. */
   readonly release: (names: Names) => string
+  /**
+   * What a look in the middle of a write ends in, to see rows as they are by then, not as they were when it began, and to keep
+   * them so until it has ended.
+   */
+  readonly asTheyAre: string
   /** Turns a write that ends in `returning …` into one that need not survive a failure of power, or of the server. */
   readonly lightly: (statement: string) => string
   /** What to say before and after such writes, where the statement itself cannot. */

@@ -209,6 +209,8 @@ export const postgres: Dialect = {
   remove: ({ of }) => `select ${of("remove")}(?), ${durably}`,
   bind: ({ of }) => `select task_id from ${of("bind")}(?, ?::jsonb)`,
   release: ({ of }) => `select task_id from ${of("release")}(?, ?::jsonb)`,
+  // With the offset no condition on the rows is tried before they are locked.
+  asTheyAre: "offset 0 for share",
   lightly: (statement) =>
     `with light as (select set_config('synchronous_commit', 'off', true)) ${statement}, (select 1 from light) as light`,
   aroundLight: undefined,

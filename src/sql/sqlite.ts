@@ -141,6 +141,8 @@ export const sqlite: Dialect = {
     `insert into ${of("locks")} (task_id, engine, since) select value, ?, ${now} from json_each(?)
       where true on conflict (task_id) do nothing returning task_id`,
   release: ({ of }) => `delete from ${of("locks")} where engine = ? and ${among("task_id")} returning task_id`,
+  // Nobody else writes meanwhile.
+  asTheyAre: "",
   lightly: (statement) => statement,
   aroundLight: ["pragma synchronous = normal", "pragma synchronous = full"],
   parameters: (text) => text

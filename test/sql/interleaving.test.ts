@@ -62,3 +62,37 @@ describe("Postgres: a removal of a task that is not there yet", () => {
       expect(yield* store.read("t", 0)).toEqual(["1"])
     }).pipe(Effect.scoped, Effect.provide(Layer.fresh(server))))
 })
+
+describe("Postgres: a task that is taken over just as its engine gives a sign of life", () => {
+  const server = sharedServer()
+
+  it.live("stays with that engine, which has looked by then, and found it its own", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const lock = yield* Sql.makeBindLock({ lease: "1 second" })
+      yield* sql`insert into checkmate_engines values ('other', 'the other', null, 7, 0)`
+      yield* sql`insert into checkmate_locks values ('t', 'other', 0)`
+      // Whoever takes a task over waits until it is let go on.
+      yield* sql`create function wait_a_little() returns trigger language plpgsql as $$
+        begin perform pg_advisory_xact_lock(42); return null; end $$`
+      yield* sql`create trigger wait_a_little before update on checkmate_locks for each statement
+        execute function wait_a_little()`
+      const [begun, go] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+      const keepsWaiting = sql`select pg_advisory_xact_lock(42)`.pipe(
+        Effect.zipRight(Deferred.succeed(begun, undefined)),
+        Effect.zipRight(Deferred.await(go)),
+        sql.withTransaction
+      )
+      yield* Effect.forkScoped(keepsWaiting)
+      yield* Deferred.await(begun)
+      const taking = yield* Effect.fork(Effect.exit(lock.acquire("t")))
+      yield* Effect.repeat(
+        sql`select 1 from pg_locks where locktype = 'advisory' and not granted`,
+        { until: (rows) => rows.length > 0 }
+      )
+      yield* sql`update checkmate_engines set beat = 8, expires = 9000000000000 where id = 'other'`
+      expect(yield* sql`select engine from checkmate_locks`).toEqual([{ engine: "other" }])
+      yield* Deferred.succeed(go, undefined)
+      expect(yield* Fiber.join(taking)).toMatchObject({ cause: { error: { _tag: "TaskBoundError" } } })
+    }).pipe(Effect.scoped, Effect.provide(Layer.fresh(server))))
+})
