@@ -15,7 +15,7 @@
  * for two more signs' time by ours. No two machines' clocks are compared.
  *
  * A lock is released by removing it, which stores do whatever its ETag is. So an engine that is not sure to have been seen
- * alive within the lease looks at the lock before.
+ * alive all the time writes the lock anew before, over its ETag: whoever was about to take it over is refused then.
  */
 
 import * as FileSystem from "@effect/platform/FileSystem"
@@ -62,6 +62,13 @@ type Engine = typeof Engine.Type
 const decode = Schema.decodeOption(Schema.parseJson(Engine))
 const encode = Schema.encodeSync(Schema.parseJson(Engine))
 
+/** What an engine knows of a lock of its own. */
+interface Mark {
+  readonly etag: string
+  /** How often the engine had been silent before it wrote it; none where that is not known. */
+  readonly silences: number | undefined
+}
+
 const engineIn = ({ content }: Found): Option.Option<Engine> => decode(content)
 
 const holderOf = (engine: Option.Option<Engine>): Holder =>
@@ -82,8 +89,8 @@ export const make = Effect.fnUntraced(
     options: LeaseOptions = {}
   ): Effect.fn.Return<Driver, never, FileSystem.FileSystem | Scope.Scope> {
     const fs = yield* FileSystem.FileSystem
-    // Stores tell times in seconds. A task's mark is the ETag of its lock.
-    const leased = Lease.make<string>(options.lease, "10 seconds", "2 seconds")
+    // Stores tell times in seconds.
+    const leased = Lease.make<Mark>(options.lease, "10 seconds", "2 seconds")
     const { held, lease } = leased
     const me = yield* Identity.self(fs)
     const host = yield* Identity.hostName(fs)
@@ -132,7 +139,8 @@ export const make = Effect.fnUntraced(
 
     // --- signs of life -----------------------------------------------------------
 
-    const giveSign = leased.sign(client.put(engineOf(self.engine), encode(self), "any"))
+    /** How often this engine was silent for so long that others may have begun to take it for dead. */
+    let silences = 0
 
     /** One look at all locks: those that this engine holds have the ETag they were written with. */
     const checkHeld = Effect.gen(function*() {
@@ -140,18 +148,26 @@ export const make = Effect.fnUntraced(
       const { entries } = yield* client.list(locks)
       const there = new Map(entries.map(({ etag, key }) => [key, etag]))
       for (const [taskId, mine] of asked) {
-        if (there.get(lockOf(taskId)) === mine.mark || held.get(taskId) !== mine) continue
+        if (there.get(lockOf(taskId)) === mine.mark.etag || held.get(taskId) !== mine) continue
         yield* leased.takenOver(taskId)
       }
     })
 
+    /** A sign counts once it is known what is still held: who was taken over knows it within the lease. */
+    const giveSign = leased.sign(Effect.gen(function*() {
+      yield* client.put(engineOf(self.engine), encode(self), "any")
+      if (!(yield* leased.isSeenAlive)) silences += 1
+      if (held.size > 0) yield* checkHeld
+    }))
+
     /** Removes a lock of this engine's. */
-    const removeLock = Effect.fnUntraced(function*(taskId: string, etag: string) {
-      if (!(yield* leased.isSeenAlive)) {
-        const found = yield* client.get(lockOf(taskId))
-        if (!Option.exists(found, (lock) => lock.etag === etag)) return
+    const removeLock = Effect.fnUntraced(function*(taskId: string, mark: Mark) {
+      if (mark.silences === silences && (yield* leased.isSeenAlive)) {
+        return yield* client.remove(lockOf(taskId), mark.etag)
       }
-      yield* client.remove(lockOf(taskId), etag)
+      yield* giveSign
+      const anew = yield* client.put(lockOf(taskId), encode({ ...self, since: yield* DateTime.now }), mark)
+      if (anew._tag === "Written") yield* client.remove(lockOf(taskId), anew.etag)
     })
 
     const settle = Effect.gen(function*() {
@@ -161,7 +177,9 @@ export const make = Effect.fnUntraced(
         busy.add(taskId)
         yield* Effect.gen(function*() {
           const found = yield* client.get(lockOf(taskId))
-          if (Option.isSome(found) && isMine(found.value)) yield* removeLock(taskId, found.value.etag)
+          if (Option.isSome(found) && isMine(found.value)) {
+            yield* removeLock(taskId, { etag: found.value.etag, silences: undefined })
+          }
           doubtful.delete(taskId)
         }).pipe(Effect.ensuring(Effect.sync(() => busy.delete(taskId))))
       }
@@ -170,7 +188,7 @@ export const make = Effect.fnUntraced(
     const live = Effect.suspend(() =>
       held.size + doubtful.size === 0
         ? Effect.void
-        : Effect.zipRight(giveSign, Effect.zipRight(Effect.when(checkHeld, () => held.size > 0), settle))
+        : Effect.zipRight(giveSign, settle)
     ).pipe(
       Effect.timeoutFail({
         duration: lease,
@@ -213,13 +231,14 @@ export const make = Effect.fnUntraced(
       return outcome
     })
 
-    /** One try to hold a task: the ETag of its lock; none where another was in the way and has not bound it. */
+    /** One try to hold a task: what is known of its lock; none where another was in the way and has not bound it. */
     const tryToHold = Effect.fnUntraced(
-      function*(taskId: string, restore: Restore): Effect.fn.Return<Option.Option<string>, S3Failure | TaskBoundError> {
+      function*(taskId: string, restore: Restore): Effect.fn.Return<Option.Option<Mark>, S3Failure | TaskBoundError> {
         // An engine that was frozen, or held nothing, has to be seen alive before it holds anything.
         if (!(yield* leased.isSeenAlive)) yield* giveSign
+        const before = silences
         const created = yield* writeLock(taskId, "absent")
-        if (created._tag === "Written") return Option.some(created.etag)
+        if (created._tag === "Written") return Option.some({ etag: created.etag, silences: before })
         if (Option.isNone(created.found)) return Option.none()
         const lock = created.found.value
         // One of this engine's that is in nobody's use is left from when the store failed.
@@ -227,16 +246,19 @@ export const make = Effect.fnUntraced(
           return yield* bound(taskId, holderOf(engineIn(lock)))
         }
         const taken = yield* writeLock(taskId, { etag: lock.etag })
-        return taken._tag === "Written" ? Option.some(taken.etag) : Option.none()
+        return taken._tag === "Written" ? Option.some({ etag: taken.etag, silences: before }) : Option.none()
       }
     )
 
-    const release = (taskId: string, etag: string) =>
+    const release = (taskId: string, mark: Mark) =>
       Effect.suspend(() => {
         held.delete(taskId)
-        return removeLock(taskId, etag)
+        // For as long as this takes, signs of life are given.
+        doubtful.add(taskId)
+        return removeLock(taskId, mark)
       }).pipe(
-        Effect.catchAll(() => Effect.sync(() => doubtful.add(taskId))),
+        Effect.tap(() => Effect.sync(() => doubtful.delete(taskId))),
+        Effect.ignore,
         Effect.ensuring(Effect.sync(() => busy.delete(taskId)))
       )
 

@@ -198,17 +198,30 @@ export const make = Effect.fnUntraced(
       }
     )
 
-    const remove = (key: string, etag?: string): Effect.Effect<void, S3Failure> =>
+    const removeOnce = (key: string, etag: string | undefined): Effect.Effect<void, S3Failure> =>
       Effect.flatMap(
-        retry(request({
+        request({
           method: "DELETE",
           key,
           headers: etag === undefined ? {} : { "if-match": quoted(etag) },
           fine: etag === undefined ? [200, 204, 404] : [200, 204, 404, 412, 501]
-        })),
+        }),
         // There are stores that do not ignore a condition they cannot keep to, but refuse it.
-        ({ status }) => status === 501 ? remove(key) : Effect.void
+        ({ status }) => status === 501 ? removeOnce(key, undefined) : Effect.void
       )
+
+    /** The object may be gone by the second try, and another one in its place, which the store may not tell from it. */
+    const remove = (key: string, etag?: string): Effect.Effect<void, S3Failure> =>
+      Effect.suspend(() => {
+        let sent = false
+        return Effect.suspend(() => {
+          const isThere = sent && etag !== undefined
+            ? Effect.map(readWhole(key), Option.exists((found) => found.etag === etag))
+            : Effect.succeed(true)
+          sent = true
+          return Effect.flatMap(isThere, (there) => there ? removeOnce(key, etag) : Effect.void)
+        }).pipe(retry)
+      })
 
     const given = options.prefix ?? "checkmate/"
     return {

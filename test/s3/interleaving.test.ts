@@ -8,7 +8,7 @@ import { vi } from "vitest"
 import * as Interleaved from "../support/interleaved.ts"
 import { describeMixes, type Name, names, type Setting } from "../support/mixedJournals.ts"
 import { summaryOf } from "../support/summary.ts"
-import { make, options as theirs } from "./madeUpStore.ts"
+import { asked, make, options as theirs } from "./madeUpStore.ts"
 
 // To sign each request takes longer than all else.
 vi.spyOn(crypto.subtle, "digest").mockResolvedValue(new ArrayBuffer(32))
@@ -16,14 +16,6 @@ vi.spyOn(crypto.subtle, "sign").mockResolvedValue(new ArrayBuffer(32))
 
 // How long it takes until a request is signed is nothing to go by.
 const options = { ...theirs, requestTimeout: "1 day", retryFor: "1 day" } satisfies S3.S3Options
-
-/** What a request is called in a test that fails. */
-const asked = (method: string, url: string, headers: Readonly<Record<string, string>>) => {
-  const { pathname, searchParams } = new URL(url)
-  const condition = headers["if-none-match"] ?? headers["if-match"]
-  const what = searchParams.get("prefix") ?? pathname.slice("/b/".length)
-  return `${method} ${what}${condition === undefined ? "" : ` if ${condition}`}`
-}
 
 const journals = Effect.gen(function*() {
   const store = make()
@@ -34,7 +26,7 @@ const journals = Effect.gen(function*() {
       HttpClient.HttpClient,
       HttpClient.transform(
         store.client,
-        (answer, { headers, method, url }) => answer.pipe(players.inTurn(name, asked(method, url, headers)))
+        (answer, request) => answer.pipe(players.inTurn(name, asked(request)))
       )
     )
   const setting: Setting = {

@@ -1,6 +1,6 @@
 /** What stores do that no server does when it is asked to. These need no server. */
 import { describe, expect, it } from "@effect/vitest"
-import { Chunk, ConfigProvider, Effect, Exit, Option, Redacted, Stream } from "effect"
+import { Chunk, ConfigProvider, Effect, Exit, Fiber, Option, Redacted, Stream, TestClock } from "effect"
 import { type TaskIO } from "effect-checkmate"
 import * as S3 from "effect-checkmate/s3"
 import { seal, unseal } from "../../src/s3/envelope.ts"
@@ -23,6 +23,9 @@ const listed = (driver: TaskIO.Encoded) =>
     Stream.runCollect(driver.list({})),
     (found) => Chunk.toReadonlyArray(found).map(({ status, taskId }) => `${taskId} ${status}`).toSorted()
   )
+
+/** Lets a second pass, and what is asked of the store in it be answered. */
+const inASecond = Effect.zipRight(TestClock.adjust("1 second"), Effect.promise(() => new Promise(setImmediate)))
 
 describe("S3: credentials", () => {
   it.live("that expire while many requests are under way are asked for, and each request is done with those", () =>
@@ -93,6 +96,22 @@ describe("S3: a store that does not remove under a condition", () => {
       yield* Effect.scoped(lock.acquire("t"))
       expect(Option.isNone(yield* lock.holder("t"))).toBe(true)
       yield* Effect.scoped(lock.acquire("t"))
+    }).pipe(Effect.scoped))
+})
+
+describe("S3: a store that lists nothing", () => {
+  it.effect("lets no engine go on that may have been taken over, though it takes signs of life", () =>
+    Effect.gen(function*() {
+      let lists = true
+      const store = make(({ key, method }) =>
+        Effect.succeed(lists || method !== "GET" || key !== "" ? undefined : refusal(403, "AccessDenied"))
+      )
+      const lock = yield* Effect.provide(S3.makeBindLock(options), store.layer)
+      const { lost } = yield* lock.acquire("t")
+      const fiber = yield* Effect.fork(lost)
+      lists = false
+      for (let seconds = 0; seconds < 14; seconds++) yield* inASecond
+      expect(Option.isSome(yield* Fiber.poll(fiber))).toBe(true)
     }).pipe(Effect.scoped))
 })
 

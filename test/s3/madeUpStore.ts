@@ -1,5 +1,5 @@
 /** An S3 store in memory, as far as tasks need one: for what a real server does not do when it is asked to. */
-import { HttpClient, HttpClientResponse } from "@effect/platform"
+import { HttpClient, type HttpClientRequest, HttpClientResponse } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { Clock, Effect, Layer, Redacted } from "effect"
 import type * as S3 from "effect-checkmate/s3"
@@ -28,6 +28,14 @@ export const refusal = (status: number, code: string) => ({
   status,
   body: `<?xml version="1.0"?><Error><Code>${code}</Code><Message>as the test says</Message></Error>`
 })
+
+/** What a request is called in a test that fails. */
+export const asked = ({ headers, method, url }: HttpClientRequest.HttpClientRequest) => {
+  const { pathname, searchParams } = new URL(url)
+  const condition = headers["if-none-match"] ?? headers["if-match"]
+  const what = searchParams.get("prefix") ?? pathname.slice("/b/".length)
+  return `${method} ${what}${condition === undefined ? "" : ` if ${condition}`}`
+}
 
 interface Stored {
   readonly body: Uint8Array<ArrayBuffer>
