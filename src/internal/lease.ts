@@ -84,6 +84,8 @@ export const make = <Mark>(
     wasEverAlive: (): boolean => alive !== undefined,
     /** Whether the last sign is recent. An engine that was frozen has to give one before it holds anything new. */
     isSeenAlive: Effect.map(silence, (millis) => millis <= Duration.toMillis(beat) * 2),
+    /** What is left of the lease; the time between two signs at least. */
+    left: Effect.map(silence, (millis) => Duration.max(Duration.millis(Duration.toMillis(lease) - millis + 1), beat)),
     /** Tells whoever works on a task that it is another engine's. */
     takenOver: (taskId: string): Effect.Effect<void> =>
       lose(taskId, "another engine took it over, because this one gave no sign of life in time"),

@@ -185,18 +185,20 @@ export const make = Effect.fnUntraced(
       }
     })
 
-    const live = Effect.suspend(() =>
-      held.size + doubtful.size === 0
-        ? Effect.void
-        : Effect.zipRight(giveSign, settle)
-    ).pipe(
-      Effect.timeoutFail({
-        duration: lease,
-        onTimeout: () =>
-          new S3Failure({ location: client.location(locks), problem: "the store does not answer", kind: "passing" })
-      }),
-      Effect.catchAll(({ problem }) => leased.outOfReach(problem))
+    // A store that hangs after it had failed is not waited for until after the lease.
+    const signAndSettle = Effect.suspend(() =>
+      held.size + doubtful.size === 0 ? Effect.void : Effect.zipRight(giveSign, settle)
     )
+    const live = Effect.flatMap(leased.left, (left) =>
+      signAndSettle.pipe(
+        Effect.timeoutFail({
+          duration: left,
+          onTimeout: () =>
+            new S3Failure({ location: client.location(locks), problem: "the store does not answer", kind: "passing" })
+        })
+      )).pipe(
+        Effect.catchAll(({ problem }) => leased.outOfReach(problem))
+      )
 
     /** Removes the objects of engines that are gone. */
     const removeDead = Effect.gen(function*() {

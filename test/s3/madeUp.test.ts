@@ -115,6 +115,25 @@ describe("S3: a store that lists nothing", () => {
     }).pipe(Effect.scoped))
 })
 
+describe("S3: a store that fails, and then does not answer", () => {
+  it.effect("keeps no engine from knowing within the lease and a sign's time that it may have been taken over", () =>
+    Effect.gen(function*() {
+      let answers: Effect.Effect<ReturnType<typeof refusal> | void> = Effect.void
+      const store = make(() => Effect.suspend(() => answers))
+      const lock = yield* Effect.provide(S3.makeBindLock(options), store.layer)
+      const { lost } = yield* lock.acquire("t")
+      const fiber = yield* Effect.fork(lost)
+      answers = Effect.succeed(refusal(403, "AccessDenied"))
+      for (let seconds = 0; seconds < 8; seconds++) yield* inASecond
+      expect(Option.isSome(yield* Fiber.poll(fiber))).toBe(false)
+      answers = Effect.never
+      for (let seconds = 8; seconds < 13; seconds++) yield* inASecond
+      const told = yield* Fiber.poll(fiber)
+      answers = Effect.void
+      expect(Option.isSome(told)).toBe(true)
+    }).pipe(Effect.scoped))
+})
+
 describe("S3: what others put under the prefix", () => {
   it.live("the mark of a folder, as other tools make it, hides neither a task nor its mail", () =>
     Effect.gen(function*() {
