@@ -129,6 +129,15 @@ const removeProcedure = ({ of }: Names): string =>
     delete from ${of("mail")} where task_id = removed;
   end $procedure$`
 
+/** A write to an engine's locks, which need not survive the server. */
+const lightProcedure = (name: string, write: string): string =>
+  `create or replace function ${name}(binder text, wanted jsonb) returns table (task_id text) language plpgsql as $procedure$
+  #variable_conflict use_column
+  begin
+    perform set_config('synchronous_commit', 'off', true);
+    return query ${write};
+  end $procedure$`
+
 const askedOften = ({ of }: Names): ReadonlyArray<string> => [
   `create or replace function ${of("journals")}(wanted jsonb)
     returns table (task_id text, epoch text, owner text, count integer, "position" integer, records text)
@@ -140,24 +149,16 @@ const askedOften = ({ of }: Names): ReadonlyArray<string> => [
         select position, records from ${of("batches")} where task_id = t.task_id order by position
       ) b on true where ${isAmong("t.task_id", "wanted")} order by t.task_id, b.position;
   end $procedure$`,
-  `create or replace function ${
-    of("bind")
-  }(binder text, wanted jsonb) returns table (task_id text) language plpgsql as $procedure$
-  #variable_conflict use_column
-  begin
-    perform set_config('synchronous_commit', 'off', true);
-    return query insert into ${of("locks")} (task_id, engine, since)
+  lightProcedure(
+    of("bind"),
+    `insert into ${of("locks")} (task_id, engine, since)
       select value, binder, ${now} from jsonb_array_elements_text(wanted) as each(value)
-      on conflict (task_id) do nothing returning task_id;
-  end $procedure$`,
-  `create or replace function ${
-    of("release")
-  }(binder text, wanted jsonb) returns table (task_id text) language plpgsql as $procedure$
-  #variable_conflict use_column
-  begin
-    perform set_config('synchronous_commit', 'off', true);
-    return query delete from ${of("locks")} where engine = binder and ${isAmong("task_id", "wanted")} returning task_id;
-  end $procedure$`
+      on conflict (task_id) do nothing returning task_id`
+  ),
+  lightProcedure(
+    of("release"),
+    `delete from ${of("locks")} where engine = binder and ${isAmong("task_id", "wanted")} returning task_id`
+  )
 ]
 
 export const postgres: Dialect = {

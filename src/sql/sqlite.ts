@@ -87,8 +87,7 @@ const now = "cast((julianday('now') - 2440587.5) * 86400000 as integer)"
 const batchesInRows = (names: Names): ReadonlyArray<string> => {
   const { bare, of } = names
   return [
-    // They name the table, and would go on to name the older one.
-    ...["append", "fenced_append", "remove"].map((trigger) => `drop trigger ${of(trigger)}`),
+    // With their triggers, which would go on to name the older table.
     ...["appends", "fenced_appends", "removals"].map((view) => `drop view ${of(view)}`),
     `create table ${of("batches_in_rows")} (
       task_id text not null, position integer not null, records text not null, primary key (task_id, position)

@@ -7,7 +7,6 @@ import { describe, expect, it } from "@effect/vitest"
 import {
   Array as Arr,
   Cause,
-  Clock,
   type Context,
   Duration,
   Effect,
@@ -27,6 +26,7 @@ import {
 import { BindLock, CheckMate, type CheckMateEngine, Stage, type TaskIO } from "effect-checkmate"
 import * as MemoryLock from "effect-checkmate/BindLock/Memory"
 import * as MemoryStore from "effect-checkmate/TaskIO/Memory"
+import * as HandClock from "../support/handClock.ts"
 import { makeTurns, someOrder, type Stretch } from "../support/interleaved.ts"
 import { Boom, engineService, Ledger, Numbers, until } from "../support/pipelines.ts"
 
@@ -93,42 +93,6 @@ interface Story {
   readonly deeds: { readonly [N in Name]?: Deed }
 }
 
-// --- time --------------------------------------------------------------------------
-
-/** A clock that goes on when it is told to, to when the next one who sleeps is to be woken. */
-const makeClock = () => {
-  let now = 0
-  let sleepers: Array<{ readonly due: number; readonly wake: () => void }> = []
-  const millis = () => now
-  const nanos = () => BigInt(now) * 1_000_000n
-  const clock: Clock.Clock = {
-    [Clock.ClockTypeId]: Clock.ClockTypeId,
-    unsafeCurrentTimeMillis: millis,
-    unsafeCurrentTimeNanos: nanos,
-    currentTimeMillis: Effect.sync(millis),
-    currentTimeNanos: Effect.sync(nanos),
-    sleep: (duration) =>
-      Effect.async((resume) => {
-        const sleeper = { due: now + Duration.toMillis(duration), wake: () => resume(Effect.void) }
-        sleepers.push(sleeper)
-        return Effect.sync(() => {
-          sleepers = sleepers.filter((other) => other !== sleeper)
-        })
-      })
-  }
-  const tick = Effect.sync(() => {
-    now += 1
-  })
-  const pass = Effect.sync(() => {
-    const due = Math.min(...sleepers.map((sleeper) => sleeper.due))
-    if (Number.isFinite(due)) now = Math.max(now, due)
-    const awake = sleepers.filter((sleeper) => sleeper.due <= now)
-    sleepers = sleepers.filter((sleeper) => sleeper.due > now)
-    for (const { wake } of awake) wake()
-  })
-  return { clock, pass, tick }
-}
-
 // --- the world ---------------------------------------------------------------------
 
 /** Who it is that does something; none for what an engine does in the background. */
@@ -146,7 +110,8 @@ interface Moment {
 }
 
 const makeWorld = Effect.gen(function*() {
-  const { clock, pass, tick } = makeClock()
+  const { clock, pass: passTime, passToNext: pass } = yield* HandClock.make
+  const tick = passTime("1 millis")
   const turns = makeTurns(names, { aside: mails, pass, most: 6 })
   const { arrivals: _, ...store } = yield* MemoryStore.make
   const lock = yield* MemoryLock.make

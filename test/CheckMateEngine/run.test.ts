@@ -22,6 +22,15 @@ const retyped = () => {
   return CheckMate.make("abc", { state: Strings, input: ["seed"], stages: [a, stage("b"), stage("c")] })
 }
 
+/** Leaves a task `t` of `abc` whose stage b has failed. */
+const failedInB = (store: TaskIO.Encoded) =>
+  Effect.exit(
+    Effect.provide(
+      CheckMateEngine.run(abc(new Ledger(), { fail: failing({ b: 1 }) }), { taskId: "t", input: { seed: 1 } }),
+      engineOver(store)
+    )
+  )
+
 /** Leaves a task `t` of `abc` as a process does that is killed in stage b. */
 const crashedInB = (store: TaskIO.Encoded) => {
   const gone = Effect.fail(new CheckMateError.TaskIOError({ operation: "append", location: "disk", problem: "gone" }))
@@ -330,10 +339,7 @@ describe("bad input is a typed error and nothing is lost", () => {
   it.effect("a persisted attribute that no longer fits its schema", () =>
     Effect.gen(function*() {
       const store = yield* makeStore
-      const failed = abc(new Ledger(), { fail: failing({ b: 1 }) })
-      yield* Effect.exit(
-        Effect.provide(CheckMateEngine.run(failed, { taskId: "t", input: { seed: 1 } }), engineOver(store))
-      )
+      yield* failedInB(store)
       const changed = retyped()
       const error = yield* Effect.flip(Effect.provide(CheckMateEngine.resume(changed, "t"), engineOver(store)))
       expect(error).toMatchObject({ _tag: "AttributeError", direction: "decode", attribute: "a", stage: "a" })
@@ -349,10 +355,7 @@ describe("bad input is a typed error and nothing is lost", () => {
   it.effect("a value that no longer fits its schema leaves its task as it was found", () =>
     Effect.gen(function*() {
       const store = yield* makeStore
-      const failed = abc(new Ledger(), { fail: failing({ b: 1 }) })
-      yield* Effect.exit(
-        Effect.provide(CheckMateEngine.run(failed, { taskId: "t", input: { seed: 1 } }), engineOver(store))
-      )
+      yield* failedInB(store)
       const before = yield* Effect.provide(CheckMateEngine.get("t"), engineOver(store))
       expect(yield* Effect.flip(Effect.provide(CheckMateEngine.resume(retyped(), "t"), engineOver(store))))
         .toMatchObject({ _tag: "AttributeError", attribute: "a" })

@@ -35,5 +35,10 @@ export const make = Effect.sync(() => {
       now += Duration.toMillis(duration)
       for (const { until, wake } of sleepers) if (until <= now) wake()
     })
-  return { clock, pass }
+  /** Until the next one who sleeps is to be woken, if anybody sleeps. */
+  const passToNext = Effect.suspend(() => {
+    const next = Math.min(...[...sleepers].map(({ until }) => until))
+    return Number.isFinite(next) ? pass(Math.max(next - now, 0)) : Effect.void
+  })
+  return { clock, pass, passToNext }
 })
