@@ -31,7 +31,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { BindLockError, TaskBoundError } from "../CheckMateError.ts"
-import { alreadyExists, entries, isNotFound, problemOf, written } from "../internal/files.ts"
+import { alreadyExists, emptyName, entries, isNotFound, problemOf, written } from "../internal/files.ts"
 import type { Restore } from "../internal/inContext.ts"
 import * as Lease from "../internal/lease.ts"
 import { nonce } from "../internal/nonce.ts"
@@ -83,9 +83,18 @@ export const make = Effect.fnUntraced(
   ): Effect.fn.Return<Driver, BindLockError, FileSystem.FileSystem | Path.Path | Scope.Scope> {
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
-    const locks = path.join(path.resolve(directory), "locks")
+    const root = path.resolve(directory)
+    if (directory === "") {
+      return yield* new BindLockError({
+        operation: "prepare to bind",
+        taskId: "*",
+        location: root,
+        problem: emptyName
+      })
+    }
+    const locks = path.join(root, "locks")
     // A folder of their own, which is almost always empty: it is listed for each takeover.
-    const takes = path.join(path.resolve(directory), "takes")
+    const takes = path.join(root, "takes")
     /** Tasks that were let go of, and whose lock is still there. */
     const leftover = new Set<string>()
     const leased = Lease.make<void>(options.lease, "10 seconds", "1 second")

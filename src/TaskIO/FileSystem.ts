@@ -27,10 +27,11 @@ import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { StaleWriterError, type TaskIOError } from "../CheckMateError.ts"
+import { StaleWriterError, TaskIOError } from "../CheckMateError.ts"
 import {
   alreadyExists,
   appendTo,
+  emptyName,
   entries,
   isNotFound,
   removed,
@@ -69,6 +70,9 @@ export const make = Effect.fnUntraced(
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
     const root = path.resolve(directory)
+    if (directory === "") {
+      return yield* new TaskIOError({ operation: "create its directories", location: root, problem: emptyName })
+    }
     const tasks = path.join(root, "tasks")
     const mailbox = path.join(root, "mail")
     const trash = path.join(root, "trash")
@@ -77,7 +81,9 @@ export const make = Effect.fnUntraced(
       syncDirectory(fs, root)
     ], { discard: true })
     yield* Effect.mapError(ready, storeError("create its directories", root))
-    // What removals that were cut off have left there is out of sight, and nobody comes back for it.
+    const mail = Mail.make(fs, path, mailbox)
+    // What removals and messages that were cut off have left is out of sight, and nobody comes back for it.
+    yield* mail.tidy
     yield* Effect.ignore(
       Effect.flatMap(
         entries(fs, trash),
@@ -102,8 +108,6 @@ export const make = Effect.fnUntraced(
           )
         }).pipe(Effect.as(askers.map(() => Effect.void)))
     })
-
-    const mail = Mail.make(fs, path, mailbox)
 
     const fileOf = (taskId: string, epoch: number): string => path.join(tasks, `${taskId}.${epoch}.ndjson`)
     const secondNameOf = (taskId: string, epoch: number): string => path.join(tasks, `${taskId}.${epoch}.sealed`)

@@ -10,6 +10,9 @@ export const isNotFound = (error: PlatformError): boolean => error._tag === "Sys
 export const alreadyExists = (error: PlatformError): boolean =>
   error._tag === "SystemError" && error.reason === "AlreadyExists"
 
+/** A setting that is missing often leaves an empty name, and a store would be wherever its process is then. */
+export const emptyName = `the directory's name is empty; say "." if it is to be the one that the process is in`
+
 /** What a file operation failed with, for people. */
 export const problemOf = (error: PlatformError): string => error.description ?? error.message
 

@@ -2,9 +2,10 @@ import { FileSystem, type Path } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { SystemError } from "@effect/platform/Error"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Either, Exit, Fiber, Layer, Scope } from "effect"
-import { CheckMateEngine, TaskIO } from "effect-checkmate"
+import { Effect, Either, Exit, Fiber, Layer, Scope, TestClock } from "effect"
+import { BindLock, CheckMateEngine, TaskIO } from "effect-checkmate"
 import * as FileDriver from "effect-checkmate/TaskIO/FileSystem"
+import * as path from "node:path"
 import { abc, failing, Ledger } from "../support/pipelines.ts"
 import { summaryOf } from "../support/summary.ts"
 
@@ -54,6 +55,47 @@ describe("journal files", () => {
         expect(yield* fs.readDirectory(`${directory}/trash`)).toEqual([])
       })
     ))
+
+  it.effect("of a message that could not be sent, nothing stays; of one whose sender died, nothing after a day", () =>
+    inDirectory((directory, fs) =>
+      Effect.gen(function*() {
+        const mailbox = `${directory}/mail`
+        const driver = yield* FileDriver.make(directory)
+        yield* fs.remove(mailbox, { recursive: true })
+        expect((yield* Effect.flip(driver.send("t", "hello")))._tag).toBe("TaskIOError")
+        yield* fs.makeDirectory(mailbox)
+        const full = new SystemError({
+          reason: "Unknown",
+          module: "FileSystem",
+          method: "rename",
+          description: "ENOSPC"
+        })
+        const blocked = { ...fs, rename: () => full }
+        const cut = yield* Effect.provideService(FileDriver.make(directory), FileSystem.FileSystem, blocked)
+        expect((yield* Effect.flip(cut.send("t", "hello")))._tag).toBe("TaskIOError")
+        expect(yield* fs.readDirectory(mailbox)).toEqual([])
+
+        yield* fs.writeFileString(`${mailbox}/t.000000000000000-00000000aa.tmp`, "hel")
+        yield* driver.send("t", "hello")
+        yield* TestClock.adjust("1 day")
+        yield* FileDriver.make(directory)
+        expect(yield* fs.readDirectory(mailbox)).toHaveLength(2)
+        yield* TestClock.adjust("1 second")
+        yield* FileDriver.make(directory)
+        const names = yield* fs.readDirectory(mailbox)
+        expect(names.map((name) => path.extname(name))).toEqual([".json"])
+        expect((yield* driver.receive("t")).map(({ message }) => message)).toEqual(["hello"])
+      })
+    ))
+
+  it.effect("a directory without a name is refused, for tasks and for locks", () =>
+    Effect.gen(function*() {
+      const problems = yield* Effect.all([
+        Effect.flip(Layer.build(TaskIO.layerFileSystem(""))),
+        Effect.flip(Layer.build(BindLock.layerFileSystem("")))
+      ])
+      for (const { message } of problems) expect(message).toContain(`the directory's name is empty; say "."`)
+    }).pipe(Effect.scoped, Effect.provide(NodeContext.layer)))
 
   it.effect(
     "promise 8: cut at any byte, a journal reads as what was whole before, and the task goes on to the same result",

@@ -9,6 +9,7 @@
 import type * as FileSystem from "@effect/platform/FileSystem"
 import type * as Path from "@effect/platform/Path"
 import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { TaskIOError } from "../../CheckMateError.ts"
@@ -17,6 +18,10 @@ import { nonce } from "../../internal/nonce.ts"
 import type { Encoded, Letter } from "../Encoded.ts"
 
 const letterName = /^(.+)\.\d+-[0-9a-f]+\.json$/
+const draftName = /^.+\.(\d+)-[0-9a-f]+\.tmp$/
+
+/** Whoever takes longer to write a letter is no more, unless clocks differ by as much. */
+const draftAge = Duration.toMillis("1 day")
 const addressee = (name: string): string => letterName.exec(name)?.[1] ?? ""
 
 /** The part of the driver that is about messages. */
@@ -27,6 +32,8 @@ export const make = (
 ): Pick<Encoded, "send" | "receive" | "acknowledge" | "waiting"> & {
   /** Removes all that is for a task. */
   readonly discard: (taskId: string) => Effect.Effect<void, TaskIOError>
+  /** Removes what processes left that died while they wrote a letter. */
+  readonly tidy: Effect.Effect<void>
 } => {
   let sent = 0
   const acknowledge = (ids: ReadonlyArray<string>) =>
@@ -45,13 +52,17 @@ export const make = (
       // Of what this engine sends within a millisecond, the first is the oldest, too.
       const order = (sent++).toString(16).padStart(8, "0")
       const name = path.join(mailbox, `${taskId}.${time}-${order}${yield* nonce}`)
+      const draft = `${name}.tmp`
       yield* Effect.scoped(Effect.gen(function*() {
-        const handle = yield* fs.open(`${name}.tmp`, { flag: "wx" })
+        const handle = yield* fs.open(draft, { flag: "wx" })
         yield* written(handle.writeAll(new TextEncoder().encode(message)))
         yield* handle.sync
-        yield* fs.rename(`${name}.tmp`, `${name}.json`)
+        yield* fs.rename(draft, `${name}.json`)
         yield* syncDirectory(fs, mailbox)
-      })).pipe(Effect.mapError(storeError("send a message", mailbox, taskId)))
+      })).pipe(
+        Effect.onError(() => Effect.ignore(fs.remove(draft))),
+        Effect.mapError(storeError("send a message", mailbox, taskId))
+      )
     }),
     receive: (taskId) =>
       Effect.flatMap(
@@ -66,6 +77,11 @@ export const make = (
       ).pipe(Effect.map((letters) => letters.flatMap(Option.toArray))),
     acknowledge: (_, ids) => acknowledge(ids),
     waiting: Effect.map(all, (names) => [...new Set(names.map(addressee))]),
-    discard: (taskId) => Effect.flatMap(lettersOf(taskId), acknowledge)
+    discard: (taskId) => Effect.flatMap(lettersOf(taskId), acknowledge),
+    tidy: Effect.ignore(Effect.gen(function*() {
+      const oldest = (yield* Clock.currentTimeMillis) - draftAge
+      const old = (yield* entries(fs, mailbox)).filter((name) => Number(draftName.exec(name)?.[1]) < oldest)
+      yield* acknowledge(old)
+    }))
   }
 }
