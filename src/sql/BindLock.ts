@@ -261,12 +261,8 @@ export const make = Effect.fnUntraced(function*(database: Database, options: Opt
       const before = held.get(taskId)
       if (!(yield* leased.isSeenAlive)) yield* patiently(giveSign)
       if (yield* patiently(bindRow(taskId))) {
-        if (before === undefined) return mine(true)
-        // The row of what is held was gone. Whoever has not been told of that goes on by the new one.
-        if (before.lost.isSettled && held.get(taskId) === before) {
-          held.delete(taskId)
-          return mine(true)
-        }
+        // The row of what is held may have been gone. Whoever has not been told of that goes on by the new one.
+        if (before === undefined || (before.lost.isSettled && held.get(taskId) === before)) return mine(true)
       }
       const found = yield* look(taskId)
       if (Option.isNone(found)) return mine(false)
