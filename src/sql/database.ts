@@ -85,7 +85,7 @@ export interface Database {
   readonly patiently: <A>(self: Effect.Effect<A, SqlError>) => Effect.Effect<A, SqlError>
   /** Runs an effect in a transaction that everything takes part in which it does with `SqlClient`: it is given ours. */
   readonly transaction: TaskIO.Transaction
-  /** Takes an effect out of the transaction that it is called in, if it is called in one of ours. */
+  /** Takes an effect out of the transaction that it is called in, be it one of ours or its caller's. */
   readonly outside: Outside
   /** The same as {@link Database.once}, but in the transaction it is called in, if it is called in one of ours. */
   readonly within: (text: string, parameters: ReadonlyArray<unknown>) => Effect.Effect<Option.Option<Rows>, SqlError>
@@ -110,7 +110,7 @@ const transactionKeys: ReadonlyArray<string> = [OwnTransaction.key, SqlClient.Tr
 
 const outside: Outside = (self) =>
   Effect.withFiberRuntime(({ currentContext }) => {
-    if (Option.isNone(Context.getOption(currentContext, OwnTransaction))) return self
+    if (!transactionKeys.some((key) => currentContext.unsafeMap.has(key))) return self
     const services = [...currentContext.unsafeMap].filter(([key]) => !transactionKeys.includes(key))
     return Effect.locally(self, FiberRef.currentContext, Context.unsafeMake(new Map(services)))
   })
@@ -175,13 +175,24 @@ export const make = Effect.fnUntraced(
     }
     const patience = Duration.decode(options.patience ?? "30 seconds")
 
-    // Not for SQLite, which answers before anything else can happen.
+    const limit = Duration.format(patience)
+    const bounded = yield* deadline.make(patience, () =>
+      new SqlError({
+        message: dialect.name === "sqlite"
+          ? `SQLite does one thing at a time, for ${limit} now a transaction: ask outside of yours, which this may wait for`
+          : `it did not answer within ${limit}`
+      }))
+    // SQLite answers before anything else can happen, but where a transaction has the one connection: where that is the
+    // caller's own, it waits for who waits for it.
     const inTime: deadline.InTime<SqlError> = dialect.name === "sqlite"
-      ? (self) => self
-      : yield* deadline.make(
-        patience,
-        () => new SqlError({ message: `it did not answer within ${Duration.format(patience)}` })
-      )
+      ? (self) =>
+        Effect.withFiberRuntime(({ currentContext }) =>
+          currentContext.unsafeMap.has(SqlClient.TransactionConnection.key)
+            && ownOf(client, currentContext) === undefined
+            ? bounded(self)
+            : self
+        )
+      : bounded
     // There are few texts, and all are used again and again.
     const texts = new Map<string, string>()
     const textOf = (text: string): string => {

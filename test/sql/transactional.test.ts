@@ -382,6 +382,61 @@ describe("a transaction of the caller's own", () => {
       expect(task.status._tag).toBe("Succeeded")
       expect(yield* balances).toEqual([700, 300])
     }).pipe((self) => Effect.suspend(() => Effect.provide(self, server))))
+
+  it.effect("takes no part in what a task's stages write, and neither does whoever has its connection later", () =>
+    Effect.gen(function*() {
+      yield* accounts
+      const sql = yield* SqlClient.SqlClient
+      yield* Effect.gen(function*() {
+        const goOn = yield* Effect.makeLatch()
+        const definition = CheckMate.make("late", {
+          state: Transfer,
+          input: ["cents"],
+          stages: [Stage.make(Transfer, "set", {
+            requires: ["cents"],
+            execute: ({ cents }) =>
+              goOn.await.pipe(
+                Effect.zipRight(sql`update accounts set cents = ${cents} where id = 2`),
+                Effect.orDie,
+                Effect.asVoid
+              )
+          })]
+        })
+        const handle = yield* sql.withTransaction(CheckMateEngine.start(definition, { taskId: "started", input }))
+        yield* goOn.open.pipe(
+          Effect.zipRight(handle.await),
+          Effect.zipRight(Effect.fail("roll it back")),
+          sql.withTransaction,
+          Effect.ignore
+        )
+        expect(yield* balances).toEqual([1000, 300])
+        yield* CheckMateEngine.run(definition, { taskId: "run", input: { cents: 400 } }).pipe(
+          Effect.zipRight(Effect.fail("roll it back")),
+          sql.withTransaction,
+          Effect.ignore
+        )
+        expect(yield* balances).toEqual([1000, 400])
+      }).pipe(Effect.provide(Sql.layer({ prefix: "started_" })))
+    }).pipe((self) => Effect.suspend(() => Effect.provide(self, server))))
+
+  it.live(
+    "is told on SQLite that what it asks for waits for it, and can be interrupted meanwhile",
+    () =>
+      Effect.gen(function*() {
+        const sql = yield* SqlClient.SqlClient
+        yield* Effect.gen(function*() {
+          const run = CheckMateEngine.run(transfer(), { taskId: "t", input })
+          expect(yield* Effect.flip(sql.withTransaction(run))).toMatchObject({
+            _tag: "TaskIOError",
+            problem: expect.stringContaining("ask outside of yours")
+          })
+          const ended = yield* Effect.timeoutOption(sql.withTransaction(CheckMateEngine.find()), "100 millis")
+          expect(ended).toEqual(Option.none())
+          expect(yield* CheckMateEngine.find()).toEqual([])
+        }).pipe(Effect.provide(Sql.layer({ patience: "1 second" })))
+      }).pipe(Effect.provide(SqliteClient.layer({ filename: ":memory:" }))),
+    10_000
+  )
 })
 
 describe("a transactional stage that runs another task", () => {
