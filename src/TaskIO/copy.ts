@@ -156,6 +156,8 @@ export interface CopyReport {
 
 /** How often the target is claimed to bring its epoch up to the source's. */
 const maximumClaims = 1_000
+/** How far ahead of the source the target is claimed where both seem to be one store: others do not claim so often meanwhile. */
+const leap = 500
 
 /** What a source's journal holds; where it was claimed, its stages have got no token of that epoch or a later one. */
 interface Found {
@@ -222,10 +224,13 @@ const copier = (from: Encoded, to: Encoded, options: CopyOptions) => {
     if (!removeFromSource) return
     // In a store of its own the source's next claim follows on its last one, whatever was claimed in the target.
     const again = yield* from.open(taskId)
-    if (epoch < target.epoch && target.epoch < again.epoch) {
-      const why = "both stores seem to be the same one, and removing it would lose it"
-      return yield* problem("remove the copied task", taskId, "the source store", why)
-    }
+    if (target.epoch <= epoch || again.epoch <= target.epoch) return
+    // Or on those of other tasks, where a store counts all of them together.
+    const ahead = yield* openTarget(taskId, again.epoch + leap)
+    const last = yield* from.open(taskId)
+    if (last.epoch <= ahead.epoch) return
+    const why = "both stores seem to be the same one, and removing it would lose it"
+    return yield* problem("remove the copied task", taskId, "the source store", why)
   }, Effect.scoped)
 
   /** Letters that the target does not hold. Taken from the source one by one, so that none is lost. */

@@ -13,7 +13,7 @@ import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 import { answering } from "../support/answering.ts"
-import { abc, Boom, Ledger } from "../support/pipelines.ts"
+import { abc, Boom, engineOver, Ledger } from "../support/pipelines.ts"
 import { clientOf, postgres } from "../support/postgres.ts"
 import { sharedServer } from "../support/sqlContracts.ts"
 import { summaryOf } from "../support/summary.ts"
@@ -395,6 +395,43 @@ describe("mail", () => {
       yield* store.send("t", "{}")
       expect(yield* Effect.timeout(Fiber.join(first), "4 seconds")).toEqual(Option.some("t"))
     }).pipe((self) => Effect.suspend(() => Effect.provide(self, server))))
+})
+
+describe("a move", () => {
+  it.effect("takes what was copied before from a store whose epochs, shared by all tasks, have come past the target's", () =>
+    Effect.gen(function*() {
+      const source = yield* Sql.makeTaskIO({ prefix: "source_" })
+      const target = yield* Sql.makeTaskIO({ prefix: "target_" })
+      const claimOther = (store: TaskIO.Encoded, atLeast?: number) => Effect.scoped(store.open("other", atLeast))
+      // Others are claimed before each claim, as where several tasks are moved at a time.
+      const busy = TaskIO.make({
+        ...source,
+        open: (taskId) => Effect.zipRight(Effect.repeatN(claimOther(source), 2), source.open(taskId))
+      })
+      yield* CheckMateEngine.run(abc(new Ledger()), { taskId: "t", input: { seed: 1 } }).pipe(
+        Effect.provide(engineOver(source))
+      )
+      yield* TaskIO.copy(busy, TaskIO.make(target))
+      // The source claims it four epochs on, the target one after that, and the source again four on.
+      yield* claimOther(target, (yield* claimOther(source)).epoch + 5)
+      const report = yield* TaskIO.copy(busy, TaskIO.make(target), { removeFromSource: true })
+      expect(report).toMatchObject({ failed: [], skipped: [{ taskId: "t", reason: "already there", removed: true }] })
+      expect(yield* source.read("t", 0)).toEqual([])
+      expect((yield* target.read("t", 0)).length).toBeGreaterThan(0)
+    }).pipe(Effect.scoped, Effect.provide(memory)))
+
+  it.effect("of a store onto itself removes nothing", () =>
+    Effect.gen(function*() {
+      const one = yield* Sql.makeTaskIO()
+      yield* CheckMateEngine.run(abc(new Ledger()), { taskId: "t", input: { seed: 1 } }).pipe(
+        Effect.provide(engineOver(one))
+      )
+      const before = yield* one.read("t", 0)
+      const other = TaskIO.make(yield* Sql.makeTaskIO())
+      const { failed } = yield* TaskIO.copy(TaskIO.make(one), other, { removeFromSource: true })
+      expect(String(failed[0]?.error)).toContain("both stores seem to be the same one")
+      expect(yield* one.read("t", 0)).toEqual(before)
+    }).pipe(Effect.scoped, Effect.provide(memory)))
 })
 
 describe("a journal", () => {
