@@ -289,7 +289,10 @@ const copier = (from: Encoded, to: Encoded, options: CopyOptions) => {
     const binding = yield* lock.acquire(taskId)
     return binding.lost === Effect.never ? yield* work : yield* Effect.raceFirst(
       work,
-      Effect.flatMap(binding.lost, (problem) => Effect.fail(new BindingLostError({ taskId, problem })))
+      // A race waits for its loser, who must let itself be interrupted also where the caller does not.
+      Effect.interruptible(
+        Effect.flatMap(binding.lost, (problem) => Effect.fail(new BindingLostError({ taskId, problem })))
+      )
     )
   })
 

@@ -63,9 +63,12 @@ const bind = (
   )
   return whenBound === "fail"
     ? acquire
+    // A race waits for its loser, who must let itself be interrupted also where the caller does not.
     : Effect.raceFirst(
-      Effect.retry(acquire, { schedule: waitSchedule, while: (error) => error._tag === "TaskBoundError" }),
-      Effect.zipRight(parts.registry.closing.await, Effect.interrupt)
+      Effect.interruptible(
+        Effect.retry(acquire, { schedule: waitSchedule, while: (error) => error._tag === "TaskBoundError" })
+      ),
+      Effect.interruptible(Effect.zipRight(parts.registry.closing.await, Effect.interrupt))
     )
 }
 

@@ -3,7 +3,8 @@ import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, FiberId, Layer, Schedule, Scope, TestClock } from "effect"
-import { CheckMate, CheckMateEngine, Stage } from "effect-checkmate"
+import { BindLock, CheckMate, CheckMateEngine, Stage } from "effect-checkmate"
+import * as MemoryLock from "effect-checkmate/BindLock/Memory"
 import {
   abc,
   Boom,
@@ -51,6 +52,29 @@ describe("an interruption of who runs a task", () => {
       expect(ledger.entries).toEqual(["run a", "run b", "run c"])
       expect((yield* statusOf("t"))._tag).toBe("Succeeded")
     })))
+
+  it.effect("does not keep whoever waits for a task from having it, or from ending with the engine, where that is not to be interrupted", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const ledger = new Ledger()
+      const run = (taskId: string) => CheckMateEngine.run(abc(ledger), { taskId, input, whenBound: "wait" })
+      yield* Effect.provide(Effect.uninterruptible(run("free")), engineOver(store))
+      expect(ledger.entries).toEqual(["run a", "run b", "run c"])
+
+      const lock = Layer.succeed(BindLock.BindLock, yield* MemoryLock.make)
+      const holder = yield* engineService(store, lock)
+      yield* holder.start(hangingInB(ledger), { taskId: "held", input })
+      const scope = yield* Scope.make()
+      const engine = yield* Scope.extend(engineService(store, lock), scope)
+      const waiting = yield* Effect.fork(Effect.uninterruptible(engine.run(abc(ledger), {
+        taskId: "held",
+        input,
+        whenBound: "wait"
+      })))
+      yield* someTurns
+      yield* Scope.close(scope, Exit.void)
+      expect(Exit.isInterrupted(yield* Fiber.await(waiting))).toBe(true)
+    }).pipe(Effect.scoped))
 
   it.effect("leaves each of many that run at once to be gone on with", () =>
     inMemory(Effect.gen(function*() {
@@ -231,6 +255,28 @@ describe("a cancel with rollback that is being carried out", () => {
       expect(yield* Effect.flip(Fiber.join(run))).toMatchObject({ _tag: "TaskCancelledError" })
       expect(ledger.entries.slice(3)).toEqual(["undo c", "undo b", "undo a"])
       expect((yield* statusOf("t"))._tag).toBe("Cancelled")
+    })))
+})
+
+describe("a stage's rollback", () => {
+  it.effect("rolls a task within it back, and waits for it", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const outer = CheckMate.make("outer", {
+        state: Numbers,
+        input: ["seed"],
+        stages: [Stage.make(Numbers, "inner", {
+          requires: ["seed"],
+          execute: ({ seed }) =>
+            Effect.zipRight(
+              CheckMateEngine.run(abc(ledger), { taskId: "t.inner", input: { seed } }),
+              Effect.fail(new Boom({ stage: "inner", status: 503 }))
+            ),
+          rollback: () => CheckMateEngine.rollback(abc(ledger), "t.inner", { whenBound: "wait" })
+        })]
+      })
+      expect(yield* Effect.flip(CheckMateEngine.run(outer, { taskId: "t", input }))).toMatchObject({ _tag: "Boom" })
+      expect((yield* statusOf("t.inner"))._tag).toBe("RolledBack")
     })))
 })
 

@@ -446,6 +446,15 @@ describe("a task that runs while it is to be moved", () => {
         { _tag: "BindingLostError", problem: "taken" }
       ])
     }))
+
+  it.effect("is copied under a lock that can be lost, also where that is not to be interrupted", () =>
+    Effect.gen(function*() {
+      const [source, target] = [yield* populated, yield* MemoryDriver.make]
+      const faults = yield* Faults.make([Faults.loseLock("acquire", { nth: 100 })])
+      const lock = faults.bindLock(yield* MemoryLock.make)
+      const report = yield* Effect.uninterruptible(copy(source, target, { claim: true, lock }))
+      expect(report.copied).toHaveLength(3)
+    }))
 })
 
 describe("a move", () => {
