@@ -42,7 +42,10 @@ export interface Options {
    * @default "checkmate_"
    */
   readonly prefix?: string | undefined
-  /** The schema the tables are in, which is created where it does not exist. Postgres only. */
+  /**
+   * The schema the tables are in, which is created where it does not exist. Without it they are where `search_path` finds
+   * them, or else puts them. Postgres only.
+   */
   readonly schema?: string | undefined
   /**
    * How long to wait for a database that is busy, restarting or out of reach, and how long for one that does not answer,
