@@ -1,6 +1,7 @@
 /**
  * What is kept of a failure, for people and for machines: tag, message, fields, stack, and what lies beneath. It is
- * plain data, so it survives in a journal whatever the failure was; a `Redacted` in it stays redacted.
+ * plain data, so it survives in a journal whatever the failure was; a `Redacted` in it stays redacted, and so do the
+ * headers of a request that carry one.
  *
  * @since 0.1.0
  */
@@ -10,7 +11,7 @@ import * as Chunk from "effect/Chunk"
 import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
-import { clip, isList, keysOf, likeness, readProperty, showValue, wholeBudget } from "./internal/json.ts"
+import { clip, isList, keysOf, likeness, readProperty, showsItself, showValue, wholeBudget } from "./internal/json.ts"
 
 /**
  * How a stage came to fail: a typed failure, its time-out, a defect, an interruption, or the death of its process.
@@ -93,7 +94,7 @@ const fieldsOf = (error: unknown): Record<string, unknown> | undefined => {
   const isTag = (key: string) => key === "name" && isError(error) && readProperty(error, key) === tagOf(error)
   const keys = keysOf(error).filter((key) => !hidden.has(key) && !isTag(key))
   const budget = wholeBudget()
-  return keys.length === 0 || typeof readProperty(error, "toJSON") === "function" && !isError(error)
+  return keys.length === 0 || showsItself(error) && !isError(error)
     ? undefined
     : Object.fromEntries(keys.slice(0, 100).map((key) => [key, likeness(readProperty(error, key), budget)]))
 }
@@ -103,7 +104,7 @@ const messageOf = (error: unknown, tag: string, fields: Record<string, unknown> 
   const message = textOf(error, "message")
   if (message !== undefined) return clip(message, maximumMessage)
   if (fields !== undefined) return `${tag} ${showValue(fields)}`
-  return typeof readProperty(error, "toJSON") === "function" && !isError(error) ? showValue(likeness(error)) : tag
+  return showsItself(error) && !isError(error) ? showValue(likeness(error)) : tag
 }
 
 const describe = (error: unknown, kind: Kind): Failure => {

@@ -1,3 +1,4 @@
+import { Headers, HttpClientError, HttpClientRequest, HttpClientResponse } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
 import { Cause, Data, Duration, Effect, Exit, FastCheck, FiberId, Option, Redacted, Schema } from "effect"
 import { CheckMateError } from "effect-checkmate"
@@ -307,6 +308,26 @@ describe("Failure", () => {
     it("show that there was one where the failure itself is one", () => {
       expect(kept(token).message).toBe("<redacted>")
     })
+
+    it("stay redacted in the headers of a request that was refused, and of its response", () => {
+      const request = HttpClientRequest.get("http://embedder").pipe(HttpClientRequest.bearerToken(token))
+      const response = HttpClientResponse.fromWeb(request, new Response(null, { headers: { "set-cookie": secret } }))
+      const refused = new HttpClientError.ResponseError({ request, response, reason: "StatusCode" })
+      const { headers } = request
+      for (const error of [refused, new Plain({ reason: "no", cause: refused }), { headers }, headers]) {
+        const text = JSON.stringify(sound(Failure.fromCause(Cause.fail(error))))
+        expect(text).not.toContain(secret)
+        expect(text).toContain("<redacted>")
+      }
+    })
+
+    it.effect("are those headers, too, that the program says are secret", () =>
+      Effect.sync(() => {
+        const headers = Headers.fromInput({ "x-api-key": secret, "content-type": "text/plain" })
+        expect(kept({ headers }).fields).toEqual({
+          headers: { "x-api-key": "<redacted>", "content-type": "text/plain" }
+        })
+      }).pipe(Effect.locally(Headers.currentRedactedNames, ["x-api-key"])))
   })
 
   describe("survives", () => {

@@ -1,6 +1,9 @@
 /** What JSON can and cannot hold. */
 import * as Either from "effect/Either"
+import * as Fiber from "effect/Fiber"
+import * as FiberRefs from "effect/FiberRefs"
 import * as Inspectable from "effect/Inspectable"
+import * as Option from "effect/Option"
 
 type Path = ReadonlyArray<string | number>
 
@@ -109,6 +112,23 @@ export const isList = (value: unknown): value is ReadonlyArray<unknown> =>
 const maximumText = 8_000
 const maximumItems = 100
 
+/** Whether a value says itself what is shown of it. */
+export const showsItself = (value: object): boolean =>
+  typeof readProperty(value, "toJSON") === "function"
+  || Either.getOrElse(Either.try(() => Inspectable.isRedactable(value)), () => false)
+
+/** What a value shows of itself. Headers hide those that the fiber's `currentRedactedNames` says, as they do in logs. */
+const ownLikeness = (value: object): unknown => {
+  const refs = Option.match(Fiber.getCurrentFiber(), {
+    onNone: FiberRefs.empty,
+    onSome: (fiber) => fiber.getFiberRefs()
+  })
+  return Inspectable.withRedactableContext(
+    refs,
+    () => Inspectable.isRedactable(value) ? value[Inspectable.symbolRedactable](refs) : Inspectable.toJSON(value)
+  )
+}
+
 /** How much more of a value is kept, counted in characters and items. */
 interface Budget {
   left: number
@@ -128,8 +148,8 @@ const likenessOf = (value: object, depth: number, budget: Budget): unknown => {
     return likeness([...value].slice(0, maximumItems), budget, depth)
   }
   if (ArrayBuffer.isView(value)) return `[${value.constructor.name} of ${value.byteLength} bytes]`
-  if (typeof readProperty(value, "toJSON") === "function") {
-    const shown: unknown = Inspectable.toJSON(value)
+  if (showsItself(value)) {
+    const shown = ownLikeness(value)
     return shown === value ? "[object]" : likeness(shown, budget, depth + 1)
   }
   const keys = keysOf(value)
@@ -149,8 +169,8 @@ const likenessOf = (value: object, depth: number, budget: Budget): unknown => {
 
 /**
  * A JSON likeness of any value, for people and tools: cycles cut, long parts clipped, functions named, and what cannot
- * be read passed over. Objects that say how they want to be shown (`toJSON`) are asked, so that a `Redacted` stays
- * redacted.
+ * be read passed over. Objects that say how they want to be shown (`toJSON`, Effect's `Redactable`) are asked, so that a
+ * `Redacted` stays redacted, also in the headers of a request.
  */
 export const likeness = (value: unknown, budget: Budget = wholeBudget(), depth = 0): unknown => {
   budget.left -= 10
