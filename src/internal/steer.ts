@@ -222,20 +222,33 @@ const unreadable = <A>(answer: (error: Unreadable) => A) => ({
 export const removable = (statuses: ReadonlyArray<TaskStatus.Tag>): ReadonlyArray<TaskStatus.Tag> =>
   statuses.filter((tag) => !TaskStatus.isActive({ _tag: tag }))
 
+type IsOver = (task: { readonly status: TaskStatus.Tag; readonly updatedAt: DateTime.Utc }) => boolean
+
+/** Whether a task is still to be removed, as its journal tells. */
+const isStillOver = (parts: Parts, taskId: string, isOver: IsOver) =>
+  Effect.map(
+    parts.taskIO.get(taskId),
+    Option.exists(({ status, updatedAt }) => isOver({ status: status._tag, updatedAt }))
+  )
+
 /** Removes a task while it is held, and only if it is still to be removed then. Tells whether it did. */
-export const removeIf = (
-  parts: Parts,
-  taskId: string,
-  isOver: (task: { readonly status: TaskStatus.Tag; readonly updatedAt: DateTime.Utc }) => boolean
-) =>
+export const removeIf = (parts: Parts, taskId: string, isOver: IsOver) =>
   Effect.scoped(Effect.gen(function*() {
     yield* parts.bindLock.acquire(taskId)
-    const task = yield* parts.taskIO.get(taskId)
-    if (Option.isNone(task)) return false
-    if (!isOver({ status: task.value.status._tag, updatedAt: task.value.updatedAt })) return false
+    if (!(yield* isStillOver(parts, taskId, isOver))) return false
     yield* Effect.uninterruptible(parts.taskIO.remove(taskId))
     return true
   })).pipe(Effect.catchTag("TaskBoundError", () => Effect.succeed(false)))
+
+/** Whether {@link removeIf} would remove a task now. */
+const wouldRemove = (parts: Parts, taskId: string, isOver: IsOver) =>
+  Effect.flatMap(
+    parts.bindLock.holder(taskId),
+    Option.match({
+      onNone: () => isStillOver(parts, taskId, isOver),
+      onSome: () => Effect.succeed(false)
+    })
+  )
 
 /** Removes a task while it is held, unless there is something to do for it. One that cannot be read is removed, too. */
 export const remove = Effect.fnUntraced(function*(parts: Parts, taskId: string) {
@@ -263,16 +276,15 @@ export const clean = Effect.fnUntraced(function*(parts: Parts, options: {
 }) {
   const statuses = removable(options.status)
   const limit = DateTime.subtractDuration(yield* DateTime.now, options.olderThan)
-  const isOver = (task: { readonly status: TaskStatus.Tag; readonly updatedAt: DateTime.Utc }) =>
-    statuses.includes(task.status) && DateTime.lessThanOrEqualTo(task.updatedAt, limit)
+  const isOver: IsOver = (task) => statuses.includes(task.status) && DateTime.lessThanOrEqualTo(task.updatedAt, limit)
   const found = yield* parts.taskIO.list({
     status: statuses,
     ...(options.checkMate === undefined ? {} : { checkMate: options.checkMate })
   }).pipe(Stream.filter(isOver), Stream.runCollect)
-  if (options.dryRun) return [...found]
+  const remove = options.dryRun ? wouldRemove : removeIf
   return yield* Effect.filter(found, ({ taskId }) => {
     const leave = (error: Unreadable) =>
-      Effect.as(Effect.logWarning(`Task ${taskId} is over and was not removed: ${error.message}`), false)
-    return Effect.catchTags(removeIf(parts, taskId, isOver), unreadable(leave))
+      Effect.as(Effect.logWarning(`Task ${taskId} is over and is not removed: ${error.message}`), false)
+    return Effect.catchTags(remove(parts, taskId, isOver), unreadable(leave))
   })
 })

@@ -1,6 +1,19 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Cause, DateTime, Duration, Effect, Exit, Fiber, Layer, Option, Schedule, Scope, TestClock } from "effect"
-import { BindLock, CheckMate, CheckMateEngine, Stage, type TaskIO } from "effect-checkmate"
+import {
+  Cause,
+  Context,
+  DateTime,
+  Duration,
+  Effect,
+  Exit,
+  Fiber,
+  Layer,
+  Option,
+  Schedule,
+  Scope,
+  TestClock
+} from "effect"
+import { BindLock, CheckMate, CheckMateEngine, Stage, TaskIO } from "effect-checkmate"
 import { logged, recorder } from "../support/logs.ts"
 import {
   abc,
@@ -590,14 +603,16 @@ describe("start, resumeAll and clean", () => {
       for (const taskId of ["a", "b", "c"]) {
         yield* Effect.provide(CheckMateEngine.run(abc(new Ledger()), { taskId, input: { seed: 1 } }), engineOver(store))
       }
-      const lines = yield* logged(
-        Effect.gen(function*() {
-          expect((yield* CheckMateEngine.clean()).map(({ taskId }) => taskId).sort()).toEqual(["a", "c"])
-        }).pipe(Effect.provide(engine))
-      )
-      expect(lines).toEqual([
-        expect.stringContaining(`WARN Task b is over and was not removed: The journal of task "b" is damaged`)
-      ])
+      for (const dryRun of [true, false]) {
+        const lines = yield* logged(
+          Effect.gen(function*() {
+            expect((yield* CheckMateEngine.clean({ dryRun })).map(({ taskId }) => taskId).sort()).toEqual(["a", "c"])
+          }).pipe(Effect.provide(engine))
+        )
+        expect(lines).toEqual([
+          expect.stringContaining(`WARN Task b is over and is not removed: The journal of task "b" is damaged`)
+        ])
+      }
       yield* Effect.provide(CheckMateEngine.remove("b"), engine)
       expect(yield* Effect.provide(CheckMateEngine.find(), engine)).toEqual([])
       expect(
@@ -608,6 +623,19 @@ describe("start, resumeAll and clean", () => {
       )
         .toMatchObject({ c: 5 })
     }))
+
+  it.effect("clean leaves a task that is held, and says so with dryRun too", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const context = yield* Layer.build(Layer.merge(TaskIO.layerMemory, BindLock.layerMemory))
+      const engine = Layer.provide(CheckMateEngine.layer, Layer.succeedContext(context))
+      yield* Effect.gen(function*() {
+        yield* CheckMateEngine.run(abc(new Ledger()), { taskId: "t", input: { seed: 1 } })
+        yield* Context.get(context, BindLock.BindLock).acquire("t")
+        expect(yield* CheckMateEngine.clean({ dryRun: true })).toEqual([])
+        expect(yield* CheckMateEngine.clean()).toEqual([])
+        expect(yield* CheckMateEngine.find()).toHaveLength(1)
+      }).pipe(Effect.provide(engine))
+    })))
 
   it.effect("remove takes what is over, and leaves what is not, what is held, and what is not there", () =>
     inMemory(Effect.gen(function*() {
