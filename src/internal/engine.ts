@@ -227,8 +227,15 @@ export const makeOver = Effect.fnUntraced(
       pause: (taskId) => steer.pause(parts, interval, taskId).pipe(traced("pause", taskId)),
       get: (taskId) => observe.get(parts, taskId).pipe(traced("get", taskId)),
       find: (options: FindOptions = {}) => observe.find(parts, options).pipe(traced("find")),
-      watch: (taskId) => observe.watch(parts, interval, taskId),
-      watchAll: (query = {}) => observe.watchAll(parts, interval, query),
+      watch: (taskId) =>
+        Stream.withSpan(observe.watch(parts, interval, taskId), "CheckMateEngine.watch", {
+          attributes: { task: taskId },
+          captureStackTrace: false
+        }),
+      watchAll: (query = {}) =>
+        Stream.withSpan(observe.watchAll(parts, interval, query), "CheckMateEngine.watchAll", {
+          captureStackTrace: false
+        }),
       clean: (options: CleanOptions = {}) =>
         steer.clean(parts, {
           status: options.status ?? over,

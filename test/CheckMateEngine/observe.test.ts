@@ -366,6 +366,21 @@ describe("what is told to operators", () => {
       ])
     }))
 
+  it.effect("what is watched has a span, as long as it is watched", () =>
+    Effect.gen(function*() {
+      const { spans, tracer } = recordSpans()
+      yield* inMemory(Effect.gen(function*() {
+        yield* CheckMateEngine.run(abc(new Ledger()), { taskId: "t", input: { seed: 1 } })
+        const traced = Effect.withTracer(tracer)
+        yield* traced(Stream.runDrain(CheckMateEngine.watch("t")))
+        yield* traced(Stream.runDrain(Stream.take(CheckMateEngine.watchAll(), 1)))
+      }))
+      expect(spans).toEqual([
+        { name: "CheckMateEngine.watch", parent: undefined, ended: "Success" },
+        { name: "CheckMateEngine.watchAll", parent: undefined, ended: "Success" }
+      ])
+    }))
+
   it.effect("counts tasks, attempts, retries and rollbacks by outcome, and times stages and appends", () =>
     inMemory(Effect.gen(function*() {
       const read = Effect.map(Metric.snapshot, (pairs) => {
