@@ -195,7 +195,7 @@ export class BindLockError extends Schema.TaggedError<BindLockError>()("BindLock
 }) {
   override get message(): string {
     const task = this.taskId === "*" ? "tasks" : `task ${quote(this.taskId)}`
-    return `The lock could not ${this.operation} ${task} at ${this.location}: ${this.problem}`
+    return `The lock could not ${this.operation} ${task} at ${this.location}: ${this.problem}. Mend what it needs, then try again`
   }
 }
 

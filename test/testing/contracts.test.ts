@@ -91,7 +91,8 @@ describe("A report", () => {
       ]
       const problems = yield* problemsOf(rules, [])
       expect(problems).toEqual([
-        "expected every step to succeed, found it failed with BindLockError: The lock could not bind task \"t\" at x: y",
+        "expected every step to succeed, found it failed with BindLockError: The lock could not bind task \"t\" at x: y. "
+        + "Mend what it needs, then try again",
         "expected every step to succeed, found it failed with no",
         "expected every step to succeed, found it died with TypeError: no such thing",
         "expected every step to succeed, found it was interrupted",
