@@ -40,6 +40,7 @@ export type CheckMateError =
   | Definition.DefinitionChangedError
   | Store.EncryptionKeysError
   | Definition.InvalidDefinitionError
+  | Definition.InvalidOptionError
   | Definition.InvalidTaskIdError
   | Store.InvalidTransitionError
   | Store.JournalDamagedError

@@ -9,7 +9,7 @@ import * as Either from "effect/Either"
 import * as ParseResult from "effect/ParseResult"
 import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
-import type * as Schema from "effect/Schema"
+import * as Schema from "effect/Schema"
 import type * as Types from "effect/Types"
 import { findNonJson } from "./internal/json.ts"
 import { attributeProblems } from "./internal/schemaProblems.ts"
@@ -180,10 +180,15 @@ export const make = <const F extends Fields>(fields: F): State<F> => {
       [
         // Objects have no property of this name, but one that they inherit from.
         ...(attribute === "__proto__" ? ["is what objects call their prototype; give it another name"] : []),
-        ...attributeProblems(schema.ast)
+        ...(Schema.isSchema(schema) ? attributeProblems(schema.ast) : ["is not a Schema, such as Schema.String"])
       ].map((problem) => ({ attribute, problem: `attribute "${attribute}" ${problem}` }))
     ),
-    codecs: new Map(entries.map(([attribute, schema]) => [attribute, makeCodec(attribute, schema)])),
+    codecs: new Map(
+      entries.map(([attribute, schema]) => [
+        attribute,
+        makeCodec(attribute, Schema.isSchema(schema) ? schema : Schema.Unknown)
+      ])
+    ),
     pipe() {
       return pipeArguments(this, arguments)
     }

@@ -184,6 +184,57 @@ describe("CheckMate", () => {
       }
     })
 
+    it("refuses a rollback that is no function", () => {
+      expect(problemsOf(ingest({ stages: [stageOf("idle", { rollback: Effect.void })] }))).toEqual([
+        { stage: "idle", problem: "stage \"idle\" has a rollback that is not a function" }
+      ])
+    })
+
+    it("refuses what is no list, instead of throwing", () => {
+      for (const option of ["requires", "provides"]) {
+        expect(problemsOf(ingest({ stages: [stageOf("bare", { [option]: "folder" })] }))).toEqual([
+          {
+            stage: "bare",
+            problem: `stage "bare" has a ${option} that is not a list; write the attributes' names in an array`
+          }
+        ])
+      }
+      for (const option of ["input", "stages"]) {
+        for (const given of [undefined, "folder", {}]) {
+          expect(problemsOf(ingest({ [option]: given }))[0].problem).toContain(`option ${option} that is not a list`)
+        }
+      }
+      for (const tags of ["nightly", [1]]) {
+        expect(problemsOf(ingest({ tags }))[0].problem).toContain("the tags of the CheckMate")
+      }
+    })
+
+    it("refuses a state model that is none, and an attribute without a schema, instead of throwing", () => {
+      expect(problemsOf(ingest({ state: { folder: Schema.String } }))).toEqual([
+        { problem: "the state of the CheckMate is not a state model; make it with State.make" }
+      ])
+      for (const schema of [String, undefined, "string"]) {
+        const state = (State.make as unknown as Loose)({ folder: schema })
+        expect(problemsOf(looseMake("bare", {
+          state,
+          input: ["folder"],
+          stages: [looseStage(state, "one", {
+            execute: () => Effect.void
+          })]
+        }))).toEqual([
+          { attribute: "folder", problem: "attribute \"folder\" is not a Schema, such as Schema.String" }
+        ])
+      }
+    })
+
+    it("refuses what is no CheckMate at all", () => {
+      const told = (given: unknown) => refusal(given as CheckMate.Any).message
+      expect(told(ingest)).toContain("this is a function and not a CheckMate; call it")
+      for (const given of [undefined, null, "ingest", { name: "ingest" }]) {
+        expect(told(given)).toContain("this is not a CheckMate; make it with CheckMate.make")
+      }
+    })
+
     it("refuses attributes that cannot be checkpointed", () => {
       const state = State.make({ at: Schema.DateFromSelf, password: Schema.Redacted(Schema.String) })
       const stage = looseStage(state, "one", { execute: () => Effect.void })

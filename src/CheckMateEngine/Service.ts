@@ -244,8 +244,8 @@ export interface CleanOptions {
 /**
  * What running a task can fail with, beside the failures of its stages:
  *
- * - what it was given: `InvalidTaskIdError`, `InvalidDefinitionError`, `UnknownAttributeError`, `AttributeError` (a value
- *   that its schema refuses), `TransactionUnsupportedError` (a stage that the store is not fit for)
+ * - what it was given: `InvalidTaskIdError`, `InvalidDefinitionError`, `InvalidOptionError`, `UnknownAttributeError`,
+ *   `AttributeError` (a value that its schema refuses), `TransactionUnsupportedError` (a stage that the store is not fit for)
  * - what stands in its journal: `WrongCheckMateError`, `DefinitionChangedError`, `TaskCancelledError`,
  *   `TaskPoisonedError` (it has crashed its process too often), `TaskRolledBackError`
  * - who else runs it: `TaskBoundError`, `BindingLostError`, `StaleWriterError`

@@ -60,6 +60,23 @@ export class InvalidTaskIdError extends Schema.TaggedError<InvalidTaskIdError>()
 }
 
 /**
+ * An option that is written into the journal is not what its type says, in a program that the compiler could not check.
+ * Nothing was written.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class InvalidOptionError extends Schema.TaggedError<InvalidOptionError>()("InvalidOptionError", {
+  taskId: Schema.String,
+  option: Schema.String,
+  problem: Schema.String
+}) {
+  override get message(): string {
+    return `The option ${quote(this.option)} for task ${quote(this.taskId)} ${this.problem}, or leave it out`
+  }
+}
+
+/**
  * An attribute was given that the state model does not declare.
  *
  * @since 0.1.0
@@ -99,7 +116,9 @@ export class AttributeError extends Schema.TaggedError<AttributeError>()("Attrib
     return this.direction === "encode"
       ? `Attribute ${quote(this.attribute)}${where} in task ${quote(this.taskId)} cannot be checkpointed${
         at(this.path)
-      }: ${this.problem}`
+      }: ${this.problem}. ${
+        this.stage === undefined ? "Give" : "Have execute return"
+      } a value that its schema turns into JSON`
       : `Attribute ${quote(this.attribute)} persisted for task ${quote(this.taskId)} no longer fits its schema${
         at(this.path)
       }: ${this.problem}. Make the schema accept what was written, ${

@@ -36,7 +36,7 @@ import * as retention from "./retention.ts"
 import * as runTask from "./runTask.ts"
 import * as steer from "./steer.ts"
 import type { Parts } from "./supervise.ts"
-import type { Request } from "./takeUp.ts"
+import { checkTexts, type Request } from "./takeUp.ts"
 import { checkTaskId, makeTaskId } from "./taskId.ts"
 import type { Values } from "./values.ts"
 
@@ -203,16 +203,19 @@ export const makeOver = Effect.fnUntraced(
         ),
 
       rollback: <E, R>(checkMate: CheckMate.Any<E, R>, taskId: string, options: RollbackOptions = {}) =>
-        goBack.rollBack(parts, checkMate, taskId, {
-          whenBound: options.whenBound ?? "fail",
-          purpose: { _tag: "Request", ...(options.reason === undefined ? {} : { reason: options.reason }) },
-          isDone: (task) => Effect.succeed(task.status._tag === "RolledBack")
-        }).pipe(traced("rollback", taskId)),
+        checkTexts(taskId, { reason: options.reason }).pipe(
+          Effect.zipRight(goBack.rollBack(parts, checkMate, taskId, {
+            whenBound: options.whenBound ?? "fail",
+            purpose: { _tag: "Request", ...(options.reason === undefined ? {} : { reason: options.reason }) },
+            isDone: (task) => Effect.succeed(task.status._tag === "RolledBack")
+          })),
+          traced("rollback", taskId)
+        ),
 
       cancel: <E, R>(taskId: string, options: CancelOptions<E, R> = {}) => {
         const { reason, rollback } = options
         const purpose = { _tag: "Cancel", ...(reason === undefined ? {} : { reason }) } as const
-        return steer.cancel(
+        const cancelled = steer.cancel(
           parts,
           interval,
           taskId,
@@ -220,7 +223,8 @@ export const makeOver = Effect.fnUntraced(
           rollback === undefined
             ? Option.none()
             : Option.some((isDone) => goBack.rollBack(parts, rollback, taskId, { whenBound: "fail", purpose, isDone }))
-        ).pipe(traced("cancel", taskId))
+        )
+        return Effect.zipRight(checkTexts(taskId, { reason }), cancelled).pipe(traced("cancel", taskId))
       },
 
       remove: (taskId) => steer.remove(parts, taskId).pipe(traced("remove", taskId)),

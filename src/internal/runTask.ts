@@ -6,6 +6,7 @@ import {
   type AttributeError,
   type DefinitionChangedError,
   type InvalidDefinitionError,
+  type InvalidOptionError,
   type TaskCancelledError,
   TaskNotFoundError,
   TaskPoisonedError,
@@ -20,7 +21,17 @@ import * as interpreter from "./interpreter.ts"
 import * as rollback from "./rollback.ts"
 import { record, type Session } from "./session.ts"
 import { cancelledError, hold, type HoldError, type Parts } from "./supervise.ts"
-import { cancelHeld, checkFirst, counted, goOn, outputAgain, override, type Request, stateOf } from "./takeUp.ts"
+import {
+  cancelHeld,
+  checkFirst,
+  checkTexts,
+  counted,
+  goOn,
+  outputAgain,
+  override,
+  type Request,
+  stateOf
+} from "./takeUp.ts"
 import { encodeInput, type Values } from "./values.ts"
 
 type TakeUpError =
@@ -28,6 +39,7 @@ type TakeUpError =
   | DefinitionChangedError
   | HoldError
   | InvalidDefinitionError
+  | InvalidOptionError
   | TaskCancelledError
   | TaskPoisonedError
   | TaskRolledBackError
@@ -116,6 +128,7 @@ const runOr = Effect.fnUntraced(
   ): Effect.fn.Return<Values, E | E2 | RunError, R> {
     const { taskId } = request
     yield* checkFirst(parts, checkMate, taskId)
+    yield* checkTexts(taskId, { tags: request.tags, memo: request.memo })
     const given = yield* encodeInput(checkMate, taskId, request.input)
     // Looked at before it is bound, so that a task that is over is answered without a lock or a claim.
     const found = yield* parts.taskIO.look(taskId)

@@ -7,6 +7,7 @@ import * as Option from "effect/Option"
 import * as CheckMate from "../CheckMate.ts"
 import {
   type AttributeError,
+  InvalidOptionError,
   type TaskCancelledError,
   TaskPoisonedError,
   TransactionUnsupportedError
@@ -15,7 +16,7 @@ import * as Failure from "../Failure.ts"
 import * as Task from "../Task.ts"
 import { rollbackFailedError } from "./attempt.ts"
 import { names, outputOf } from "./definition.ts"
-import { sameJson } from "./json.ts"
+import { isList, sameJson, showValue } from "./json.ts"
 import * as metrics from "./metrics.ts"
 import * as rollback from "./rollback.ts"
 import { type Cancelled, commit, isMidway, record, type Session, type Untimed } from "./session.ts"
@@ -36,6 +37,25 @@ export interface Request {
 /** The state a held task is in. */
 export const stateOf = (checkMate: CheckMate.Any, session: Session): Either.Either<Values, AttributeError> =>
   decodeState(checkMate, session.taskId, session.task === undefined ? {} : Task.state(session.task))
+
+const isText = (given: unknown): boolean => typeof given === "string"
+
+/** Refuses what untyped code gives in place of texts: it would be written, and the journal could not be read again. */
+export const checkTexts = Effect.fnUntraced(
+  function*(taskId: string, { tags = [], ...texts }: {
+    readonly tags?: ReadonlyArray<string>
+    readonly memo?: string | undefined
+    readonly reason?: string | undefined
+  }) {
+    yield* checkTaskId(taskId)
+    const refuse = (option: string, given: unknown, what: string) =>
+      new InvalidOptionError({ taskId, option, problem: `is ${showValue(given)}; give ${what}` })
+    if (!isList(tags) || !tags.every(isText)) return yield* refuse("tags", tags, "a list of strings")
+    for (const [option, text] of Object.entries(texts)) {
+      if (text !== undefined && !isText(text)) return yield* refuse(option, text, "a string")
+    }
+  }
+)
 
 /** Refuses an unsafe id, a definition with mistakes, and one of which a stage needs more of the store than it can do. */
 export const checkFirst = Effect.fnUntraced(function*(parts: Parts, checkMate: CheckMate.Any, taskId: string) {

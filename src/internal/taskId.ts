@@ -3,11 +3,21 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import { InvalidTaskIdError } from "../CheckMateError.ts"
+import { showValue } from "./json.ts"
 
 const safe = /^[A-Za-z0-9][A-Za-z0-9._@+=-]*$/
 
-/** Fails for an id that is empty, too long, or has characters that some store or shell would read as more than text. */
+const isText = (value: unknown): value is string => typeof value === "string"
+
+/**
+ * Fails for an id that is empty, too long, or has characters that some store or shell would read as more than text, and
+ * for what untyped callers give in its place.
+ */
 export const checkTaskId = (taskId: string): Effect.Effect<void, InvalidTaskIdError> => {
+  if (!isText(taskId)) {
+    const shown = taskId === undefined ? "undefined" : showValue(taskId)
+    return Effect.fail(new InvalidTaskIdError({ taskId: shown, problem: "is no string" }))
+  }
   const problem = taskId.length === 0
     ? "is empty"
     : taskId.length > 200

@@ -178,6 +178,7 @@ describe("bad input is a typed error and nothing is lost", () => {
     inMemory(Effect.gen(function*() {
       const error = yield* failure(untyped({ seed: "one" }))
       expect(error).toMatchObject({ _tag: "AttributeError", attribute: "seed", direction: "encode" })
+      expect(String(error)).toContain("Give a value that its schema turns into JSON")
       yield* nothingWritten
     })))
 
@@ -188,6 +189,28 @@ describe("bad input is a typed error and nothing is lost", () => {
         expect(error).toMatchObject({ _tag: "InvalidTaskIdError", taskId })
       }
       yield* nothingWritten
+    })))
+
+  it.effect("tags, a memo or a reason that are no text, which would make the journal unreadable", () =>
+    inMemory(Effect.gen(function*() {
+      for (const [option, given] of [["tags", [1]], ["tags", "nightly"], ["memo", 3], ["memo", null]] as const) {
+        const options = { taskId: "t", input: { seed: 1 }, [option]: given as never }
+        const error = yield* failure(CheckMateEngine.run(abc(new Ledger()), options))
+        expect(error).toMatchObject({ _tag: "InvalidOptionError", taskId: "t", option })
+        expect(String(error)).toContain("or leave it out")
+        yield* nothingWritten
+      }
+      const reason = new Error("out of stock") as unknown as string
+      yield* CheckMateEngine.run(abc(new Ledger()), { taskId: "t", input: { seed: 1 } })
+      for (
+        const refused of [
+          CheckMateEngine.rollback(abc(new Ledger()), "t", { reason }),
+          CheckMateEngine.cancel("t", { reason })
+        ]
+      ) {
+        expect(yield* failure(refused)).toMatchObject({ _tag: "InvalidOptionError", option: "reason" })
+      }
+      expect((yield* CheckMateEngine.get("t")).task.status._tag).toBe("Succeeded")
     })))
 
   it.effect("a definition of untyped code that breaks the dataflow", () =>
@@ -228,6 +251,7 @@ describe("bad input is a typed error and nothing is lost", () => {
       )
       expect(error).toMatchObject({ _tag: "AttributeError", stage: "make", attribute: "value", path: ["list", 1, "n"] })
       expect(String(error)).toContain("at list.1.n")
+      expect(String(error)).toContain("Have execute return a value that its schema turns into JSON")
       expect((yield* CheckMateEngine.get("t")).task.status).toMatchObject({ _tag: "Failed", stage: "make" })
     })))
 

@@ -43,6 +43,14 @@ describe("checkTaskId", () => {
       })
   )
 
+  it.effect("refuses what untyped code gives in place of one", () =>
+    Effect.gen(function*() {
+      for (const [given, shown] of [[42, "42"], [null, "null"], [undefined, "undefined"], [{}, "{}"]] as const) {
+        const error = yield* refusal(given as unknown as string)
+        expect(error).toMatchObject({ _tag: "InvalidTaskIdError", taskId: shown, problem: "is no string" })
+      }
+    }))
+
   it.effect("refuses ids that would reach elsewhere, hide, or be read as options", () =>
     Effect.gen(function*() {
       const hostile = [

@@ -67,6 +67,7 @@ describe("a pipeline of one stage", () => {
       | "DecryptionError"
       | "DefinitionChangedError"
       | "InvalidDefinitionError"
+      | "InvalidOptionError"
       | "InvalidTaskIdError"
       | "InvalidTransitionError"
       | "JournalDamagedError"
