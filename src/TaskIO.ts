@@ -27,7 +27,7 @@ import {
   type InvalidTransitionError,
   type ReadError,
   type StaleWriterError,
-  TaskIOError
+  type TaskIOError
 } from "./CheckMateError.ts"
 import { decodeAll, encodeSummary, matches } from "./internal/journalCodec.ts"
 import { appendLatency } from "./internal/metrics.ts"
@@ -200,6 +200,9 @@ export class TaskIO extends Context.Tag("checkmate/TaskIO")<TaskIO, {
 }>() {}
 
 const decodeSummary = ParseResult.decodeUnknownEither(Task.Summary)
+/** Where data does not fit a schema. */
+const whereOf = (issue: ParseResult.ParseIssue): string =>
+  Arr.dedupe(ParseResult.ArrayFormatter.formatIssueSync(issue).map(({ path }) => path.join("."))).join(", ")
 const encodeMessage = Schema.encodeSync(Schema.parseJson(Message))
 const decodeMessage = Schema.decodeOption(Schema.parseJson(Message))
 
@@ -278,13 +281,19 @@ export const make = (driver: Driver.Encoded): TaskIO["Type"] => {
       return driver.list(encoded).pipe(
         Stream.filter(matches(encoded)),
         Stream.mapEffect((summary) =>
-          Either.mapLeft(decodeSummary(summary), (issue) =>
-            new TaskIOError({
-              operation: "list tasks",
-              location: `the summary of task "${summary.taskId}"`,
-              problem: ParseResult.TreeFormatter.formatIssueSync(issue)
-            }))
-        )
+          Either.match(decodeSummary(summary), {
+            // One that another version wrote must not keep all others from being listed.
+            onLeft: (issue) =>
+              Effect.as(
+                Effect.logWarning(
+                  `Task ${summary.taskId} is left out of the list: its summary does not fit in ${whereOf(issue)}`
+                ),
+                Option.none()
+              ),
+            onRight: (found) => Effect.succeedSome(found)
+          })
+        ),
+        Stream.filterMap((found) => found)
       )
     },
     remove: (taskId) => Effect.zipRight(checkTaskId(taskId), driver.remove(taskId)),

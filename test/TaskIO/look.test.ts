@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Option } from "effect"
+import { Effect, Logger, Option, Stream } from "effect"
 import { CheckMateEngine, Task, TaskIO } from "effect-checkmate"
 import { abc, engineOver, failing, Ledger, makeStore } from "../support/pipelines.ts"
 
@@ -65,5 +65,24 @@ describe("a look at a journal", () => {
       expect(Option.map(yield* claimed(earlier), ({ status }) => status._tag)).toEqual(Option.some("Succeeded"))
       yield* io.remove("t")
       expect(yield* claimed(earlier)).toEqual(Option.none())
+    }))
+})
+
+describe("a list of tasks", () => {
+  it.effect("leaves out one whose summary another version wrote, and shows the others", () =>
+    Effect.gen(function*() {
+      const { driver } = yield* halfDone
+      const foreign = (summary: TaskIO.EncodedSummary) => ({ ...summary, taskId: "foreign", createdAt: "soon" })
+      const io = TaskIO.make({
+        ...driver,
+        list: (query) => Stream.flatMap(driver.list(query), (one) => Stream.make(foreign(one), one))
+      })
+      const lines: Array<string> = []
+      const logger = Logger.make(({ message }) => {
+        lines.push(String(message))
+      })
+      const found = yield* Effect.provide(Stream.runCollect(io.list()), Logger.replace(Logger.defaultLogger, logger))
+      expect([...found].map(({ taskId }) => taskId)).toEqual(["t"])
+      expect(lines).toEqual(["Task foreign is left out of the list: its summary does not fit in createdAt"])
     }))
 })
