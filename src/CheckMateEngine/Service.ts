@@ -47,7 +47,8 @@ export interface Options {
    */
   readonly pollInterval?: Duration.DurationInput | undefined
   /**
-   * How often a task is taken up again that crashed its process without getting anywhere, before it is Poisoned.
+   * How often a task is taken up again that crashed its process without getting anywhere, before it is Poisoned. NaN is
+   * the default.
    *
    * @default 5
    */
@@ -174,7 +175,7 @@ export interface ResumeAllOptions extends WhenBound {
    *
    * @default 4
    */
-  readonly concurrency?: number | undefined
+  readonly concurrency?: number | "unbounded" | undefined
   /**
    * Tasks in these statuses. With `Failed` those are tried again that gave up, and with `Paused` those go on that were
    * paused.

@@ -104,7 +104,9 @@ export const makeOver = Effect.fnUntraced(
   function*(parts: Parts, options: Options = {}): Effect.fn.Return<Service, never, Scope.Scope> {
     const { taskIO } = parts
     const interval = Duration.max(options.pollInterval ?? "500 millis", "10 millis")
-    const maxRecoveries = Math.max(0, options.maxRecoveries ?? 5)
+    const { maxRecoveries: given = Number.NaN } = options
+    // No number, as of a setting that is missing, must not let a task crash its process for ever.
+    const maxRecoveries = Math.max(0, Number.isNaN(given) ? 5 : given)
     const scope = yield* Effect.scope
     // What is started is ended all at once.
     const starts = yield* Scope.fork(scope, ExecutionStrategy.parallel)

@@ -423,16 +423,32 @@ describe("what becomes of a task between the look at it and its binding", () => 
 })
 
 describe("poisoned tasks", () => {
+  const killing = (ledger: Ledger) =>
+    abc(ledger, { fail: (stage) => stage === "b" ? Effect.uninterruptible(Effect.never) : Effect.void })
+
+  it.effect("are stopped, too, where how often is no number", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const ledger = new Ledger()
+      const engine = () => engineOver(store, BindLock.layerMemory, { maxRecoveries: Number.NaN })
+      const run = CheckMateEngine.run(killing(ledger), { taskId: "t", input: { seed: 1 } })
+      for (let crash = 1; crash <= 6; crash++) {
+        yield* Effect.forkDaemon(Effect.provide(run, engine()))
+        yield* until(() => ledger.count("run b") === crash)
+      }
+      expect(yield* Effect.flip(Effect.provide(run, engine()))).toMatchObject({
+        _tag: "TaskPoisonedError",
+        recoveries: 5
+      })
+    }))
+
   it.effect("promise 4: a task that keeps crashing its process is stopped after a bounded number of recoveries", () =>
     Effect.gen(function*() {
       const store = yield* makeStore
       const ledger = new Ledger()
-      const killing = abc(ledger, {
-        fail: (stage) => stage === "b" ? Effect.uninterruptible(Effect.never) : Effect.void
-      })
       const engine = () => engineOver(store, BindLock.layerMemory, { maxRecoveries: 3 })
       const { layer: listening, lines } = recorder()
-      const run = CheckMateEngine.run(killing, { taskId: "t", input: { seed: 1 } })
+      const run = CheckMateEngine.run(killing(ledger), { taskId: "t", input: { seed: 1 } })
       for (let crash = 1; crash <= 4; crash++) {
         yield* Effect.forkDaemon(Effect.provide(run, Layer.merge(engine(), listening)))
         yield* until(() => ledger.count("run b") === crash)
