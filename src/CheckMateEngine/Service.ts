@@ -208,6 +208,8 @@ export interface FindOptions extends TaskIO.Query {
    */
   readonly order?: "ascending" | "descending" | undefined
   /**
+   * How many at most, the first ones. All that fit are read, and no more kept than these, but where `held` is asked for.
+   *
    * @default all
    */
   readonly limit?: number | undefined

@@ -64,14 +64,31 @@ const asHeld = Effect.fnUntraced(function*(parts: Parts, options: FindOptions, l
   )
 })
 
+/** How many more than those that are asked for are kept, until they are sorted out. */
+const spare = 2_000
+
+/** The first tasks of a list. Of a long one no more is kept than that. */
+const first = Effect.fnUntraced(function*(parts: Parts, options: FindOptions, limit: number) {
+  const best = (found: ReadonlyArray<Task.Summary>) => sorted(found, options).slice(0, limit)
+  let found: Array<Task.Summary> = []
+  yield* Stream.runForEachChunk(parts.taskIO.list(options), (chunk) =>
+    Effect.sync(() => {
+      for (const summary of chunk) found.push(summary)
+      if (found.length > limit + spare) found = best(found)
+    }))
+  return best(found)
+})
+
 export const find = Effect.fnUntraced(function*(parts: Parts, options: FindOptions) {
-  const tasks = sorted(yield* Stream.runCollect(parts.taskIO.list(options)), options)
-  const limit = options.limit === undefined ? tasks.length : Math.max(0, options.limit)
-  if (options.held === undefined) return tasks.slice(0, limit)
+  const { limit: given = Number.NaN } = options
+  const limit = Number.isNaN(given) ? Number.POSITIVE_INFINITY : Math.max(0, Math.trunc(given))
+  if (options.held === undefined) return yield* first(parts, options, limit)
+  const tasks = yield* first(parts, options, Number.POSITIVE_INFINITY)
+  // Who holds them is asked in order, until there are enough.
   const found = Stream.fromIterable(tasks).pipe(
     Stream.mapEffect((listed) => asHeld(parts, options, listed), { concurrency: 16 }),
     Stream.filterMap(identity),
-    Stream.take(limit)
+    Stream.take(Math.min(limit, tasks.length))
   )
   return [...(yield* Stream.runCollect(found))]
 })

@@ -30,6 +30,7 @@ import {
   Numbers,
   until
 } from "../support/pipelines.ts"
+import { summaryOf } from "../support/summary.ts"
 import { recordSpans } from "../support/tracer.ts"
 
 describe("get and find", () => {
@@ -54,6 +55,28 @@ describe("get and find", () => {
       yield* Fiber.join(fiber)
       expect(Option.isNone((yield* CheckMateEngine.get("t")).holder)).toBe(true)
     })))
+
+  it.effect("find gives the first of many, in whatever order a store lists them", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      // 5,003 is no multiple of 1,877: each second of that many comes once.
+      const many = Array.from({ length: 5_003 }, (_, index): TaskIO.EncodedSummary => {
+        const second = (index * 1_877) % 5_003
+        const at = (millis: number) => new Date(millis).toISOString()
+        const times = { createdAt: at(second * 1000), updatedAt: at((20_000 - second) * 1000) }
+        return summaryOf(`t${second}`, { status: "Succeeded", ...times })
+      })
+      const engine = engineOver({ ...store, list: () => Stream.fromIterable(many) })
+      const find = (options: CheckMateEngine.FindOptions) =>
+        Effect.provide(CheckMateEngine.find(options), engine).pipe(
+          Effect.map((tasks) => tasks.map(({ taskId }) => taskId))
+        )
+      expect(yield* find({ limit: 3 })).toEqual(["t5002", "t5001", "t5000"])
+      expect(yield* find({ limit: 3, order: "ascending" })).toEqual(["t0", "t1", "t2"])
+      expect(yield* find({ limit: 3.5, sort: "updatedAt" })).toEqual(["t0", "t1", "t2"])
+      expect(yield* find({ limit: 2.5, held: false })).toEqual(["t5002", "t5001"])
+      expect(yield* find({ limit: Number.NaN })).toHaveLength(5_003)
+    }))
 
   it.effect("find filters by status, CheckMate, tags and time, sorts and limits", () =>
     inMemory(Effect.gen(function*() {
