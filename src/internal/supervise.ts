@@ -11,6 +11,7 @@ import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import type * as BindLock from "../BindLock.ts"
 import { BindingLostError, type BindLockError, TaskBoundError, TaskCancelledError } from "../CheckMateError.ts"
+import * as Stage from "../Stage.ts"
 import type * as Task from "../Task.ts"
 import type * as TaskIO from "../TaskIO.ts"
 import { exitOf, inScope, type Restore } from "./inContext.ts"
@@ -61,16 +62,28 @@ const bind = (
           })
         ))
   )
-  return whenBound === "fail"
-    ? acquire
-    // A race waits for its loser, who must let itself be interrupted also where the caller does not.
-    : Effect.raceFirst(
-      Effect.interruptible(
-        Effect.retry(acquire, { schedule: waitSchedule, while: (error) => error._tag === "TaskBoundError" })
-      ),
-      Effect.interruptible(Effect.zipRight(parts.registry.closing.await, Effect.interrupt))
-    )
+  if (whenBound === "fail") return acquire
+  // A race waits for its loser, who must let itself be interrupted also where the caller does not.
+  const waiting = Effect.raceFirst(
+    Effect.interruptible(
+      Effect.retry(acquire, { schedule: waitSchedule, while: (error) => error._tag === "TaskBoundError" })
+    ),
+    Effect.interruptible(Effect.zipRight(parts.registry.closing.await, Effect.interrupt))
+  )
+  return Effect.zipRight(warnOfItself(parts, taskId), waiting)
 }
+
+/** A stage that waits for its own task does so for ever, unless what waits outlives the stage. */
+const warnOfItself = (parts: Parts, taskId: string) =>
+  Effect.flatMap(
+    Effect.serviceOption(Stage.Context),
+    (asker) =>
+      Option.exists(asker, (own) => own.taskId === taskId) && parts.registry.running.has(taskId)
+        ? Effect.logWarning(
+          `Task ${taskId} is waited for by a stage of its own, which ends only if it does not wait for that`
+        )
+        : Effect.void
+  )
 
 /** How a fiber ended, which is waited for also where the wait is interrupted: then it is told first. */
 const seenToItsEnd = <A, E>(

@@ -5,6 +5,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, FiberId, Layer, Schedule, Scope, TestClock } from "effect"
 import { BindLock, CheckMate, CheckMateEngine, Stage } from "effect-checkmate"
 import * as MemoryLock from "effect-checkmate/BindLock/Memory"
+import { logged } from "../support/logs.ts"
 import {
   abc,
   Boom,
@@ -255,6 +256,30 @@ describe("a cancel with rollback that is being carried out", () => {
       expect(yield* Effect.flip(Fiber.join(run))).toMatchObject({ _tag: "TaskCancelledError" })
       expect(ledger.entries.slice(3)).toEqual(["undo c", "undo b", "undo a"])
       expect((yield* statusOf("t"))._tag).toBe("Cancelled")
+    })))
+})
+
+describe("a stage that waits for its own task", () => {
+  it.effect("is warned of, and let go on where what waits outlives it", () =>
+    inMemory(Effect.gen(function*() {
+      const own: CheckMate.CheckMate<"own", { seed: number }, object, never, CheckMateEngine.CheckMateEngine> =
+        CheckMate.make("own", {
+          state: Numbers,
+          input: ["seed"],
+          stages: [Stage.make(Numbers, "wait", {
+            requires: ["seed"],
+            execute: ({ seed }) =>
+              CheckMateEngine.run(own, { taskId: "t", input: { seed }, whenBound: "wait" }).pipe(
+                Effect.orDie,
+                Effect.forkDaemon,
+                Effect.zipLeft(Effect.yieldNow()),
+                Effect.asVoid
+              )
+          })]
+        })
+      expect(yield* logged(CheckMateEngine.run(own, { taskId: "t", input }))).toEqual([
+        expect.stringContaining("Task t is waited for by a stage of its own")
+      ])
     })))
 })
 
