@@ -5,17 +5,15 @@
  */
 
 import * as Arr from "effect/Array"
-import * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
 import { dual } from "effect/Function"
 import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
 import type * as Types from "effect/Types"
 import { type DefinitionProblem, InvalidDefinitionError } from "./CheckMateError.ts"
-import { isList } from "./internal/json.ts"
-import { list } from "./internal/words.ts"
+import { findProblems } from "./internal/definitionProblems.ts"
 import type * as Stage from "./Stage.ts"
-import * as State from "./State.ts"
+import type * as State from "./State.ts"
 
 /**
  * @since 0.1.0
@@ -165,115 +163,6 @@ type ServicesOf<S> = S extends Stage.Any<infer _E, infer R> ? R : never
 
 // --- making one ---------------------------------------------------------------
 
-const nameProblem = (name: unknown): string | undefined =>
-  typeof name !== "string" || name.length === 0
-    ? "must have a name of at least 1 character"
-    : name.length > 150
-    ? `has a name of ${name.length} characters; 150 are the most`
-    : undefined
-
-/** A name for people, also where untyped code gave something else. */
-const asText = (name: unknown): string => String(name)
-
-const isStage = (u: unknown): u is Stage.Any =>
-  Predicate.hasProperty(u, "requires") && Predicate.hasProperty(u, "provides") && Predicate.hasProperty(u, "execute")
-
-/** A list, also where untyped code gave something else, of which there is a problem to tell then. */
-const listed = <A>(given: ReadonlyArray<A>): ReadonlyArray<A> => isList(given) ? given : []
-
-const isScheduleOrNone = (u: unknown): boolean => u === undefined || Predicate.hasProperty(u, "step")
-
-const stageProblems = (
-  stage: Stage.Any,
-  state: State.Any,
-  seen: ReadonlySet<string>,
-  have: ReadonlySet<string>
-): ReadonlyArray<DefinitionProblem> => {
-  const label = `stage "${stage.name}"`
-  const problem = (text: string, attribute?: string): DefinitionProblem => ({
-    stage: asText(stage.name),
-    ...(attribute === undefined ? {} : { attribute }),
-    problem: `${label} ${text}`
-  })
-  const name = nameProblem(stage.name)
-  const requires = listed(stage.requires)
-  const attributes = [...requires, ...listed(stage.provides)]
-  return [
-    ...(name === undefined ? [] : [problem(name)]),
-    ...(["requires", "provides"] as const).filter((option) => !isList(stage[option])).map((option) =>
-      problem(`has a ${option} that is not a list; write the attributes' names in an array`)
-    ),
-    ...(seen.has(stage.name) ? [problem("is defined twice")] : []),
-    ...(stage.state === state ? [] : [problem("is a stage of another state model")]),
-    ...Arr.dedupe(attributes).filter((attribute) => !state.codecs.has(attribute)).map((attribute) =>
-      problem(`names "${attribute}", which the state model does not declare`, attribute)
-    ),
-    ...requires.filter((attribute) => state.codecs.has(attribute) && !have.has(attribute)).map((attribute) =>
-      problem(`requires "${attribute}", which neither the input nor an earlier stage provides`, attribute)
-    ),
-    ...(typeof stage.execute === "function" ? [] : [problem("has no execute function")]),
-    ...(stage.rollback === undefined || typeof stage.rollback === "function"
-      ? []
-      : [problem("has a rollback that is not a function")]),
-    ...(stage.timeout === undefined || Duration.greaterThan(stage.timeout, Duration.zero)
-      ? []
-      : [problem("has a timeout that is not a Duration of more than zero")]),
-    ...(["retry", "rollbackRetry"] as const).filter((option) => !isScheduleOrNone(stage[option])).map((option) =>
-      problem(`has a ${option} that is not a Schedule, such as Schedule.recurs(3)`)
-    )
-  ]
-}
-
-const findProblems = (
-  name: string,
-  options: {
-    readonly state: State.Any
-    readonly input: ReadonlyArray<string>
-    readonly stages: ReadonlyArray<unknown>
-    readonly onFailure?: string | undefined
-    readonly tags?: ReadonlyArray<string> | undefined
-  }
-): ReadonlyArray<DefinitionProblem> => {
-  const own = nameProblem(name)
-  if (!State.isState(options.state)) {
-    return [{ problem: "the state of the CheckMate is not a state model; make it with State.make" }]
-  }
-  const input = listed(options.input)
-  const tags = options.tags ?? []
-  const seen = new Set<string>()
-  const have = new Set<string>(input)
-  const problems: Array<DefinitionProblem> = [
-    ...(own === undefined ? [] : [{ problem: `the CheckMate ${own}` }]),
-    ...options.state.problems,
-    ...(["input", "stages"] as const).filter((option) => !isList(options[option])).map((option) => ({
-      problem: `the CheckMate has an option ${option} that is not a list; write an array`
-    })),
-    ...input.filter((attribute) => !options.state.codecs.has(attribute)).map((attribute) => ({
-      attribute,
-      problem: `the input names "${attribute}", which the state model does not declare; it declares ${
-        list(options.state.codecs.keys())
-      }`
-    })),
-    ...(isList(tags) && tags.every((tag) => typeof tag === "string")
-      ? []
-      : [{ problem: "the tags of the CheckMate are not a list of strings" }]),
-    ...(["halt", "rollback", undefined].includes(options.onFailure)
-      ? []
-      : [{ problem: `onFailure is ${String(options.onFailure)}; it can be "halt" or "rollback"` }]),
-    ...(isList(options.stages) && options.stages.length === 0 ? [{ problem: "the CheckMate has no stages" }] : [])
-  ]
-  for (const [index, stage] of listed(options.stages).entries()) {
-    if (!isStage(stage)) {
-      problems.push({ problem: `number ${index + 1} of the stages is not a stage; make stages with Stage.make` })
-      continue
-    }
-    problems.push(...stageProblems(stage, options.state, seen, have))
-    seen.add(stage.name)
-    for (const attribute of listed(stage.provides)) have.add(attribute)
-  }
-  return problems
-}
-
 /**
  * Makes a definition. The dataflow is checked by the compiler: every attribute a stage requires must be in `input` or
  * provided by an earlier stage, stage names must be unique, and all stages must be of `state`. A mistake does not
@@ -377,7 +266,7 @@ const notOne = (given: unknown): DefinitionProblem => ({
     : "this is not a CheckMate; make it with CheckMate.make"
 })
 
-const nameOf = (given: unknown): string => Predicate.hasProperty(given, "name") ? asText(given.name) : asText(given)
+const nameOf = (given: unknown): string => String(Predicate.hasProperty(given, "name") ? given.name : given)
 
 /**
  * Adds a description or tags, for whatever lists or draws the CheckMate.

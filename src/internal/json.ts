@@ -4,6 +4,7 @@ import * as Fiber from "effect/Fiber"
 import * as FiberRefs from "effect/FiberRefs"
 import * as Inspectable from "effect/Inspectable"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 
 type Path = ReadonlyArray<string | number>
 
@@ -108,6 +109,10 @@ export const keysOf = (value: object): ReadonlyArray<string> =>
 /** Whether a value is a list; a revoked proxy is not even that. */
 export const isList = (value: unknown): value is ReadonlyArray<unknown> =>
   Either.getOrElse(Either.try(() => Array.isArray(value)), () => false)
+
+/** Whether it is a list of texts, which untyped code may say it is. */
+export const areTexts = (value: unknown): value is ReadonlyArray<string> =>
+  isList(value) && value.every(Predicate.isString)
 
 const maximumText = 8_000
 const maximumItems = 100

@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import type * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as CheckMate from "../CheckMate.ts"
 import {
   type AttributeError,
@@ -16,7 +17,7 @@ import * as Failure from "../Failure.ts"
 import * as Task from "../Task.ts"
 import { rollbackFailedError } from "./attempt.ts"
 import { names, outputOf } from "./definition.ts"
-import { isList, sameJson, showValue } from "./json.ts"
+import { areTexts, sameJson, showValue } from "./json.ts"
 import * as metrics from "./metrics.ts"
 import * as rollback from "./rollback.ts"
 import { type Cancelled, commit, isMidway, record, type Session, type Untimed } from "./session.ts"
@@ -38,8 +39,6 @@ export interface Request {
 export const stateOf = (checkMate: CheckMate.Any, session: Session): Either.Either<Values, AttributeError> =>
   decodeState(checkMate, session.taskId, session.task === undefined ? {} : Task.state(session.task))
 
-const isText = (given: unknown): boolean => typeof given === "string"
-
 /** Refuses what untyped code gives in place of texts: it would be written, and the journal could not be read again. */
 export const checkTexts = Effect.fnUntraced(
   function*(taskId: string, { tags = [], ...texts }: {
@@ -50,9 +49,9 @@ export const checkTexts = Effect.fnUntraced(
     yield* checkTaskId(taskId)
     const refuse = (option: string, given: unknown, what: string) =>
       new InvalidOptionError({ taskId, option, problem: `is ${showValue(given)}; give ${what}` })
-    if (!isList(tags) || !tags.every(isText)) return yield* refuse("tags", tags, "a list of strings")
+    if (!areTexts(tags)) return yield* refuse("tags", tags, "a list of strings")
     for (const [option, text] of Object.entries(texts)) {
-      if (text !== undefined && !isText(text)) return yield* refuse(option, text, "a string")
+      if (text !== undefined && !Predicate.isString(text)) return yield* refuse(option, text, "a string")
     }
   }
 )

@@ -1,20 +1,19 @@
 /** Which task ids are safe in every store, and how one is made. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
 import * as Random from "effect/Random"
 import { InvalidTaskIdError } from "../CheckMateError.ts"
 import { showValue } from "./json.ts"
 
 const safe = /^[A-Za-z0-9][A-Za-z0-9._@+=-]*$/
 
-const isText = (value: unknown): value is string => typeof value === "string"
-
 /**
  * Fails for an id that is empty, too long, or has characters that some store or shell would read as more than text, and
  * for what untyped callers give in its place.
  */
 export const checkTaskId = (taskId: string): Effect.Effect<void, InvalidTaskIdError> => {
-  if (!isText(taskId)) {
+  if (!Predicate.isString(taskId)) {
     const shown = taskId === undefined ? "undefined" : showValue(taskId)
     return Effect.fail(new InvalidTaskIdError({ taskId: shown, problem: "is no string" }))
   }

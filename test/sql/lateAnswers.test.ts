@@ -1,12 +1,11 @@
 /** A lock in SQL of which a statement, or its answer, comes late: each test is about one order of events. */
 import { SqlClient } from "@effect/sql"
-import { SqliteClient } from "@effect/sql-sqlite-node"
 import { describe, expect, it } from "@effect/vitest"
 import { Deferred, type Duration, Effect, Exit, Fiber, Scope } from "effect"
 import * as Sql from "effect-checkmate/sql"
-import * as HandClock from "../support/handClock.ts"
+import type * as HandClock from "../support/handClock.ts"
 import { turn } from "../support/interleaved.ts"
-import { clients } from "../support/saidInTurn.ts"
+import { clients, holders, withSettingOf } from "../support/saidInTurn.ts"
 
 const release = "delete from \"checkmate_locks"
 const look = "select l.engine"
@@ -51,24 +50,14 @@ const settingIn = Effect.fnUntraced(function*(time: HandClock.HandClock) {
         goOn: Effect.zipRight(Deferred.succeed(one.goOn, undefined), turn)
       }
     }),
-    holders: Effect.map(
-      sql<{ engine: string }>`select engine from checkmate_locks where task_id = 't'`,
-      (found) => found.map(({ engine }) => engine)
-    ),
+    holders: yield* holders,
     /** Whoever is about to sleep does so first. */
     pass: (duration: Duration.DurationInput) => Effect.zipRight(turn, Effect.zipRight(time.pass(duration), turn)),
     /** Another engine's row, which lives for a lease by the database's clock. */
     other: sql`insert into checkmate_engines values ('other', 'the other one', null, 1, 99999999999999)`
   }
 })
-type Setting = Effect.Effect.Success<ReturnType<typeof settingIn>>
-
-const withSetting = <A, E>(use: (setting: Setting) => Effect.Effect<A, E, Scope.Scope>) =>
-  Effect.flatMap(HandClock.make, (time) =>
-    Effect.flatMap(settingIn(time), use).pipe(
-      Effect.withClock(time.clock),
-      Effect.provide(SqliteClient.layer({ filename: ":memory:" }))
-    ))
+const withSetting = withSettingOf(settingIn)
 
 describe("a lock in SQL", () => {
   it.scoped("is not taken from an engine whose lease is over by the database's clock, and that gives a sign", () =>

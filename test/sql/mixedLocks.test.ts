@@ -1,13 +1,12 @@
 /** Engines that hold tasks by one database, of which the statements mix, and their answers. */
 import { SqlClient } from "@effect/sql"
-import { SqliteClient } from "@effect/sql-sqlite-node"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Exit, FiberRef, Scope } from "effect"
 import type { BindLock } from "effect-checkmate"
 import * as Sql from "effect-checkmate/sql"
-import * as HandClock from "../support/handClock.ts"
+import type * as HandClock from "../support/handClock.ts"
 import * as Interleaved from "../support/interleaved.ts"
-import { clients } from "../support/saidInTurn.ts"
+import { clients, holders, withSettingOf } from "../support/saidInTurn.ts"
 
 const names = ["a", "b", "c"] as const
 type Name = typeof names[number]
@@ -50,20 +49,11 @@ const settingIn = Effect.fnUntraced(function*(time: HandClock.HandClock) {
       )
     )
   const locks = { a: yield* lockOf("engine a"), b: yield* lockOf("engine b"), c: yield* lockOf("engine c") }
-  const rows = Effect.map(
-    sql<{ engine: string }>`select engine from checkmate_locks`,
-    (found) => found.map(({ engine }) => engine)
-  )
-  return { sql, players, locks, rows, time }
+  return { sql, players, locks, rows: yield* holders, time }
 })
 type Setting = Effect.Effect.Success<ReturnType<typeof settingIn>>
 
-const withSetting = <A, E>(use: (setting: Setting) => Effect.Effect<A, E, Scope.Scope>) =>
-  Effect.flatMap(HandClock.make, (time) =>
-    Effect.flatMap(settingIn(time), use).pipe(
-      Effect.withClock(time.clock),
-      Effect.provide(SqliteClient.layer({ filename: ":memory:" }))
-    ))
+const withSetting = withSettingOf(settingIn)
 
 const isBound = (error: { readonly _tag: string }) => error._tag === "TaskBoundError"
 

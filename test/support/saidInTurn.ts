@@ -1,7 +1,9 @@
 /** Clients of one SQLite database, of which each statement waits for its turn, and its answer for another one. */
 import { SqlClient } from "@effect/sql"
+import { SqliteClient } from "@effect/sql-sqlite-node"
 import type { Connection } from "@effect/sql/SqlConnection"
-import { Effect } from "effect"
+import { Effect, type Scope } from "effect"
+import * as HandClock from "./handClock.ts"
 
 type Turn = (text: string) => <A, E, R>(operation: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
@@ -25,3 +27,20 @@ export const clients = Effect.gen(function*() {
     })
   }
 })
+
+/** Who holds tasks, as the rows tell. */
+export const holders = Effect.map(SqlClient.SqlClient, (sql) =>
+  Effect.map(
+    sql<{ engine: string }>`select engine from checkmate_locks`,
+    (found) => found.map(({ engine }) => engine)
+  ))
+
+/** Has a test use a setting that is made on a database of its own, where a clock is moved by hand. */
+export const withSettingOf =
+  <Setting, E>(make: (time: HandClock.HandClock) => Effect.Effect<Setting, E, SqlClient.SqlClient | Scope.Scope>) =>
+  <A, E2>(use: (setting: Setting) => Effect.Effect<A, E2, Scope.Scope>) =>
+    Effect.flatMap(HandClock.make, (time) =>
+      Effect.flatMap(make(time), use).pipe(
+        Effect.withClock(time.clock),
+        Effect.provide(SqliteClient.layer({ filename: ":memory:" }))
+      ))
