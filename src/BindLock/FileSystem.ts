@@ -97,7 +97,7 @@ export const make = Effect.fnUntraced(
     const takes = path.join(root, "takes")
     /** Tasks that were let go of, and whose lock is still there. */
     const leftover = new Set<string>()
-    const leased = Lease.make<void>(options.lease, "10 seconds", "1 second")
+    const leased = yield* Lease.make<void>(options.lease, "10 seconds", "1 second")
     const { held, lease } = leased
     const me = yield* Identity.self(fs)
     const host = yield* Identity.hostName(fs)

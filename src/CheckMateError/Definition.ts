@@ -60,8 +60,7 @@ export class InvalidTaskIdError extends Schema.TaggedError<InvalidTaskIdError>()
 }
 
 /**
- * An option that is written into the journal is not what its type says, in a program that the compiler could not check.
- * Nothing was written.
+ * An option for one task is not what its type says, in a program that the compiler could not check. Nothing was written.
  *
  * @since 0.1.0
  * @category errors

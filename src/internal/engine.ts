@@ -31,12 +31,13 @@ import * as TaskIO from "../TaskIO.ts"
 import * as goBack from "./goBack.ts"
 import { inBackground, inSpan } from "./inContext.ts"
 import * as observe from "./observe.ts"
+import { duration } from "./options.ts"
 import * as registry from "./registry.ts"
 import * as retention from "./retention.ts"
 import * as runTask from "./runTask.ts"
 import * as steer from "./steer.ts"
 import type { Parts } from "./supervise.ts"
-import { checkTexts, type Request } from "./takeUp.ts"
+import { checkOptions, type Request } from "./takeUp.ts"
 import { checkTaskId, makeTaskId } from "./taskId.ts"
 import type { Values } from "./values.ts"
 
@@ -103,17 +104,17 @@ const reportFailure = (taskId: string, cause: Cause.Cause<unknown>, hasBegun: bo
 export const makeOver = Effect.fnUntraced(
   function*(parts: Parts, options: Options = {}): Effect.fn.Return<Service, never, Scope.Scope> {
     const { taskIO } = parts
-    const interval = Duration.max(options.pollInterval ?? "500 millis", "10 millis")
-    const { maxRecoveries: given = Number.NaN } = options
+    const interval = Duration.max(yield* duration("pollInterval", options.pollInterval, "500 millis"), "10 millis")
+    const atMost = Number(options.maxRecoveries)
     // No number, as of a setting that is missing, must not let a task crash its process for ever.
-    const maxRecoveries = Math.max(0, Number.isNaN(given) ? 5 : given)
+    const maxRecoveries = Math.max(0, Number.isNaN(atMost) ? 5 : atMost)
     const scope = yield* Effect.scope
     // What is started is ended all at once.
     const starts = yield* Scope.fork(scope, ExecutionStrategy.parallel)
 
     // A store that nobody else reaches says that no mail arrives.
     if (!Option.contains(taskIO.arrivals, Stream.empty)) yield* inBackground(actOnMail(parts, interval))
-    if (options.retention !== undefined) yield* inBackground(retention.keep(parts, options.retention))
+    if (options.retention !== undefined) yield* inBackground(yield* retention.keep(parts, options.retention))
 
     const run = <Input extends object, Output, E, R>(
       checkMate: Of<Input, Output, E, R>,
@@ -205,7 +206,7 @@ export const makeOver = Effect.fnUntraced(
         ),
 
       rollback: <E, R>(checkMate: CheckMate.Any<E, R>, taskId: string, options: RollbackOptions = {}) =>
-        checkTexts(taskId, { reason: options.reason }).pipe(
+        checkOptions(taskId, options).pipe(
           Effect.zipRight(goBack.rollBack(parts, checkMate, taskId, {
             whenBound: options.whenBound ?? "fail",
             purpose: { _tag: "Request", ...(options.reason === undefined ? {} : { reason: options.reason }) },
@@ -226,7 +227,7 @@ export const makeOver = Effect.fnUntraced(
             ? Option.none()
             : Option.some((isDone) => goBack.rollBack(parts, rollback, taskId, { whenBound: "fail", purpose, isDone }))
         )
-        return Effect.zipRight(checkTexts(taskId, { reason }), cancelled).pipe(traced("cancel", taskId))
+        return Effect.zipRight(checkOptions(taskId, { reason }), cancelled).pipe(traced("cancel", taskId))
       },
 
       remove: (taskId) => steer.remove(parts, taskId).pipe(traced("remove", taskId)),
@@ -243,12 +244,17 @@ export const makeOver = Effect.fnUntraced(
           captureStackTrace: false
         }),
       clean: (options: CleanOptions = {}) =>
-        steer.clean(parts, {
-          status: options.status ?? over,
-          checkMate: options.checkMate,
-          olderThan: Duration.decode(options.olderThan ?? Duration.zero),
-          dryRun: options.dryRun ?? false
-        }).pipe(traced("clean"))
+        duration("olderThan", options.olderThan, Duration.zero).pipe(
+          Effect.flatMap((olderThan) =>
+            steer.clean(parts, {
+              status: options.status ?? over,
+              checkMate: options.checkMate,
+              olderThan,
+              dryRun: options.dryRun ?? false
+            })
+          ),
+          traced("clean")
+        )
     }
     return service
   }

@@ -12,6 +12,7 @@ import * as Scope from "effect/Scope"
 import type { Binding } from "../BindLock/Driver.ts"
 import { inBackground } from "./inContext.ts"
 import { Once } from "./once.ts"
+import { duration } from "./options.ts"
 
 /** A task that is held. `mark` is what the lock has to know of it. */
 export interface Held<Mark> {
@@ -47,16 +48,7 @@ const now: Effect.Effect<Moment> = Effect.map(Effect.clock, (clock) => ({
   nanos: clock.unsafeCurrentTimeNanos()
 }))
 
-/** `given` is an option, `otherwise` its default, `atLeast` its lower bound. */
-export const make = <Mark>(
-  given: Duration.DurationInput | undefined,
-  otherwise: Duration.DurationInput,
-  atLeast: Duration.DurationInput
-) => {
-  const lease = Duration.max(
-    Option.getOrElse(Duration.decodeUnknown(given ?? otherwise), () => Duration.zero),
-    atLeast
-  )
+const over = <Mark>(lease: Duration.Duration) => {
   const beat = Duration.times(lease, 1 / signsPerLease)
   const held = new Map<string, Held<Mark>>()
   let alive: Moment | undefined
@@ -132,3 +124,10 @@ export const make = <Mark>(
     )
   }
 }
+
+/** `given` is the option of a lock, `otherwise` its default, `atLeast` its lower bound. */
+export const make = <Mark>(
+  given: Duration.DurationInput | undefined,
+  otherwise: Duration.DurationInput,
+  atLeast: Duration.DurationInput
+) => Effect.map(duration("lease", given, otherwise), (lease) => over<Mark>(Duration.max(lease, atLeast)))

@@ -24,7 +24,7 @@ import { cancelledError, hold, type HoldError, type Parts } from "./supervise.ts
 import {
   cancelHeld,
   checkFirst,
-  checkTexts,
+  checkOptions,
   counted,
   goOn,
   outputAgain,
@@ -128,7 +128,7 @@ const runOr = Effect.fnUntraced(
   ): Effect.fn.Return<Values, E | E2 | RunError, R> {
     const { taskId } = request
     yield* checkFirst(parts, checkMate, taskId)
-    yield* checkTexts(taskId, { tags: request.tags, memo: request.memo })
+    yield* checkOptions(taskId, request)
     const given = yield* encodeInput(checkMate, taskId, request.input)
     // Looked at before it is bound, so that a task that is over is answered without a lock or a claim.
     const found = yield* parts.taskIO.look(taskId)

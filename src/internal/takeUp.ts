@@ -39,18 +39,23 @@ export interface Request {
 export const stateOf = (checkMate: CheckMate.Any, session: Session): Either.Either<Values, AttributeError> =>
   decodeState(checkMate, session.taskId, session.task === undefined ? {} : Task.state(session.task))
 
-/** Refuses what untyped code gives in place of texts: it would be written, and the journal could not be read again. */
-export const checkTexts = Effect.fnUntraced(
-  function*(taskId: string, { tags = [], ...texts }: {
+/**
+ * Refuses what untyped code gives in place of what an option is to be. Other than texts would be written, and the journal
+ * could not be read again.
+ */
+export const checkOptions = Effect.fnUntraced(
+  function*(taskId: string, { memo, reason, tags = [], whenBound = "fail" }: {
     readonly tags?: ReadonlyArray<string>
     readonly memo?: string | undefined
     readonly reason?: string | undefined
+    readonly whenBound?: string | undefined
   }) {
     yield* checkTaskId(taskId)
     const refuse = (option: string, given: unknown, what: string) =>
       new InvalidOptionError({ taskId, option, problem: `is ${showValue(given)}; give ${what}` })
     if (!areTexts(tags)) return yield* refuse("tags", tags, "a list of strings")
-    for (const [option, text] of Object.entries(texts)) {
+    if (!["fail", "wait"].includes(whenBound)) return yield* refuse("whenBound", whenBound, `"fail" or "wait"`)
+    for (const [option, text] of Object.entries({ memo, reason })) {
       if (text !== undefined && !Predicate.isString(text)) return yield* refuse(option, text, "a string")
     }
   }

@@ -90,7 +90,7 @@ export const make = Effect.fnUntraced(
   ): Effect.fn.Return<Driver, never, FileSystem.FileSystem | Scope.Scope> {
     const fs = yield* FileSystem.FileSystem
     // Stores tell times in seconds.
-    const leased = Lease.make<Mark>(options.lease, "10 seconds", "2 seconds")
+    const leased = yield* Lease.make<Mark>(options.lease, "10 seconds", "2 seconds")
     const { held, lease } = leased
     const me = yield* Identity.self(fs)
     const host = yield* Identity.hostName(fs)

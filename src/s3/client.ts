@@ -6,10 +6,10 @@
  */
 
 import type * as HttpClient from "@effect/platform/HttpClient"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
+import { duration } from "../internal/options.ts"
 import { type Answer, etagOf, textOf, timeOf } from "./answer.ts"
 import { seal, type Sealed, unseal } from "./envelope.ts"
 import { S3Failure } from "./failure.ts"
@@ -66,8 +66,11 @@ const ageOf = (answer: Answer): Option.Option<number> =>
 
 export const make = Effect.fnUntraced(
   function*(options: S3Options): Effect.fn.Return<Client, S3Failure, HttpClient.HttpClient> {
-    const { location, request } = yield* http.make(options, Duration.decode(options.requestTimeout ?? "15 seconds"))
-    const patience = Duration.decode(options.retryFor ?? "30 seconds")
+    const { location, request } = yield* http.make(
+      options,
+      yield* duration("requestTimeout", options.requestTimeout, "15 seconds")
+    )
+    const patience = yield* duration("retryFor", options.retryFor, "30 seconds")
     // What waits for the store waits by the time outside, whatever clock a task keeps to.
     const clock = yield* Effect.clock
 

@@ -20,6 +20,7 @@ import * as Scope from "effect/Scope"
 import type { TaskIOError } from "../CheckMateError.ts"
 import * as deadline from "../internal/deadline.ts"
 import { inScope } from "../internal/inContext.ts"
+import { duration } from "../internal/options.ts"
 import type * as TaskIO from "../TaskIO.ts"
 import type { Outside } from "../TaskIO/Encoded.ts"
 import { type Dialect, type Names, namesOf } from "./dialect.ts"
@@ -176,7 +177,7 @@ export const make = Effect.fnUntraced(
     if (schema !== undefined && dialect.name === "sqlite") {
       return yield* unusable(location, "SQLite has no schemas; tell stores apart by their prefix")
     }
-    const patience = Duration.decode(options.patience ?? "30 seconds")
+    const patience = yield* duration("patience", options.patience, "30 seconds")
 
     const limit = Duration.format(patience)
     const bounded = yield* deadline.make(patience, () =>

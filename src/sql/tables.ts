@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { TaskIOError } from "../CheckMateError.ts"
+import { duration } from "../internal/options.ts"
 import type { Database, Options, Rows } from "./database.ts"
 import { unusable } from "./failure.ts"
 
@@ -80,7 +81,7 @@ export const settle = Effect.fnUntraced(
       }
       return
     }
-    const busy = Math.round(Duration.toMillis(options.busyTimeout ?? "100 millis"))
+    const busy = Math.round(Duration.toMillis(yield* duration("busyTimeout", options.busyTimeout, "100 millis")))
     yield* database.once(`pragma busy_timeout = ${busy}`, [])
     if (!full) return
     yield* database.once("pragma synchronous = full", [])

@@ -191,9 +191,14 @@ describe("bad input is a typed error and nothing is lost", () => {
       yield* nothingWritten
     })))
 
-  it.effect("tags, a memo or a reason that are no text, which would make the journal unreadable", () =>
+  it.effect("tags, a memo or a reason that are no text, which would make the journal unreadable; another whenBound", () =>
     inMemory(Effect.gen(function*() {
-      for (const [option, given] of [["tags", [1]], ["tags", "nightly"], ["memo", 3], ["memo", null]] as const) {
+      for (
+        const [option, given] of [["tags", [1]], ["tags", "nightly"], ["memo", 3], ["memo", null], [
+          "whenBound",
+          "later"
+        ]] as const
+      ) {
         const options = { taskId: "t", input: { seed: 1 }, [option]: given as never }
         const error = yield* failure(CheckMateEngine.run(abc(new Ledger()), options))
         expect(error).toMatchObject({ _tag: "InvalidOptionError", taskId: "t", option })

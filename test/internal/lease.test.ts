@@ -27,7 +27,7 @@ const clocks = () => {
 const isLostAfter = (wall: number, steady: number) => {
   const { clock, pass } = clocks()
   return Effect.gen(function*() {
-    const leased = Lease.make<void>("10 seconds", "10 seconds", "1 second")
+    const leased = yield* Lease.make<void>("10 seconds", "10 seconds", "1 second")
     yield* leased.sign(Effect.void)
     const { lost } = yield* leased.hold("t", Effect.succeed(Option.some(undefined)), (pause) => pause)
     const told = yield* Effect.fork(lost.await)
@@ -58,7 +58,7 @@ describe("a lease", () => {
     Effect.gen(function*() {
       const { clock, pass } = clocks()
       yield* Effect.gen(function*() {
-        const leased = Lease.make<void>("10 seconds", "10 seconds", "1 second")
+        const leased = yield* Lease.make<void>("10 seconds", "10 seconds", "1 second")
         expect(leased.wasEverAlive()).toBe(false)
         expect(yield* leased.isSeenAlive).toBe(false)
         yield* leased.sign(Effect.sync(() => pass(3, 3)))
