@@ -1,4 +1,5 @@
 /** Shows tasks: one, many, and as they change. */
+import * as Chunk from "effect/Chunk"
 import * as DateTime from "effect/DateTime"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -101,7 +102,10 @@ const ticks = (parts: Parts, interval: Duration.Duration, isRelevant: (taskId: s
       Stream.make(undefined).pipe(
         Stream.concat(
           Stream.merge(
-            Stream.fromQueue(changes).pipe(Stream.filter(isRelevant), Stream.as(undefined)),
+            // One look shows all changes that have come by then: a list may take longer than many of them.
+            Stream.fromQueue(changes).pipe(
+              Stream.mapChunks((all) => Chunk.some(all, isRelevant) ? Chunk.of(undefined) : Chunk.empty())
+            ),
             Stream.fromSchedule(Schedule.spaced(interval)).pipe(Stream.as(undefined))
           )
         )
