@@ -9,7 +9,6 @@
 import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
 import * as Either from "effect/Either"
-import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import { clip, isList, keysOf, likeness, readProperty, showsItself, showValue, wholeBudget } from "./internal/json.ts"
 
@@ -87,6 +86,9 @@ const tagOf = (error: unknown): string => {
   const tag = textOf(error, "_tag") ?? (isError(error) ? textOf(error, "name") : undefined) ?? classOf(error)
   return tag ?? "object"
 }
+
+const isTimeout = (error: unknown): boolean =>
+  typeof error === "object" && error !== null && readProperty(error, "_tag") === "StageTimeoutError"
 
 const fieldsOf = (error: unknown): Record<string, unknown> | undefined => {
   if (typeof error !== "object" || error === null || isList(error)) return undefined
@@ -170,7 +172,7 @@ export const crash: Failure = {
  */
 export const fromCause = (cause: Cause.Cause<unknown>): Failure => {
   const failures = Chunk.toReadonlyArray(Cause.failures(cause)).map((error) =>
-    fromUnknown(error, Predicate.isTagged(error, "StageTimeoutError") ? "Timeout" : "Failure")
+    fromUnknown(error, isTimeout(error) ? "Timeout" : "Failure")
   )
   const defects = Chunk.toReadonlyArray(Cause.defects(cause)).map((defect) => fromUnknown(defect, "Defect"))
   const [first, ...others] = [...failures, ...defects]

@@ -425,6 +425,7 @@ describe("Failure", () => {
         const hostile = new Error("no")
         Object.defineProperty(hostile, name, { get: () => raise("getter") })
         expect(() => kept(hostile), name).not.toThrow()
+        expect(() => Failure.fromCause(Cause.fail(hostile)), name).not.toThrow()
       }
     })
 
