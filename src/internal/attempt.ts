@@ -81,6 +81,9 @@ const latest = 8.64e15
 const unwrapped = (cause: Cause.Cause<unknown>): Cause.Cause<unknown> =>
   Cause.map(cause, (error) => error instanceof Refused ? error.error : layers.unwrapped(error))
 
+/** Whether the work has been interrupted; a function, since that may be so now and not a moment ago. */
+const isStopping = ({ stopping }: Session): boolean => stopping !== undefined
+
 /** Whether there is to be another attempt, as the stage's Schedule sees the failure. */
 const decide = Effect.fnUntraced(
   function*<E, R>(
@@ -89,7 +92,7 @@ const decide = Effect.fnUntraced(
     position: Position,
     cause: Cause.Cause<unknown>
   ): Effect.fn.Return<StageStatus.Decision, never, R> {
-    if (session.stopping !== undefined) return { _tag: "Resume" }
+    if (isStopping(session)) return { _tag: "Resume" }
     const record = stageOf(session, stage.name)
     const failure = Option.orElse(Cause.failureOption(cause), () =>
       stage.retryDefects
@@ -109,10 +112,12 @@ const decide = Effect.fnUntraced(
       ? Effect.succeed(position.state.value)
       : retry.restore(schedule, session.taskId, record, value)
     const now = yield* DateTime.now
-    const stepped = yield* Effect.exit(
+    // A Schedule may take its time, as one that asks a rate limiter: the task can be stopped meanwhile.
+    const stepped = yield* Effect.exit(Effect.interruptible(
       Effect.flatMap(restored, (state) => retry.step(schedule, state, DateTime.toEpochMillis(now), value))
-    )
+    ))
     if (Exit.isFailure(stepped)) {
+      if (isStopping(session)) return { _tag: "Resume" }
       yield* Effect.logWarning(`The retry Schedule of stage ${stage.name} died; the stage is given up`, stepped.cause)
       return { _tag: "GiveUp" }
     }

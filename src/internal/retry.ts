@@ -118,14 +118,16 @@ export const retry = <A, E, R, R2>(
     Effect.catchAll(self, (error) =>
       Effect.gen(function*() {
         const now = DateTime.toEpochMillis(yield* DateTime.now)
-        const next = yield* step(schedule, state, now, error)
-        if (Option.isNone(next.dueAt)) return yield* Effect.fail(error)
+        const stepped = Effect.flatMap(step(schedule, state, now, error), (next) =>
+          Option.isNone(next.dueAt)
+            ? Effect.succeedNone
+            : Effect.as(sleep(next.dueAt.value - now), Option.some(next.state)))
         // In a fiber of its own, where it can be cut short though its caller is not to be interrupted.
-        const waited = yield* session.fork(Effect.interruptible(Effect.raceFirst(
-          Effect.as(sleep(next.dueAt.value - now), true),
-          Effect.as(session.ending.await, false)
-        )))
-        return yield* (yield* Fiber.join(waited)) ? loop(next.state) : Effect.fail(error)
+        const waited = yield* session.fork(
+          Effect.interruptible(Effect.raceFirst(stepped, Effect.as(session.ending.await, Option.none())))
+        )
+        const next = yield* Fiber.join(waited)
+        return yield* Option.isSome(next) ? loop(next.value) : Effect.fail(error)
       }))
   return Effect.suspend(() => loop(schedule.initial))
 }

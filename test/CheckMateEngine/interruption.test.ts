@@ -387,3 +387,47 @@ describe("an engine", () => {
       }))
   }
 })
+
+describe("a Schedule that takes its time", () => {
+  /** A Schedule that asks somebody who does not answer, and says that it has asked. */
+  const waiting = (ledger: Ledger) =>
+    Schedule.tapInput(Schedule.recurs(3), () => Effect.zipRight(ledger.note("ask"), Effect.never))
+  const failing = () => Effect.fail(new Boom({ stage: "a", status: 503 }))
+  const askedOnce = (
+    ledger: Ledger,
+    options: {
+      readonly retry?: Schedule.Schedule<number>
+      readonly rollbackRetry?: Schedule.Schedule<number>
+      readonly rollback?: () => Effect.Effect<void, Boom>
+    }
+  ) => {
+    const stage = Stage.make(Numbers, "a", { execute: failing, ...options })
+    const definition = CheckMate.make("asks", { state: Numbers, input: [], stages: [stage] })
+    const run = CheckMateEngine.run(definition, { taskId: "t", input: {} })
+    return Effect.zipLeft(Effect.fork(Effect.exit(run)), until(() => ledger.count("ask") === 1))
+  }
+
+  for (
+    const [name, stop, expected] of [
+      ["interrupted", Fiber.interrupt, "Running"],
+      ["cancelled", () => CheckMateEngine.cancel("t"), "Cancelled"]
+    ] as const
+  ) {
+    it.effect(`does not keep a task from being ${name}`, () =>
+      inMemory(Effect.gen(function*() {
+        const ledger = new Ledger()
+        const fiber = yield* askedOnce(ledger, { retry: waiting(ledger) })
+        yield* stop(fiber)
+        yield* Fiber.await(fiber)
+        expect((yield* statusOf("t"))._tag).toBe(expected)
+      })))
+  }
+
+  it.effect("does not keep a rollback from being left to whoever goes on", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const fiber = yield* askedOnce(ledger, { rollbackRetry: waiting(ledger), rollback: failing })
+      yield* Fiber.interrupt(fiber)
+      expect((yield* statusOf("t"))._tag).toBe("Running")
+    })))
+})
