@@ -32,22 +32,22 @@ import type {
   CleanOptions,
   FindOptions,
   Handle,
-  HoldError,
   Of,
   Options,
   ResumeAllOptions,
   Resumed,
   ResumeOptions,
   RollbackOptions,
-  RunError,
   RunOptions,
   Service,
   View
 } from "./CheckMateEngine/Service.ts"
 import type {
   BindLockError,
+  HoldError,
   InvalidTaskIdError,
   ReadError,
+  RunError,
   TaskBoundError,
   TaskCancelledError,
   TaskIOError,
@@ -64,18 +64,17 @@ export type {
   CleanOptions,
   FindOptions,
   Handle,
-  HoldError,
   Options,
   ResumeAllOptions,
   Resumed,
   ResumeOptions,
   Retention,
   RollbackOptions,
-  RunError,
   RunOptions,
   View,
   WhenBound
 } from "./CheckMateEngine/Service.ts"
+export type { HoldError, RunError } from "./CheckMateError.ts"
 
 /**
  * The service that runs, resumes, steers and shows tasks.

@@ -26,6 +26,53 @@ export type ReadError =
   | Store.InvalidTransitionError
 
 /**
+ * What holding a task can fail with: the lock (`BindLockError`, `TaskBoundError`, `BindingLostError`) and the store
+ * (`InvalidTaskIdError`, `TaskIOError`, `StaleWriterError`, `JournalDamagedError`, `JournalVersionError`,
+ * `DecryptionError`, `InvalidTransitionError`).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type HoldError =
+  | ReadError
+  | Store.BindingLostError
+  | Store.BindLockError
+  | Store.StaleWriterError
+  | Store.TaskBoundError
+
+/**
+ * What running a task can fail with, beside the failures of its stages:
+ *
+ * - what it was given: `InvalidTaskIdError`, `InvalidDefinitionError`, `InvalidOptionError`, `UnknownAttributeError`,
+ *   `AttributeError` (a value that its schema refuses), `TransactionUnsupportedError` (a stage that the store is not fit for)
+ * - what stands in its journal: `WrongCheckMateError`, `DefinitionChangedError`, `TaskCancelledError`,
+ *   `TaskPoisonedError` (it has crashed its process too often), `TaskRolledBackError`
+ * - who else runs it: `TaskBoundError`, `BindingLostError`, `StaleWriterError`
+ * - what became of it: `MissingStateError`, `StageOutputError`, `RollbackFailedError`, `TaskPausedError`
+ * - the store and the lock: `TaskIOError`, `BindLockError`, `JournalDamagedError`, `JournalVersionError`,
+ *   `DecryptionError`, `InvalidTransitionError` (a journal that tells an impossible story)
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type RunError =
+  | HoldError
+  | Definition.AttributeError
+  | Definition.DefinitionChangedError
+  | Definition.InvalidDefinitionError
+  | Definition.InvalidOptionError
+  | Definition.MissingStateError
+  | Definition.StageOutputError
+  | Definition.TransactionUnsupportedError
+  | Definition.UnknownAttributeError
+  | Definition.WrongCheckMateError
+  | Task.RollbackFailedError
+  | Task.TaskCancelledError
+  | Task.TaskPausedError
+  | Task.TaskPoisonedError
+  | Task.TaskRolledBackError
+
+/**
  * Every error of CheckMate, as one union with `_tag`s to match on.
  *
  * @since 0.1.0

@@ -12,8 +12,10 @@ import type * as BindLock from "../BindLock.ts"
 import type * as CheckMate from "../CheckMate.ts"
 import type {
   BindLockError,
+  HoldError,
   InvalidTaskIdError,
   ReadError,
+  RunError,
   TaskBoundError,
   TaskCancelledError,
   TaskIOError,
@@ -22,8 +24,6 @@ import type {
   UnknownStageError
 } from "../CheckMateError.ts"
 import type * as Failure from "../Failure.ts"
-import type * as runTask from "../internal/runTask.ts"
-import type { HoldError } from "../internal/supervise.ts"
 import type * as Stage from "../Stage.ts"
 import type * as Task from "../Task.ts"
 import type * as TaskEvent from "../TaskEvent.ts"
@@ -245,23 +245,6 @@ export interface CleanOptions {
 // --- what comes back ------------------------------------------------------------
 
 /**
- * What running a task can fail with, beside the failures of its stages:
- *
- * - what it was given: `InvalidTaskIdError`, `InvalidDefinitionError`, `InvalidOptionError`, `UnknownAttributeError`,
- *   `AttributeError` (a value that its schema refuses), `TransactionUnsupportedError` (a stage that the store is not fit for)
- * - what stands in its journal: `WrongCheckMateError`, `DefinitionChangedError`, `TaskCancelledError`,
- *   `TaskPoisonedError` (it has crashed its process too often), `TaskRolledBackError`
- * - who else runs it: `TaskBoundError`, `BindingLostError`, `StaleWriterError`
- * - what became of it: `MissingStateError`, `StageOutputError`, `RollbackFailedError`, `TaskPausedError`
- * - the store and the lock: `TaskIOError`, `BindLockError`, `JournalDamagedError`, `JournalVersionError`,
- *   `DecryptionError`, `InvalidTransitionError` (a journal that tells an impossible story)
- *
- * @since 0.1.0
- * @category models
- */
-export type RunError = runTask.RunError
-
-/**
  * Everything there is to see of a task: its fold, its stages in order, its history, who holds it now, and the
  * progress its running stage reports, where it runs in this engine.
  *
@@ -306,16 +289,6 @@ export interface Resumed {
   /** Why the task did not succeed; none where it did. */
   readonly failure: Option.Option<Failure.Failure>
 }
-
-/**
- * What holding a task can fail with: the lock (`BindLockError`, `TaskBoundError`, `BindingLostError`) and the store
- * (`InvalidTaskIdError`, `TaskIOError`, `StaleWriterError`, `JournalDamagedError`, `JournalVersionError`,
- * `DecryptionError`, `InvalidTransitionError`).
- *
- * @since 0.1.0
- * @category models
- */
-export type { HoldError }
 
 /**
  * A CheckMate by what its tasks take, return, fail with and use.

@@ -21,11 +21,10 @@ import type {
   Resumed,
   ResumeOptions,
   RollbackOptions,
-  RunError,
   RunOptions,
   Service
 } from "../CheckMateEngine/Service.ts"
-import { WrongCheckMateError } from "../CheckMateError.ts"
+import { type RunError, WrongCheckMateError } from "../CheckMateError.ts"
 import * as Failure from "../Failure.ts"
 import * as TaskIO from "../TaskIO.ts"
 import * as goBack from "./goBack.ts"

@@ -3,24 +3,18 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as CheckMate from "../CheckMate.ts"
 import {
-  type AttributeError,
-  type DefinitionChangedError,
-  type InvalidDefinitionError,
-  type InvalidOptionError,
+  type RunError,
   type TaskCancelledError,
   TaskNotFoundError,
   TaskPoisonedError,
-  TaskRolledBackError,
-  type TransactionUnsupportedError,
-  type UnknownAttributeError,
-  type WrongCheckMateError
+  TaskRolledBackError
 } from "../CheckMateError.ts"
 import type * as Task from "../Task.ts"
 import { checkDefinition, names, outputOf } from "./definition.ts"
 import * as interpreter from "./interpreter.ts"
 import * as rollback from "./rollback.ts"
 import { record, type Session } from "./session.ts"
-import { cancelledError, hold, type HoldError, type Parts } from "./supervise.ts"
+import { cancelledError, hold, type Parts } from "./supervise.ts"
 import {
   cancelHeld,
   checkFirst,
@@ -33,21 +27,6 @@ import {
   stateOf
 } from "./takeUp.ts"
 import { encodeInput, type Values } from "./values.ts"
-
-type TakeUpError =
-  | AttributeError
-  | DefinitionChangedError
-  | HoldError
-  | InvalidDefinitionError
-  | InvalidOptionError
-  | TaskCancelledError
-  | TaskPoisonedError
-  | TaskRolledBackError
-  | TransactionUnsupportedError
-  | UnknownAttributeError
-  | WrongCheckMateError
-
-export type RunError = TakeUpError | interpreter.RunStagesError
 
 /** Fails for a task that only its user's explicit word revives. */
 const refuseEnded = (task: Task.Task): Effect.Effect<void, TaskCancelledError | TaskPoisonedError> => {

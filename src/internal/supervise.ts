@@ -10,7 +10,13 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import type * as BindLock from "../BindLock.ts"
-import { BindingLostError, type BindLockError, TaskBoundError, TaskCancelledError } from "../CheckMateError.ts"
+import {
+  BindingLostError,
+  type BindLockError,
+  type HoldError,
+  TaskBoundError,
+  TaskCancelledError
+} from "../CheckMateError.ts"
 import * as Stage from "../Stage.ts"
 import type * as Task from "../Task.ts"
 import type * as TaskIO from "../TaskIO.ts"
@@ -34,8 +40,6 @@ export interface Parts {
   readonly registry: Registry
   readonly fork: Fork
 }
-
-export type HoldError = BindLockError | BindingLostError | TaskBoundError | TaskIO.OpenError | AppendError
 
 /** How often a caller that waits for a binding tries again. */
 const waitSchedule = Schedule.spaced("250 millis")
