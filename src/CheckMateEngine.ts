@@ -206,7 +206,8 @@ export const resume = <Input extends object, Output, E, R>(
 /**
  * Goes on with every task that was running or being rolled back when its engine ended, and reports what became of each,
  * once all have ended: in a backend, fork it at the start. Tasks that another engine holds are left to it, or waited for
- * with `whenBound: "wait"`, which also takes up those of an engine that died where its lock cannot tell. A task of a
+ * with `whenBound: "wait"`, which also takes up those of an engine that died where its lock cannot tell. Those that are left
+ * are reported with `TaskBoundError`, also where it is this engine that holds them. A task of a
  * CheckMate that is not among these is reported with `WrongCheckMateError`, and one whose journal is damaged with
  * `JournalDamagedError`, unless it is so at the very end, where lists look: then it is logged as a warning, and left out.
  *
@@ -340,6 +341,7 @@ export const get = (
  *
  * ```ts
  * const failed = yield* CheckMateEngine.find({ status: ["Failed"], checkMate: "ingest", limit: 20 })
+ * const secondPage = yield* CheckMateEngine.find({ order: "ascending", offset: 100, limit: 100 })
  * const abandoned = yield* CheckMateEngine.find({ status: ["Running", "RollingBack"], held: false })
  * ```
  *
@@ -352,7 +354,9 @@ export const find = (
   Effect.flatMap(CheckMateEngine, (engine) => engine.find(options))
 
 /**
- * One task as it changes, beginning with how it is now and ending when it has settled. Fails as {@link get}.
+ * One task as it changes, beginning with how it is now and ending when it has settled and its engine has let go of it: so
+ * the last two views may differ in their `holder` alone. Fails as {@link get}, also where there is no such task yet; one that
+ * {@link start} has returned is there.
  *
  * ```ts
  * yield* Stream.runForEach(CheckMateEngine.watch(taskId), ({ task }) => Effect.log(task.status._tag))

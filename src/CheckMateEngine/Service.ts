@@ -208,7 +208,15 @@ export interface FindOptions extends TaskIO.Query {
    */
   readonly order?: "ascending" | "descending" | undefined
   /**
-   * How many at most, the first ones. All that fit are read, and no more kept than these, but where `held` is asked for.
+   * How many of the first ones are left out: the pages before. `createdAt`, `ascending`, is an order in which what is on
+   * a page stays there while no task is removed.
+   *
+   * @default 0
+   */
+  readonly offset?: number | undefined
+  /**
+   * How many at most, the first ones after `offset`. All that fit are read, and no more kept than these and those left out,
+   * but where `held` is asked for.
    *
    * @default all
    */

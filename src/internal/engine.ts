@@ -94,7 +94,10 @@ const reportFailure = (taskId: string, cause: Cause.Cause<unknown>, hasBegun: bo
     || (hasBegun && ["TaskPausedError", "TaskCancelledError"].includes(Failure.fromCause(cause).tag))
     ? Effect.void
     : Effect.annotateLogs(
-      Effect.logWarning(`Task ${taskId}, in the background, ended with a failure`, cause),
+      Effect.logWarning(
+        `Task ${taskId}, in the background, ${hasBegun ? "ended with a failure" : "was not begun"}`,
+        cause
+      ),
       "task",
       taskId
     )
@@ -118,7 +121,7 @@ export const makeOver = Effect.fnUntraced(
     const run = <Input extends object, Output, E, R>(
       checkMate: Of<Input, Output, E, R>,
       taskId: string,
-      options: RunOptions<Input>
+      options: Partial<RunOptions<Input>>
     ): Effect.Effect<Output, E | RunError, R> =>
       runTask.run(parts, checkMate, requestOf(maxRecoveries, taskId, options)).pipe(
         Effect.map((values) => typed(checkMate, values)),
@@ -126,13 +129,21 @@ export const makeOver = Effect.fnUntraced(
       )
 
     const service: Service = {
-      run: (checkMate, options) =>
-        options.taskId === undefined
-          ? Effect.flatMap(makeTaskId, (taskId) => run(checkMate, taskId, options))
+      // Untyped code may leave the options out.
+      run: <Input extends object, Output, E, R>(
+        checkMate: Of<Input, Output, E, R>,
+        options: Partial<RunOptions<Input>> | undefined
+      ) =>
+        options?.taskId === undefined
+          ? Effect.flatMap(makeTaskId, (taskId) => run(checkMate, taskId, options ?? {}))
           : run(checkMate, options.taskId, options),
 
-      start: <Input extends object, Output, E, R>(checkMate: Of<Input, Output, E, R>, options: RunOptions<Input>) =>
-        Effect.gen(function*() {
+      start: <Input extends object, Output, E, R>(
+        checkMate: Of<Input, Output, E, R>,
+        given: Partial<RunOptions<Input>> | undefined
+      ) => {
+        const options = given ?? {}
+        return Effect.gen(function*() {
           const taskId = options.taskId ?? (yield* makeTaskId)
           yield* checkTaskId(taskId)
           // Asked for before it is forked, so that its first write is not missed.
@@ -154,7 +165,8 @@ export const makeOver = Effect.fnUntraced(
             status: service.get(taskId)
           }
           return handle
-        }).pipe(traced("start", options.taskId)),
+        }).pipe(traced("start", options.taskId))
+      },
 
       resume: <Input extends object, Output, E, R>(
         checkMate: Of<Input, Output, E, R>,

@@ -80,15 +80,20 @@ const first = Effect.fnUntraced(function*(parts: Parts, options: FindOptions, li
   return best(found)
 })
 
+/** A count as untyped code may give it. */
+const count = (given: number | undefined, otherwise: number): number =>
+  given === undefined || Number.isNaN(given) ? otherwise : Math.max(0, Math.trunc(given))
+
 export const find = Effect.fnUntraced(function*(parts: Parts, options: FindOptions) {
-  const { limit: given = Number.NaN } = options
-  const limit = Number.isNaN(given) ? Number.POSITIVE_INFINITY : Math.max(0, Math.trunc(given))
-  if (options.held === undefined) return yield* first(parts, options, limit)
+  const limit = count(options.limit, Number.POSITIVE_INFINITY)
+  const offset = count(options.offset, 0)
+  if (options.held === undefined) return (yield* first(parts, options, offset + limit)).slice(offset)
   const tasks = yield* first(parts, options, Number.POSITIVE_INFINITY)
   // Who holds them is asked in order, until there are enough.
   const found = Stream.fromIterable(tasks).pipe(
     Stream.mapEffect((listed) => asHeld(parts, options, listed), { concurrency: 16 }),
     Stream.filterMap(identity),
+    Stream.drop(offset),
     Stream.take(Math.min(limit, tasks.length))
   )
   return [...(yield* Stream.runCollect(found))]

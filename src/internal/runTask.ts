@@ -151,4 +151,4 @@ export const resume = <E, R>(
   checkMate: CheckMate.Any<E, R>,
   request: Request
 ): Effect.Effect<Values, E | RunError | TaskNotFoundError, R> =>
-  runOr(parts, checkMate, request, Effect.fail(new TaskNotFoundError({ taskId: request.taskId })))
+  runOr(parts, checkMate, request, Effect.suspend(() => new TaskNotFoundError({ taskId: request.taskId })))

@@ -20,6 +20,9 @@
  *
  * Where the pipeline takes the outside world from the context, it is `layer: (bank) => Layer.succeed(Payments, bank)`.
  *
+ * The tasks that a stage runs are part of it: their writes are cut, too, and a story names the task where it is another. They
+ * are in the same store, and are gone on with by the stage that runs them.
+ *
  * A process that dies runs no finalizers, and its lock is gone with it. Each process has a Clock of its own, whose time
  * passes at once when nothing else can run, so that waits cost nothing; random numbers and logs are the process's own,
  * too: the same numbers each time, and no logs. Work that waits for the outside world (a file, a socket) can be
@@ -221,7 +224,10 @@ export const explore = <
           checkMate: definition.name,
           cuts: made.map((cut, index) => ({
             ...cut,
-            events: story.eventsOf(taskId, lives[index]?.writes.at(-1) ?? [])
+            events: Option.match(Option.fromNullable(lives[index]?.writes.at(-1)), {
+              onNone: () => [],
+              onSome: story.eventsOf
+            })
           })),
           text: story.tell(definition.name, taskId, lives, wrong)
         }))

@@ -76,6 +76,11 @@ describe("get and find", () => {
       expect(yield* find({ limit: 3.5, sort: "updatedAt" })).toEqual(["t0", "t1", "t2"])
       expect(yield* find({ limit: 2.5, held: false })).toEqual(["t5002", "t5001"])
       expect(yield* find({ limit: Number.NaN })).toHaveLength(5_003)
+      expect(yield* find({ offset: 3, limit: 2 })).toEqual(["t4999", "t4998"])
+      expect(yield* find({ offset: 5_001 })).toEqual(["t1", "t0"])
+      expect(yield* find({ offset: 1, limit: 2, held: false, order: "ascending" })).toEqual(["t1", "t2"])
+      expect(yield* find({ offset: 5_003, limit: 2 })).toEqual([])
+      expect(yield* find({ offset: -1, limit: 1 })).toEqual(["t5002"])
     }))
 
   it.effect("find filters by status, CheckMate, tags and time, sorts and limits", () =>

@@ -218,6 +218,18 @@ describe("bad input is a typed error and nothing is lost", () => {
       expect((yield* CheckMateEngine.get("t")).task.status._tag).toBe("Succeeded")
     })))
 
+  it.effect("what untyped code leaves out altogether is told", () =>
+    inMemory(Effect.gen(function*() {
+      type Bare = Record<"run" | "start" | "resume", (...given: Array<unknown>) => Effect.Effect<unknown, unknown>>
+      const bare = (yield* CheckMateEngine.CheckMateEngine) as unknown as Bare
+      const failed = (run: Effect.Effect<unknown, unknown>) => Effect.map(Effect.flip(run), String)
+      expect(yield* failed(bare.run(abc(new Ledger())))).toContain(`requires "seed", which is absent`)
+      expect(yield* failed(bare.run())).toContain("this is not a CheckMate")
+      expect(yield* failed(bare.resume(abc(new Ledger())))).toContain(`Task id "undefined" is no string`)
+      yield* bare.start(abc(new Ledger()))
+      expect(yield* CheckMateEngine.find({ status: ["Failed"] })).toHaveLength(2)
+    })))
+
   it.effect("a definition of untyped code that breaks the dataflow", () =>
     inMemory(Effect.gen(function*() {
       const [a] = abc(new Ledger()).stages

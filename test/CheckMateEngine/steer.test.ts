@@ -716,7 +716,7 @@ describe("start, resumeAll and clean", () => {
       expect(lines).toEqual([
         "WARN task=failed Task failed, in the background, ended with a failure",
         // Of one that had been cancelled before nobody has asked for anything.
-        "WARN task=stopped Task stopped, in the background, ended with a failure"
+        "WARN task=stopped Task stopped, in the background, was not begun"
       ])
     }))
 

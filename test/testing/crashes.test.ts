@@ -89,6 +89,32 @@ describe("Crashes.explore", () => {
       ].join("\n"))
     }))
 
+  it.effect("a story tells whose writes those of another task are", () =>
+    Effect.gen(function*() {
+      const inner = CheckMate.make("inner", {
+        state: Numbers,
+        input: ["seed"],
+        stages: [Stage.make(Numbers, "in", { execute: () => Effect.void })]
+      })
+      const outer = CheckMate.make("outer", {
+        state: Numbers,
+        input: ["seed"],
+        stages: [
+          Stage.make(Numbers, "out", {
+            execute: () =>
+              Effect.asVoid(CheckMateEngine.run(inner, { taskId: "inside", input: { seed: 1 }, whenBound: "wait" }))
+          })
+        ]
+      })
+      const { smallest } = yield* Crashes.explore(outer, { input: { seed: 1 }, invariant: () => Effect.succeed(false) })
+      expect(Option.getOrThrow(smallest).text).toContain([
+        "  write 1: TaskStarted, StageStarted out",
+        "  write 2 of task inside: TaskStarted, StageStarted in",
+        "  write 3 of task inside: StageSucceeded in, TaskSucceeded",
+        "  write 4: StageSucceeded out, TaskSucceeded"
+      ].join("\n"))
+    }))
+
   it.effect("finds a story that takes two deaths, and one that takes more by making it smaller", () =>
     Effect.gen(function*() {
       // Begins to do harm with its nth attempt.

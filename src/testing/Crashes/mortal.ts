@@ -12,13 +12,13 @@ import * as registry from "../../internal/registry.ts"
 import * as TaskIO from "../../TaskIO.ts"
 import type { Cut } from "./Exploration.ts"
 import { make as makeProcess, type Orphaned, type Process, type Time } from "./process.ts"
-import type { Life } from "./story.ts"
+import type { Life, Write } from "./story.ts"
 
 /** The store as one process sees it: it counts its writes, and dies at one of them. */
 const mortal = (
   store: TaskIO.Encoded,
   cut: Cut | undefined,
-  writes: Array<ReadonlyArray<string>>,
+  writes: Array<Write>,
   { die }: Process
 ): TaskIO.Encoded => ({
   open: (taskId) =>
@@ -27,7 +27,7 @@ const mortal = (
       records: journal.records,
       append: (...args) =>
         Effect.suspend(() => {
-          writes.push(args[1])
+          writes.push({ taskId, records: args[1] })
           const append = journal.append(...args)
           if (cut?.write !== writes.length) return append
           return cut.when === "before" ? die : Effect.zipRight(append, die)
@@ -121,7 +121,7 @@ export const live = <A, E, R>(
   }
 ) =>
   Effect.flatMap(Effect.runtime(), (runtime) => {
-    const writes: Array<ReadonlyArray<string>> = []
+    const writes: Array<Write> = []
     const process = makeProcess(options.time, `process ${options.number}`, options.orphaned)
     options.onStage.process = process
     const store = options.isElsewhere ? elsewhere(options.store, process.outside(runtime)) : options.store

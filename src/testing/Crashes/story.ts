@@ -8,10 +8,16 @@ import * as Failure from "../../Failure.ts"
 import * as TaskEvent from "../../TaskEvent.ts"
 import type { Cut } from "./Exploration.ts"
 
-/** What one process did: its writes, each a list of records, and how it ended; none where it died. */
+/** One append: to the journal of the task that is explored, or of one that it runs. */
+export interface Write {
+  readonly taskId: string
+  readonly records: ReadonlyArray<string>
+}
+
+/** What one process did: its writes and how it ended; none where it died. */
 export interface Life {
   readonly cut: Cut | undefined
-  readonly writes: ReadonlyArray<ReadonlyArray<string>>
+  readonly writes: ReadonlyArray<Write>
   readonly exit: Option.Option<Exit.Exit<unknown, unknown>>
 }
 
@@ -24,7 +30,7 @@ export interface Problem {
 }
 
 /** The events of one write, by name and stage: `StageSucceeded b`, `TaskSucceeded`. */
-export const eventsOf = (taskId: string, records: ReadonlyArray<string>): ReadonlyArray<string> =>
+export const eventsOf = ({ records, taskId }: Write): ReadonlyArray<string> =>
   records.map((record, index) =>
     Either.match(TaskEvent.decode(taskId, index, record), {
       onLeft: () => "an unreadable record",
@@ -41,9 +47,10 @@ const endOf = (exit: Exit.Exit<unknown, unknown>): string =>
 const tellLife = (taskId: string) => (life: Life, index: number): ReadonlyArray<string> => {
   const { cut, exit, writes } = life
   const died = Option.isNone(exit)
-  const lines = writes.map((records, position) => {
+  const lines = writes.map((write, position) => {
+    const whose = write.taskId === taskId ? "" : ` of task ${write.taskId}`
     const when = died && position === writes.length - 1 ? ` (died ${cut?.when ?? "during"} it)` : ""
-    return `  write ${position + 1}: ${eventsOf(taskId, records).join(", ")}${when}`
+    return `  write ${position + 1}${whose}: ${eventsOf(write).join(", ")}${when}`
   })
   return [
     `Process ${index + 1}${index === 0 ? "" : " went on"}:`,
