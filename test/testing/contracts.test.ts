@@ -8,6 +8,9 @@ import { brokenLocks, locksWith } from "./brokenLocks.ts"
 import { brokenStores } from "./brokenStores.ts"
 import { brokenTenants, tenantsWith } from "./brokenTenants.ts"
 
+/** Half of what all rules take. */
+const slow = ["records of megabytes survive"]
+
 const provesItsRules = <Subject, Capability extends string>(
   contract: string,
   rules: ReadonlyArray<Contract.Rule<Subject, Capability>>,
@@ -28,9 +31,10 @@ const provesItsRules = <Subject, Capability extends string>(
     for (const [name, backend] of Object.entries(broken)) {
       it.effect(`alone tells: ${name}`, () =>
         Effect.gen(function*() {
-          const report = yield* Contract.verify(rules, backend)
+          const quick = rules.filter((rule) => rule.name === name || !slow.includes(rule.name))
+          const report = yield* Contract.verify(quick, backend)
           expect(report.broken.map(({ rule }) => rule)).toEqual([name])
-          expect(report.held.length).toBe(rules.length - 1)
+          expect(report.held.length).toBe(quick.length - 1)
           const [error] = report.broken
           expect(error).toMatchObject({ _tag: "RuleBrokenError", contract })
           expect(error?.message).toContain(`The ${contract} contract's rule "${name}" is broken: expected `)
