@@ -11,7 +11,7 @@ import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
 import type * as Types from "effect/Types"
 import { type DefinitionProblem, InvalidDefinitionError } from "./CheckMateError.ts"
-import { findProblems } from "./internal/definitionProblems.ts"
+import { findProblems, tagProblems } from "./internal/definitionProblems.ts"
 import type * as Stage from "./Stage.ts"
 import type * as State from "./State.ts"
 
@@ -277,8 +277,13 @@ const nameOf = (given: unknown): string => String(Predicate.hasProperty(given, "
 export const annotate: {
   (annotations: Stage.Annotations): <C extends Any>(self: C) => C
   <C extends Any>(self: C, annotations: Stage.Annotations): C
-} = dual(2, <C extends Any>(self: C, annotations: Stage.Annotations): C => ({
-  ...self,
-  description: annotations.description ?? self.description,
-  tags: [...self.tags, ...annotations.tags ?? []]
-}))
+} = dual(2, <C extends Any>(self: C, { description, tags = [] }: Stage.Annotations): C => {
+  const problems = [...self.problems, ...tagProblems(tags)]
+  return {
+    ...self,
+    description: description ?? self.description,
+    // Of a definition that is refused they may be anything.
+    tags: problems.length === 0 ? [...self.tags, ...tags] : self.tags,
+    problems
+  }
+})

@@ -206,6 +206,8 @@ describe("CheckMate", () => {
       }
       for (const tags of ["nightly", [1]]) {
         expect(problemsOf(ingest({ tags }))[0].problem).toContain("the tags of the CheckMate")
+        const annotated = CheckMate.annotate(ingest({}), { tags: tags as never })
+        expect(problemsOf(annotated)[0].problem).toContain("the tags of the CheckMate")
       }
     })
 

@@ -64,6 +64,10 @@ const stageProblems = (
   ]
 }
 
+/** What is wrong with tags, which are written into the journal of each task. */
+export const tagProblems = (tags: ReadonlyArray<string>): ReadonlyArray<DefinitionProblem> =>
+  areTexts(tags) ? [] : [{ problem: "the tags of the CheckMate are not a list of strings" }]
+
 /** All that is wrong with a definition. */
 export const findProblems = (
   name: string,
@@ -94,7 +98,7 @@ export const findProblems = (
         list(options.state.codecs.keys())
       }`
     })),
-    ...(areTexts(options.tags ?? []) ? [] : [{ problem: "the tags of the CheckMate are not a list of strings" }]),
+    ...tagProblems(options.tags ?? []),
     ...(["halt", "rollback", undefined].includes(options.onFailure)
       ? []
       : [{ problem: `onFailure is ${String(options.onFailure)}; it can be "halt" or "rollback"` }]),
