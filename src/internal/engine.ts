@@ -77,10 +77,11 @@ const actOnMail = (parts: Parts, interval: Duration.Duration) => {
   return Option.match(parts.taskIO.arrivals, {
     onNone: () => look,
     onSome: (arrivals) =>
-      Effect.catchAllCause(
-        Stream.runForEach(arrivals, () => read),
-        (cause) =>
-          Effect.zipRight(Effect.logWarning("Messages no longer arrive, and are looked for instead", cause), look)
+      Stream.runForEach(arrivals, () => read).pipe(
+        Effect.catchAllCause((cause) =>
+          Effect.logWarning("Messages no longer arrive, and are looked for instead", cause)
+        ),
+        Effect.zipRight(look)
       )
   })
 }

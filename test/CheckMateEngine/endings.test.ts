@@ -143,14 +143,19 @@ describe("a letter", () => {
       yield* Fiber.join(cancelling)
     }))
 
-  it.scoped("is looked for at intervals once none arrive any more", () =>
+  const cutOff = new TaskIOError({ operation: "listen", location: "here", problem: "cut off" })
+  it.scoped.each(
+    [
+      ["fails", Stream.fail(cutOff), ["WARN Messages no longer arrive, and are looked for instead"]],
+      ["ends", Stream.drain(Stream.make("t")), []]
+    ] as const
+  )("is looked for at intervals once what tells of it %s", ([_, arrivals, told]) =>
     Effect.gen(function*() {
       const { engineOn, store } = yield* engines
-      const cut = Stream.fail(new TaskIOError({ operation: "listen", location: "here", problem: "cut off" }))
       const ledger = new Ledger()
       const opened = yield* Effect.makeLatch(true)
       const lines = yield* logged(Effect.gen(function*() {
-        const one = yield* engineOn({ ...store, arrivals: cut })
+        const one = yield* engineOn({ ...store, arrivals })
         const run = yield* Effect.fork(
           one.run(slowToStop(ledger, () => true, opened), { taskId: "t", input: { seed: 1 } })
         )
@@ -163,7 +168,7 @@ describe("a letter", () => {
         yield* TestClock.adjust("1 second")
         yield* Fiber.join(cancelling)
       }))
-      expect(lines).toEqual(["WARN Messages no longer arrive, and are looked for instead"])
+      expect(lines).toEqual(told)
     }))
 })
 
