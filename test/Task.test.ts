@@ -328,6 +328,23 @@ describe("Task", () => {
       ).toBe(0)
       expect(after(...crash(1), rollback({ _tag: "Request" })).recoveries).toBe(0)
       expect(after(...crash(1), { _tag: "TaskPaused" }, resumed(false)).recoveries).toBe(0)
+      const stuck = [
+        started("scan", 2),
+        attemptFailed("scan", giveUp),
+        { _tag: "StageRollbackFailed", stage: "scan", failure: failureOf("busy") },
+        { _tag: "TaskRollbackFailed", stage: "scan", failure: failureOf("busy") }
+      ] satisfies ReadonlyArray<Untimed>
+      expect(after(...crash(1), ...stuck).recoveries).toBe(1)
+      expect(after(...crash(1), ...stuck, { _tag: "TaskRollbackResumed" }, resumed(false)).recoveries).toBe(0)
+    })
+
+    it("go by whether the last engine let go of the task in order, and no earlier one", () => {
+      const leftOnce = [started("scan"), attemptFailed("scan", retry), { _tag: "TaskLeft" }] satisfies ReadonlyArray<
+        Untimed
+      >
+      expect(after(...leftOnce.slice(0, 2)).left).toBe(false)
+      expect(after(...leftOnce).left).toBe(true)
+      expect(after(...leftOnce, resumed(false)).left).toBe(false)
     })
 
     it("do not begin at none again because an attempt failed", () => {

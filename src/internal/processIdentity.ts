@@ -21,15 +21,13 @@ export const ProcessIdentity = Schema.Struct({
 
 export type ProcessIdentity = typeof ProcessIdentity.Type
 
-const attempt = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<Option.Option<A>> => Effect.option(effect)
-
 /** Fields of /proc/<pid>/stat behind the command name, which may itself hold spaces and parentheses. See proc(5). */
 const statFields = (stat: string): ReadonlyArray<string> => stat.slice(stat.lastIndexOf(")") + 2).split(" ")
 const state = 0
 const startTime = 19
 
 export const self = (fs: FileSystem.FileSystem): Effect.Effect<Option.Option<ProcessIdentity>> =>
-  attempt(Effect.gen(function*() {
+  Effect.option(Effect.gen(function*() {
     const stat = yield* fs.readFileString("/proc/self/stat")
     const start = statFields(stat)[startTime]
     if (start === undefined) return yield* Effect.fail("no start time")
@@ -44,7 +42,7 @@ export const self = (fs: FileSystem.FileSystem): Effect.Effect<Option.Option<Pro
 /** The name of this machine, for people. */
 export const hostName = (fs: FileSystem.FileSystem): Effect.Effect<string> =>
   Effect.map(
-    attempt(fs.readFileString("/proc/sys/kernel/hostname")),
+    Effect.option(fs.readFileString("/proc/sys/kernel/hostname")),
     Option.match({ onNone: () => "this machine", onSome: (name) => name.trim() })
   )
 

@@ -507,6 +507,25 @@ describe("an engine whose Scope ends", () => {
       expect(ledger.count("run b")).toBe(1)
     }))
 
+  it.scoped("runs nothing of a task whose journal is being opened then", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const ledger = new Ledger()
+      const [asked, goOn] = [yield* Effect.makeLatch(), yield* Effect.makeLatch()]
+      const open: typeof store.open = (taskId) =>
+        Effect.zipRight(Effect.uninterruptible(Effect.zipRight(asked.open, goOn.await)), store.open(taskId))
+      const scope = yield* Scope.make()
+      const engine = yield* Scope.extend(engineService({ ...store, open }), scope)
+      const run = yield* Effect.fork(engine.run(hangingInB(ledger), { taskId: "t", input: { seed: 1 } }))
+      yield* asked.await
+      const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
+      yield* Effect.repeatN(Effect.yieldNow(), 50)
+      yield* goOn.open
+      yield* Fiber.join(closing)
+      expect(Exit.isInterrupted(yield* Fiber.await(run))).toBe(true)
+      expect(ledger.entries).toEqual([])
+    }))
+
   it.scoped("takes nothing up any more, and says so", () =>
     Effect.gen(function*() {
       const { close, engine, other } = yield* closable

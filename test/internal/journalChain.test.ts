@@ -53,6 +53,26 @@ describe("files of which one says that it or a later one was before it", () => {
   })
 })
 
+describe("a file of which a later one says how much of it counts", () => {
+  it("is damaged where that is not the end of a batch, or not of as many records", () => {
+    const first = withRecord(1, "one", null)
+    const recordsWith = (after: Seal) =>
+      Either.map(
+        assemble("t", [first, withRecord(2, "one", after)], (epoch) => `t.${epoch}.ndjson`),
+        ({ records }) => records
+      )
+    const counted = { epoch: 1, bytes: first.length, records: 1 }
+    expect(recordsWith(counted)).toEqual(Either.right(["1", "2"]))
+    for (const wrong of [{ records: 2 }, { records: 0 }, { bytes: first.length - 1 }, { bytes: first.length + 1 }]) {
+      expect(recordsWith({ ...counted, ...wrong })).toEqual(
+        Either.left(
+          expect.objectContaining({ _tag: "JournalDamagedError", location: expect.stringContaining("t.1.ndjson") })
+        )
+      )
+    }
+  })
+})
+
 describe("the files that a removal which was cut off left behind", () => {
   it("do not count for the task that began anew", () => {
     const old = withRecord(1, "old", null)
