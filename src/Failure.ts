@@ -156,7 +156,12 @@ export const fromUnknown = (error: unknown, kind: Kind): Failure => {
   }
 }
 
-/** The failure of an attempt whose process ended without a word. */
+/**
+ * The failure of an attempt whose process ended without a word.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
 export const crash: Failure = {
   kind: "Crash",
   tag: "Crash",

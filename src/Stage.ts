@@ -89,7 +89,12 @@ export class Context extends Ctx.Tag("checkmate/Stage/Context")<Context, {
  */
 export class Transactions extends Ctx.Tag("checkmate/Stage/Transactions")<Transactions, true>() {}
 
-/** What the engine provides to every stage. */
+/**
+ * What the engine provides to every stage.
+ *
+ * @since 0.1.0
+ * @category context
+ */
 export type Provided = Context | Scope.Scope
 
 /**
@@ -142,13 +147,23 @@ interface Erased<out E, out R> {
   rollback(state: Attributes, cause: Cause.Cause<unknown>): Effect.Effect<void, unknown, R | Provided>
 }
 
-/** What answers an attempt's failure in its place; asked behind the time-out, so that it can answer that too. */
+/**
+ * What answers an attempt's failure in its place; asked behind the time-out, so that it can answer that too.
+ *
+ * @since 0.1.0
+ * @category models
+ */
 export interface Fallback<out R> {
   matches(error: unknown): boolean
   answer(error: unknown, state: Attributes): Effect.Effect<unknown, never, R>
 }
 
-/** Attributes by name, values untyped. */
+/**
+ * Attributes by name, values untyped.
+ *
+ * @since 0.1.0
+ * @category models
+ */
 export type Attributes = Readonly<Record<string, unknown>>
 
 /**

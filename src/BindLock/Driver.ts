@@ -59,7 +59,7 @@ export interface Driver {
  * How a lock in files decides that a holder is gone.
  *
  * @since 0.1.0
- * @category models
+ * @category options
  */
 export interface FileSystemOptions {
   /**

@@ -114,6 +114,8 @@ export interface WhenBound {
 }
 
 /**
+ * What a task is run with.
+ *
  * @since 0.1.0
  * @category options
  */
@@ -137,6 +139,8 @@ export interface RunOptions<Input> extends WhenBound {
 }
 
 /**
+ * What a task that exists is gone on with.
+ *
  * @since 0.1.0
  * @category options
  */
@@ -146,6 +150,8 @@ export interface ResumeOptions<Input> extends WhenBound {
 }
 
 /**
+ * Why a task is cancelled, and what is undone.
+ *
  * @since 0.1.0
  * @category options
  */
@@ -157,6 +163,8 @@ export interface CancelOptions<E, R> {
 }
 
 /**
+ * Why a task is rolled back.
+ *
  * @since 0.1.0
  * @category options
  */
@@ -166,6 +174,8 @@ export interface RollbackOptions extends WhenBound {
 }
 
 /**
+ * Which tasks are gone on with, and how many at a time.
+ *
  * @since 0.1.0
  * @category options
  */
@@ -224,6 +234,8 @@ export interface FindOptions extends TaskIO.Query {
 }
 
 /**
+ * Which tasks that are over are removed.
+ *
  * @since 0.1.0
  * @category options
  */

@@ -14,7 +14,8 @@
  * long, and the ids of tasks that have mail. The memo is sealed. So keep secrets out of ids, tags and names.
  *
  * What it does not tell: that records at a journal's end are gone, that a whole task was put back to an earlier copy, that
- * a record stands where an earlier task of the same id had it, or that a letter was delivered twice. Who can write to the store can do that, and change what lists show, but make no record.
+ * a record stands where an earlier task of the same id had it, or that a letter was delivered twice. Who can write to the
+ * store can do that, and change what lists show, but make no record.
  *
  * Each record takes a new random nonce, which is safe for 2^32 records and letters per key (NIST SP 800-38D): make
  * another key the current one long before that, once a year for instance. There is no need to write old records anew.
@@ -51,6 +52,8 @@ export interface Keys {
 }
 
 /**
+ * How an encrypted store reads.
+ *
  * @since 0.1.0
  * @category options
  */
@@ -184,8 +187,8 @@ const sealer = (ring: Ring, allowPlaintext: boolean) => {
 
 /**
  * The driver over another one, with what that one stores encrypted. A key that is no key is an `EncryptionKeysError`. A
- * record of an unknown key, one that is not encrypted and one that is not authentic is a `DecryptionError`. Memos and messages that cannot be opened are left out with a warning: there may be another
- * engine that can.
+ * record of an unknown key, one that is not encrypted and one that is not authentic is a `DecryptionError`. Memos and
+ * messages that cannot be opened are left out with a warning: there may be another engine that can.
  *
  * @since 0.1.0
  * @category constructors

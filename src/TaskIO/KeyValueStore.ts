@@ -50,6 +50,8 @@ const partOf = (taskId: string): string => {
 const parts = Array.from({ length: 256 }, (_, part) => part.toString(16).padStart(2, "0"))
 
 /**
+ * Where in a store the journals are.
+ *
  * @since 0.1.0
  * @category options
  */

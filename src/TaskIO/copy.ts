@@ -31,6 +31,8 @@ import type { Encoded } from "./Encoded.ts"
 // --- options and reports --------------------------------------------------------
 
 /**
+ * How tasks are copied.
+ *
  * @since 0.1.0
  * @category options
  */

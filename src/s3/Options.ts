@@ -24,6 +24,8 @@ export interface Credentials {
 }
 
 /**
+ * Which bucket the store is in, and how it is reached.
+ *
  * @since 0.1.0
  * @category options
  */

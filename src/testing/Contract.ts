@@ -236,8 +236,10 @@ export interface Report {
 }
 
 /**
+ * What a backend cannot do, and how long its rules may take.
+ *
  * @since 0.1.0
- * @category models
+ * @category options
  */
 export interface VerifyOptions<Capability extends string> {
   /** What the backend cannot do; the rules that need it are left out, and named in the report. */

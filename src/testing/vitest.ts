@@ -10,8 +10,10 @@ import type * as Scope from "effect/Scope"
 import { judge, type Rule, select } from "./Contract.ts"
 
 /**
+ * What a backend cannot do, and how long its tests may take.
+ *
  * @since 0.1.0
- * @category models
+ * @category options
  */
 export interface DescribeOptions<Capability extends string> {
   /** What the backend cannot do. Rules that need it become no tests; the title names them. */
