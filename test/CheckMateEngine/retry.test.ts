@@ -1,5 +1,19 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Chunk, Clock, Data, Duration, Effect, Exit, Fiber, Option, Random, Schedule, TestClock } from "effect"
+import {
+  Chunk,
+  Clock,
+  Data,
+  Duration,
+  Effect,
+  Exit,
+  Fiber,
+  Option,
+  Random,
+  Schedule,
+  ScheduleDecision,
+  ScheduleInterval,
+  TestClock
+} from "effect"
 import { BindLock, CheckMate, CheckMateEngine, Stage, StageStatus, type TaskIO } from "effect-checkmate"
 import type { StageDefectError } from "effect-checkmate/CheckMateError"
 import { logged } from "../support/logs.ts"
@@ -146,6 +160,26 @@ describe("retry", () => {
         )
       ])
     }))
+
+  it.effect("is due at once, and no earlier, where a Schedule names a time that is past", () =>
+    inMemory(Effect.gen(function*() {
+      const past = Schedule.makeWithState(0, (_now: number, _failure: Boom, count) =>
+        Effect.succeed([
+          count + 1,
+          count,
+          count < 2 ? ScheduleDecision.continueWith(ScheduleInterval.after(0)) : ScheduleDecision.done
+        ]))
+      yield* TestClock.adjust("1 minute")
+      const { at, definition } = flaky(2, past)
+      yield* CheckMateEngine.run(definition, { taskId: "t", input: {} })
+      expect(at).toEqual([60_000, 60_000, 60_000])
+      const { history } = yield* CheckMateEngine.get("t")
+      const next = history.flatMap((event) => event._tag === "AttemptFailed" ? [event.next] : [])
+      expect(next).toMatchObject([
+        { _tag: "Retry", dueAt: { epochMillis: 60_000 } },
+        { _tag: "Retry", dueAt: { epochMillis: 60_000 } }
+      ])
+    })))
 
   it.effect("gives up with the stage's own failure when the Schedule is done", () =>
     inMemory(Effect.gen(function*() {

@@ -56,6 +56,16 @@ describe("journal files", () => {
       })
     ))
 
+  it.effect("of messages of one engine are read in the order they were sent, also within a millisecond", () =>
+    inDirectory((directory) =>
+      Effect.gen(function*() {
+        const driver = yield* FileDriver.make(directory)
+        const messages = Array.from({ length: 20 }, (_, index) => String(index))
+        for (const message of messages) yield* driver.send("t", message)
+        expect((yield* driver.receive("t")).map(({ message }) => message)).toEqual(messages)
+      })
+    ))
+
   it.effect("of a message that could not be sent, nothing stays; of one whose sender died, nothing after a day", () =>
     inDirectory((directory, fs) =>
       Effect.gen(function*() {

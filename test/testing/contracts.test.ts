@@ -117,6 +117,10 @@ describe("A report", () => {
       expect(yield* problemOf({ a: long, b: { c: 1 } }, { a: long, b: { c: 2 } })).toEqual([
         "expected it.b.c to be 2, found 1"
       ])
+      // A short text in a long value is shown as a whole.
+      expect(yield* problemOf([long, "found"], [long, "fount"])).toEqual([
+        "expected it[1] to be \"fount\", found \"found\""
+      ])
       expect(yield* problemOf({ a: 1, b: undefined }, { a: 1 })).toEqual([])
     }))
 
