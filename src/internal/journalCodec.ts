@@ -31,8 +31,9 @@ export const decodeAll = (
   return Either.right(events)
 }
 
+/** Another version may have written a summary, so what is not as it should be fits nothing, and fails nothing. */
 export const matches = (query: EncodedQuery) => (summary: EncodedSummary): boolean =>
   (query.status === undefined || query.status.includes(summary.status))
   && (query.checkMate === undefined || query.checkMate === summary.checkMate)
-  && (query.tags === undefined || query.tags.every((tag) => summary.tags.includes(tag)))
+  && (query.tags === undefined || query.tags.every((tag) => Array.isArray(summary.tags) && summary.tags.includes(tag)))
   && (query.since === undefined || query.since <= summary.updatedAt)

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Option, Stream } from "effect"
+import { Chunk, Effect, Option, Stream } from "effect"
 import { CheckMateEngine, Task, TaskIO } from "effect-checkmate"
 import { logged } from "../support/logs.ts"
 import { abc, engineOver, failing, Ledger, makeStore } from "../support/pipelines.ts"
@@ -84,5 +84,14 @@ describe("a list of tasks", () => {
       )
       expect(found).toEqual(["t"])
       expect(lines).toEqual(["WARN Task foreign is left out of the list: its summary does not fit in createdAt"])
+    }))
+
+  it.effect("leaves out one whose summary has nothing of what is asked for", () =>
+    Effect.gen(function*() {
+      const { driver } = yield* halfDone
+      const io = TaskIO.make({ ...driver, list: () => Stream.make(JSON.parse("{}")) })
+      for (const query of [{ tags: ["x"] }, { status: ["Failed"] }, { checkMate: "abc" }, { since: 0 }] as const) {
+        expect(Chunk.toArray(yield* Stream.runCollect(io.list(query)))).toEqual([])
+      }
     }))
 })
