@@ -45,7 +45,8 @@ export type Append = readonly [
 
 export interface Dialect {
   readonly name: "sqlite" | "pg"
-  readonly migrations: (names: Names) => ReadonlyArray<Migration>
+  /** All steps, as they are to be taken where the tables are of a version, or are not there, which is version 0. */
+  readonly migrations: (names: Names, version: number) => ReadonlyArray<Migration>
   /** What is said first in the transaction that brings the tables up to date. */
   readonly beforeMigrating: (names: Names) => ReadonlyArray<string>
   /** Answers with one row where the table of a name, with its schema, is there. */

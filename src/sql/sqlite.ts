@@ -79,43 +79,51 @@ const removeProcedure = ({ bare, of }: Names): ReadonlyArray<string> => [
 const now = "cast((julianday('now') - 2440587.5) * 86400000 as integer)"
 
 /**
+ * The views that engines of an older version append by, where such may be at work. Not made anew: the name of the second,
+ * behind a prefix "x_", is that of the first behind "x_fenced_", so that two such stores got in each other's way.
+ */
+const olderAppends = (
+  names: Names,
+  version: number
+): ReadonlyArray<readonly [view: string, made: ReadonlyArray<string>]> => [
+  ...(version >= 1 ? [["appends", appendProcedure(names, "appends", "append", false)] as const] : []),
+  ...(version >= 2
+    ? [["fenced_appends", appendProcedure(names, "fenced_appends", "fenced_append", true)] as const]
+    : [])
+]
+
+/**
  * Batches in rows of their own, and an index of where they are: in a table that is one index, as it was before, a row over a
  * thousand bytes takes whole pages, which is up to four times the space and the time.
  *
  * @see https://sqlite.org/withoutrowid.html
  */
-const batchesInRows = (names: Names): ReadonlyArray<string> => {
+const batchesInRows = (names: Names, version: number): ReadonlyArray<string> => {
   const { bare, of } = names
+  const older = olderAppends(names, version)
   return [
     // With their triggers, which would go on to name the older table.
-    ...["appends", "fenced_appends", "removals"].map((view) => `drop view ${of(view)}`),
+    ...[...older.map(([view]) => view), "removals"].map((view) => `drop view ${of(view)}`),
     `create table ${of("batches_in_rows")} (
       task_id text not null, position integer not null, records text not null, primary key (task_id, position)
     )`,
     `insert into ${of("batches_in_rows")} select task_id, position, records from ${bare("batches")}`,
     `drop table ${of("batches")}`,
     `alter table ${of("batches_in_rows")} rename to ${bare("batches")}`,
-    ...appendProcedure(names, "appends", "append", false),
-    ...appendProcedure(names, "fenced_appends", "fenced_append", true),
+    ...older.flatMap(([, made]) => made),
     ...removeProcedure(names)
   ]
 }
 
 export const sqlite: Dialect = {
   name: "sqlite",
-  migrations: (names) => [
-    {
-      name: "begin",
-      statements: [
-        ...tables(names),
-        ...appendProcedure(names, "appends", "append", false),
-        ...claimProcedure(names),
-        ...removeProcedure(names)
-      ]
-    },
-    // Beside the older one, which engines of an older version may be using.
-    { name: "fence by epoch", statements: appendProcedure(names, "fenced_appends", "fenced_append", true) },
-    { name: "batches in rows", statements: batchesInRows(names) }
+  migrations: (names, version) => [
+    { name: "begin", statements: [...tables(names), ...claimProcedure(names), ...removeProcedure(names)] },
+    // Made by the last step, under another name.
+    { name: "fence by epoch", statements: [] },
+    { name: "batches in rows", statements: batchesInRows(names, version) },
+    // Beside the older ones. No name of this kind is another one's behind a longer prefix.
+    { name: "append by epoch", statements: appendProcedure(names, "appends_by_epoch", "append_by_epoch", true) }
   ],
   // The transaction itself keeps others out.
   beforeMigrating: () => [],
@@ -123,7 +131,7 @@ export const sqlite: Dialect = {
   now,
   append: ({ of }) => {
     const one = `(${Array.from({ length: 12 }, () => "?").join(", ")})`
-    const text = `insert into ${of("fenced_appends")} values `
+    const text = `insert into ${of("appends_by_epoch")} values `
     return (appends) => [text + appends.map(() => one).join(", "), appends.flat()]
   },
   among,

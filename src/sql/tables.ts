@@ -17,47 +17,54 @@ const Version = Schema.decodeUnknownOption(Schema.Tuple(Schema.Struct({ version:
 /** Brings the tables up to date. Many processes may do this at once: one does it, the others find it done. */
 export const migrate = Effect.fnUntraced(function*(database: Database): Effect.fn.Return<void, SqlError | TaskIOError> {
   const { client, dialect, location, names } = database
-  const migrations = dialect.migrations(names)
   const table = `${names.schema === undefined ? "" : `${names.schema}.`}${names.prefix}migrations`
   // Asked for first: a client may remember a statement that failed for want of its table.
-  const version = Effect.flatMap(database.once(dialect.hasTable, [table]), (tables) =>
-    tables.length === 0
-      ? Effect.succeed(0)
-      : Effect.map(
-        database.once(`select cast(max(migration_id) as text) as version from ${names.of("migrations")}`, []),
-        (rows) => Option.match(Version(rows), { onNone: () => 0, onSome: ([row]) => row.version })
-      ))
-  const found = yield* version
-  if (found > migrations.length) {
+  const versionBy = (ask: Database["once"]) =>
+    Effect.flatMap(ask(dialect.hasTable, [table]), (tables) =>
+      tables.length === 0
+        ? Effect.succeed(0)
+        : Effect.map(
+          ask(`select cast(max(migration_id) as text) as version from ${names.of("migrations")}`, []),
+          (rows) => Option.match(Version(rows), { onNone: () => 0, onSome: ([row]) => row.version })
+        ))
+  const found = yield* versionBy(database.once)
+  const known = dialect.migrations(names, found).length
+  if (found > known) {
     return yield* unusable(
       location,
-      `its tables are of version ${found}, and this library knows ${migrations.length}: use a newer one`
+      `its tables are of version ${found}, and this library knows ${known}: use a newer one`
     )
   }
-  if (found === migrations.length) return
+  if (found === known) return
   const tell = (statements: ReadonlyArray<string>) =>
     Effect.forEach(statements, (text) => client.unsafe(text).unprepared, { discard: true })
-  const steps = migrations.map(({ name, statements }, index): Migrator.ResolvedMigration => [
-    index + 1,
-    name,
-    Effect.succeed(tell(statements))
-  ])
-  const run = Migrator.make({})({ loader: Effect.succeed(steps), table }).pipe(
-    Effect.provideService(SqlClient.SqlClient, client),
-    Effect.catchAllDefect((defect) =>
-      Effect.fail(defect instanceof Migrator.MigrationError ? defect : new SqlError({ cause: defect }))
-    ),
-    Effect.catchTag(
-      "MigrationError",
-      ({ cause, message }) =>
-        Effect.fail(cause instanceof SqlError ? cause : new SqlError({ message, cause: new Error(message) }))
+  const run = (version: number) => {
+    const steps = dialect.migrations(names, version).map(({ name, statements }, index): Migrator.ResolvedMigration => [
+      index + 1,
+      name,
+      Effect.succeed(tell(statements))
+    ])
+    return Migrator.make({})({ loader: Effect.succeed(steps), table }).pipe(
+      Effect.provideService(SqlClient.SqlClient, client),
+      Effect.catchAllDefect((defect) =>
+        Effect.fail(defect instanceof Migrator.MigrationError ? defect : new SqlError({ cause: defect }))
+      ),
+      Effect.catchTag(
+        "MigrationError",
+        ({ cause, message }) =>
+          Effect.fail(cause instanceof SqlError ? cause : new SqlError({ message, cause: new Error(message) }))
+      )
+    )
+  }
+  const within: Database["once"] = (text, parameters) =>
+    Effect.map(database.within(text, parameters), Option.getOrElse((): Rows => []))
+  // One process at a time: the others find it done, so that it is asked again what there is.
+  yield* database.transaction(
+    tell(dialect.beforeMigrating(names)).pipe(
+      Effect.zipRight(versionBy(within)),
+      Effect.flatMap(run)
     )
   )
-  // One process at a time: the others find it done.
-  yield* database.transaction(Effect.zipRight(
-    tell(dialect.beforeMigrating(names)),
-    run
-  ))
 })
 
 const Setting = Schema.decodeUnknownOption(

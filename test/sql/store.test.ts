@@ -16,6 +16,7 @@ import { answering } from "../support/answering.ts"
 import { abc, Boom, engineOver, Ledger } from "../support/pipelines.ts"
 import { clientOf, postgres } from "../support/postgres.ts"
 import { sharedServer } from "../support/sqlContracts.ts"
+import { asOfVersion3 } from "../support/sqliteOlder.ts"
 import { summaryOf } from "../support/summary.ts"
 
 const server = sharedServer()
@@ -84,13 +85,43 @@ describe("the tables", () => {
       expect(yield* epoch).toBe(1)
     }).pipe(Effect.scoped), 20_000)
 
+  for (const prefixes of [["x_", "x_fenced_"], ["x_fenced_", "x_"]]) {
+    const run = (prefix: string, taskId: string) =>
+      Effect.provide(
+        CheckMateEngine.run(abc(new Ledger()), { taskId, input: { seed: 1 } }),
+        Layer.fresh(Sql.layer({ prefix }))
+      )
+    const idsIn = (prefix: string) =>
+      Effect.map(
+        Effect.provide(CheckMateEngine.find(), Layer.fresh(Sql.layer({ prefix }))),
+        (found) => found.map(({ taskId }) => taskId).sort()
+      )
+
+    it.effect(`of a prefix that ends as names of the tables begin are a store of their own: ${prefixes.join(", ")}`, () =>
+      Effect.gen(function*() {
+        for (const prefix of prefixes) yield* run(prefix, prefix)
+        for (const prefix of prefixes) expect(yield* idsIn(prefix)).toEqual([prefix])
+      }).pipe(Effect.provide(memory)))
+
+    it.effect(`so are they beside those of an older version, which are brought up to date: ${prefixes.join(", ")}`, () =>
+      Effect.gen(function*() {
+        const [older = "", other = ""] = prefixes
+        yield* run(older, "before")
+        yield* asOfVersion3(older)
+        yield* run(other, "t")
+        yield* run(older, "after")
+        expect(yield* idsIn(older)).toEqual(["after", "before"])
+        expect(yield* idsIn(other)).toEqual(["t"])
+      }).pipe(Effect.provide(memory)))
+  }
+
   it.effect("of a newer version are refused", () =>
     Effect.gen(function*() {
       yield* Effect.scoped(Sql.makeTaskIO())
       const sql = yield* SqlClient.SqlClient
       yield* sql`insert into checkmate_migrations (migration_id, name) values (99, 'later')`
       const error = yield* Effect.flip(Effect.scoped(Sql.makeTaskIO()))
-      expect(String(error)).toContain("its tables are of version 99, and this library knows 3: use a newer one")
+      expect(String(error)).toContain("its tables are of version 99, and this library knows 4: use a newer one")
     }).pipe(Effect.provide(memory)))
 
   it.effect("have names that need no quoting, and a schema only where there are any", () =>
@@ -247,7 +278,7 @@ describe("an append", () => {
         expect(losing).toBe(0)
         for (const { taskId } of journals) expect(yield* store.read(taskId, 0)).toEqual(["{}"])
       }).pipe(Effect.provide(answering(memory, (text) => {
-        if (!text.startsWith("insert into \"checkmate_fenced_appends\"") || losing === 0) return Effect.void
+        if (!text.startsWith("insert into \"checkmate_appends_by_epoch\"") || losing === 0) return Effect.void
         losing -= 1
         return new SqlError({ message: "lost", cause: new Error("Connection terminated unexpectedly") })
       })))
@@ -275,18 +306,17 @@ describe("an append", () => {
     Effect.gen(function*() {
       yield* Sql.makeTaskIO({ prefix })
       const sql = yield* SqlClient.SqlClient
-      yield* sql`delete from ${sql(`${prefix}migrations`)} where migration_id > 1`
       yield* sql.onDialectOrElse({
-        sqlite: () => sql`drop view ${sql(`${prefix}fenced_appends`)}`,
+        sqlite: () => Effect.zipRight(asOfVersion3(prefix), sql`drop view ${sql(`${prefix}fenced_appends`)}`),
         orElse: () => Effect.void
       })
+      yield* sql`delete from ${sql(`${prefix}migrations`)} where migration_id > 1`
       const store = yield* Sql.makeTaskIO({ prefix })
       const journal = yield* store.open("t")
       yield* journal.append(0, ["{}"], summaryOf("t"))
       expect(yield* store.read("t", 0)).toEqual(["{}"])
-      const steps = sql.onDialectOrElse({ sqlite: () => [1, 2, 3], orElse: () => [1, 2, 3, 4] })
       expect(yield* sql`select migration_id from ${sql(`${prefix}migrations`)} order by migration_id`)
-        .toEqual(steps.map((migration_id) => ({ migration_id })))
+        .toEqual([1, 2, 3, 4].map((migration_id) => ({ migration_id })))
     }))
 
   it.scoped("to SQLite takes little more space than its records, also where they are longer than a quarter of a page", () =>
@@ -311,6 +341,7 @@ describe("an append", () => {
       const older = yield* Sql.makeTaskIO()
       yield* written(older, 0)
       // As it was before the third version.
+      yield* asOfVersion3("checkmate_")
       yield* sql`pragma legacy_alter_table = on`
       yield* sql`alter table checkmate_batches rename to rows_of_batches`
       yield* sql`create table checkmate_batches (task_id text not null, position integer not null, records text not null,
@@ -322,9 +353,13 @@ describe("an append", () => {
 
       const newer = yield* Sql.makeTaskIO()
       yield* written(newer, 1)
-      // Who was at work while the tables were changed goes on.
-      yield* written(older, 2)
-      expect(yield* newer.read("t", 0)).toEqual(["0", "1", "2"])
+      // Who was at work while the tables were changed goes on, by the views of that version.
+      for (const [at, view] of ["appends", "fenced_appends"].entries()) {
+        const [task] = yield* sql<{ owner: string; epoch: number }>`select owner, epoch from checkmate_tasks`
+        const append = ["t", task?.owner, 2 + at, 1, `${2 + at}`, "Running", "c", "", "", "{}", null, task?.epoch]
+        yield* sql`insert into ${sql(`checkmate_${view}`)} values ${sql.in(append.slice(0, 11 + at))}`
+      }
+      expect(yield* newer.read("t", 0)).toEqual(["0", "1", "2", "3"])
       expect(yield* sql`select name from pragma_table_list where name like '%batches%' and wr = 1`).toEqual([])
       yield* older.remove("t")
       expect(yield* sql`select * from checkmate_batches`).toEqual([])
@@ -347,7 +382,7 @@ describe("an append", () => {
       for (const { taskId } of journals) expect(yield* store.read(taskId, 0)).toEqual([record])
     }).pipe(Effect.provide(answering(memory, (text, parameters) =>
       Effect.sync(() => {
-        if (!text.startsWith("insert into \"checkmate_fenced_appends\"")) return
+        if (!text.startsWith("insert into \"checkmate_appends_by_epoch\"")) return
         sent.push(ids.filter((id) => parameters.includes(id)))
       }))))
   })
