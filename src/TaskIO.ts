@@ -183,8 +183,11 @@ export class TaskIO extends Context.Tag("checkmate/TaskIO")<TaskIO, {
   readonly look: (taskId: string, earlier?: Look) => Effect.Effect<Look, ReadError>
   /** The fold of a task's journal; none for a task that does not exist. */
   readonly get: (taskId: string) => Effect.Effect<Option.Option<Task.Task>, ReadError>
-  /** The summaries of tasks, without folding their journals. In no particular order. */
-  readonly list: (query?: Query) => Stream.Stream<Task.Summary, TaskIOError>
+  /**
+   * The summaries of tasks, without folding their journals. In no particular order. Of a store that can tell which are
+   * `first`, no others, and maybe fewer.
+   */
+  readonly list: (query?: Query, first?: Driver.First) => Stream.Stream<Task.Summary, TaskIOError>
   /** Removes a task. Only for who holds its binding. */
   readonly remove: (taskId: string) => Effect.Effect<void, InvalidTaskIdError | TaskIOError>
   /** Leaves a message for whoever runs the task. */
@@ -271,12 +274,13 @@ export const make = (driver: Driver.Encoded): TaskIO["Type"] => {
     read,
     look,
     get: (taskId) => Effect.map(look(taskId), ({ task }) => task),
-    list: (query = {}) => {
+    list: (query = {}, first) => {
       const encoded: Driver.EncodedQuery = {
         ...(query.status === undefined ? {} : { status: query.status }),
         ...(query.checkMate === undefined ? {} : { checkMate: query.checkMate }),
         ...(query.tags === undefined ? {} : { tags: query.tags }),
-        ...(query.since === undefined ? {} : { since: DateTime.formatIso(DateTime.unsafeMake(query.since)) })
+        ...(query.since === undefined ? {} : { since: DateTime.formatIso(DateTime.unsafeMake(query.since)) }),
+        ...(first === undefined ? {} : { first })
       }
       return driver.list(encoded).pipe(
         Stream.filter(matches(encoded)),

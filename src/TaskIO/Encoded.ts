@@ -31,6 +31,18 @@ export interface EncodedSummary {
 }
 
 /**
+ * The first tasks of a list in order of a time, and of their ids where that is the same.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface First {
+  readonly sort: "createdAt" | "updatedAt"
+  readonly order: "ascending" | "descending"
+  readonly limit: number
+}
+
+/**
  * Which tasks a list is about. A driver may use it to read less; whatever it yields is filtered again above it.
  *
  * @since 0.1.0
@@ -42,6 +54,8 @@ export interface EncodedQuery {
   readonly tags?: ReadonlyArray<string>
   /** ISO 8601 text: only tasks updated at or after it. */
   readonly since?: string
+  /** No more than these are asked for; see {@link Encoded.listsFirst}. */
+  readonly first?: First
 }
 
 /**
@@ -118,6 +132,11 @@ export interface Encoded {
   ) => Effect.Effect<ReadonlyArray<string>, TaskIOError | UnreadableError>
   /** The summaries of the latest appends, without reading the journals. In no particular order. */
   readonly list: (query: EncodedQuery) => Stream.Stream<EncodedSummary, TaskIOError>
+  /**
+   * Whether it lists no more than {@link EncodedQuery.first}, of what it takes to fit the query, and all of these as they were
+   * at one moment. Where too few of them fit when the query is applied again, all are asked for.
+   */
+  readonly listsFirst?: boolean
   /** Removes a task's journal and mail, if there is any. */
   readonly remove: (taskId: string) => Effect.Effect<void, TaskIOError>
   /** Leaves a message for whoever runs the task, now or later. Durable when it returns. */

@@ -10,7 +10,7 @@ import * as Order from "effect/Order"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import type { FindOptions, View } from "../CheckMateEngine/Service.ts"
-import { TaskNotFoundError } from "../CheckMateError.ts"
+import { type TaskIOError, TaskNotFoundError } from "../CheckMateError.ts"
 import type * as Stage from "../Stage.ts"
 import * as Task from "../Task.ts"
 import type * as TaskIO from "../TaskIO.ts"
@@ -68,17 +68,33 @@ const asHeld = Effect.fnUntraced(function*(parts: Parts, options: FindOptions, l
 /** How many more than those that are asked for are kept, until they are sorted out. */
 const spare = 2_000
 
+/** Up to how many a store is asked for the first ones, where it can tell: these it answers all at once. */
+const mostAtOnce = 1_000
+
 /** The first tasks of a list. Of a long one no more is kept than that. */
-const first = Effect.fnUntraced(function*(parts: Parts, options: FindOptions, limit: number) {
-  const best = (found: ReadonlyArray<Task.Summary>) => sorted(found, options).slice(0, limit)
-  let found: Array<Task.Summary> = []
-  yield* Stream.runForEachChunk(parts.taskIO.list(options), (chunk) =>
-    Effect.sync(() => {
-      for (const summary of chunk) found.push(summary)
-      if (found.length > limit + spare) found = best(found)
-    }))
-  return best(found)
-})
+const firstOf = Effect.fnUntraced(
+  function*(options: FindOptions, limit: number, list: Stream.Stream<Task.Summary, TaskIOError>) {
+    const best = (found: ReadonlyArray<Task.Summary>) => sorted(found, options).slice(0, limit)
+    let found: Array<Task.Summary> = []
+    yield* Stream.runForEachChunk(list, (chunk) =>
+      Effect.sync(() => {
+        for (const summary of chunk) found.push(summary)
+        if (found.length > limit + spare) found = best(found)
+      }))
+    return best(found)
+  }
+)
+
+const first = ({ taskIO }: Parts, options: FindOptions, limit: number) => {
+  const all = firstOf(options, limit, taskIO.list(options))
+  if (taskIO.driver.listsFirst !== true || limit > mostAtOnce) return all
+  const { order = "descending", sort = "createdAt" } = options
+  return Effect.flatMap(
+    firstOf(options, limit, taskIO.list(options, { sort, order, limit })),
+    // Among the first of a store there may be what does not fit, and others behind them that do.
+    (found) => found.length < limit ? all : Effect.succeed(found)
+  )
+}
 
 /** A count as untyped code may give it. */
 const count = (given: number | undefined, otherwise: number): number =>

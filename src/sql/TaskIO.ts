@@ -297,6 +297,7 @@ export const make = Effect.fnUntraced(function*(database: Database) {
     open,
     read,
     list: listOf(database),
+    listsFirst: true,
     remove: (taskId) => tell("remove the task", dialect.remove(names), [taskId], taskId),
     ...mailOf(database),
     transaction: database.transaction,

@@ -1,4 +1,4 @@
-/** Which tasks there are: by status, name, tags and time, a page at a time. */
+/** Which tasks there are: by status, name, tags and time, a page at a time, or the first of them. */
 
 import * as Arr from "effect/Array"
 import * as Chunk from "effect/Chunk"
@@ -8,7 +8,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { SummarySchema } from "../internal/journalCodec.ts"
-import type { Encoded, EncodedQuery } from "../TaskIO/Encoded.ts"
+import type { Encoded, EncodedQuery, First } from "../TaskIO/Encoded.ts"
 import * as TaskStatus from "../TaskStatus.ts"
 import type { Database } from "./database.ts"
 import { everIndexed } from "./indexed.ts"
@@ -60,19 +60,29 @@ export const listOf = (database: Database): Encoded["list"] => {
       onRight: (found) => Effect.succeed([found])
     })
 
-  return (query) => {
+  const columns: Readonly<Record<First["sort"], string>> = { createdAt: "created_at", updatedAt: "updated_at" }
+  const directions: Readonly<Record<First["order"], string>> = { ascending: "asc", descending: "desc" }
+
+  return ({ first, ...query }) => {
     if (query.status?.length === 0) return Stream.empty
     const { condition, parameters } = conditionsOf(query)
-    const text = `select task_id, summary from ${tasks} where ${condition} and task_id > ?
-        order by task_id limit ${pageSize}`
-    return Stream.paginateChunkEffect(
-      "",
-      (after) =>
-        Effect.map(ask("list tasks", Summaries, text, [...parameters, after]), (rows) => [
-          Chunk.unsafeFromArray(rows),
-          rows.length < pageSize ? Option.none() : Option.map(Arr.last(rows), ({ task_id }) => task_id)
-        ])
-    ).pipe(
+    const text = `select task_id, summary from ${tasks} where ${condition}`
+    const page = (rest: string, values: ReadonlyArray<unknown>) =>
+      ask("list tasks", Summaries, `${text} ${rest}`, [...parameters, ...values])
+    const rows = first === undefined
+      ? Stream.paginateChunkEffect(
+        "",
+        (after) =>
+          Effect.map(page(`and task_id > ? order by task_id limit ${pageSize}`, [after]), (rows) => [
+            Chunk.unsafeFromArray(rows),
+            rows.length < pageSize ? Option.none() : Option.map(Arr.last(rows), ({ task_id }) => task_id)
+          ])
+      )
+      : Stream.fromIterableEffect(Effect.suspend(() => {
+        const direction = directions[first.order]
+        return page(`order by ${columns[first.sort]} ${direction}, task_id ${direction} limit ?`, [first.limit])
+      }))
+    return rows.pipe(
       Stream.mapEffect(summaryOf),
       Stream.mapConcat((found) => found)
     )

@@ -204,7 +204,7 @@ export const make = (plan: Plan): Effect.Effect<Injector> =>
         read: (taskId, from) => stored("read", taskId, taskIO.read(taskId, from)),
         look: (taskId, earlier) => stored("read", taskId, taskIO.look(taskId, earlier)),
         get: (taskId) => stored("read", taskId, taskIO.get(taskId)),
-        list: (query) => listed(taskIO.list(query)),
+        list: (query, first) => listed(taskIO.list(query, first)),
         remove: (taskId) => stored("remove", taskId, taskIO.remove(taskId)),
         send: (taskId, message) => stored("send", taskId, taskIO.send(taskId, message)),
         // Of two operations, each of which can go wrong.

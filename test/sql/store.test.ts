@@ -231,8 +231,9 @@ describe("a list", () => {
       })
   )
 
-  it.effect("of more tasks than are read at a time holds them all, and comes by an index", () =>
-    Effect.gen(function*() {
+  it.effect("of more tasks than are read at a time holds them all, and comes by an index; of its first, no others", () => {
+    let asked = 0
+    return Effect.gen(function*() {
       const store = yield* Sql.makeTaskIO()
       const sql = yield* SqlClient.SqlClient
       const rows = Array.from({ length: 2_500 }, (_, index) => {
@@ -258,7 +259,47 @@ describe("a list", () => {
       const plan = yield* sql<{ detail: string }>`explain query plan select task_id, summary from checkmate_tasks
         where summary is not null and status in ('Failed') and task_id > '' order by task_id limit 1000`
       expect(plan.map(({ detail }) => detail).join("; ")).toContain("checkmate_tasks_by_status")
-    }).pipe(Effect.scoped, Effect.provide(memory)))
+      asked = 0
+      const ids = yield* Effect.forEach(
+        [undefined, "ascending"] as const,
+        (order) => CheckMateEngine.find({ limit: 2, ...(order === undefined ? {} : { order }) })
+      ).pipe(Effect.provide(engineOver(store)))
+      expect(ids.flat().map(({ taskId }) => taskId)).toEqual(["task-999", "task-998", "task-0", "task-1"])
+      expect(asked).toBe(2)
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(answering(memory, (text) =>
+        Effect.sync(() => {
+          if (text.startsWith("select task_id, summary")) asked += 1
+        })))
+    )
+  })
+
+  onBoth(
+    "of which the first are asked for is not cut short by what only seems to fit, or cannot be read",
+    (prefix) =>
+      Effect.gen(function*() {
+        const store = yield* Sql.makeTaskIO({ prefix })
+        const sql = yield* SqlClient.SqlClient
+        const long = "x".repeat(600)
+        for (let index = 0; index < 9; index++) {
+          const journal = yield* store.open(`t${index}`)
+          const at = `2026-01-01T00:00:0${index}.000Z`
+          const names = { checkMate: `${long}${index % 3}`, tags: index === 6 ? ["nul"] : ["nul\0"] }
+          yield* journal.append(0, ["{}"], summaryOf(`t${index}`, { createdAt: at, updatedAt: at, ...names }))
+        }
+        yield* sql`update ${sql(`${prefix}tasks`)} set summary = '{' where task_id = 't8'`
+        yield* sql`update ${sql(`${prefix}tasks`)} set summary = '{}' where task_id = 't7'`
+        const find = (options: CheckMateEngine.FindOptions) =>
+          Effect.map(CheckMateEngine.find(options), (found) => found.map(({ taskId }) => taskId))
+        yield* Effect.gen(function*() {
+          expect(yield* find({ limit: 2 })).toEqual(["t6", "t5"])
+          expect(yield* find({ limit: 1, checkMate: `${long}1` })).toEqual(["t4"])
+          expect(yield* find({ limit: 2, tags: ["nul\0"], sort: "updatedAt" })).toEqual(["t5", "t4"])
+          expect(yield* find({ limit: 2, checkMate: `${long}2`, order: "ascending" })).toEqual(["t2", "t5"])
+        }).pipe(Effect.provide(engineOver(store)))
+      })
+  )
 })
 
 describe("an append", () => {
