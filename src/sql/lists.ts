@@ -17,6 +17,9 @@ import { questionsTo } from "./questions.ts"
 /** How many summaries are read at a time. */
 const pageSize = 1000
 
+/** How many tags are looked up: each is a join, and the more there are the longer it takes to plan. The rest is filtered. */
+const mostTags = 4
+
 const Summaries = Schema.Array(Schema.Struct({ task_id: Schema.String, summary: Schema.String }))
 
 const decodeSummary = Schema.decodeEither(Schema.parseJson(SummarySchema))
@@ -28,11 +31,17 @@ export const listOf = (database: Database): Encoded["list"] => {
 
   const isOneOf = (column: string, values: ReadonlyArray<string>) =>
     `${column} in (${values.map(() => "?").join(", ")})`
-  const conditionsOf = ({ checkMate, since, status, tags: wanted }: EncodedQuery) => {
+  /** With the time alone, all statuses are named: the index begins with them. */
+  const statusesOf = ({ since, status }: EncodedQuery) =>
+    status === undefined && since === undefined
+      ? undefined
+      : TaskStatus.Tag.literals.filter((tag) => status?.includes(tag) ?? true)
+  const conditionsOf = (
+    { checkMate, since, tags: wanted }: EncodedQuery,
+    among: ReadonlyArray<TaskStatus.Tag> | undefined
+  ) => {
     const conditions: Array<string> = ["summary is not null"]
     const parameters: Array<unknown> = []
-    // With the time alone, all statuses are named: the index begins with them.
-    const among = status ?? (since === undefined ? undefined : TaskStatus.Tag.literals)
     if (among !== undefined) {
       conditions.push(isOneOf("status", among))
       parameters.push(...among)
@@ -46,7 +55,7 @@ export const listOf = (database: Database): Encoded["list"] => {
       conditions.push(isOneOf("check_mate", values))
       parameters.push(...values)
     }
-    for (const tag of wanted ?? []) {
+    for (const tag of (wanted ?? []).slice(0, mostTags)) {
       const values = everIndexed(tag)
       conditions.push(`task_id in (select task_id from ${tags} where ${isOneOf("tag", values)})`)
       parameters.push(...values)
@@ -64,8 +73,9 @@ export const listOf = (database: Database): Encoded["list"] => {
   const directions: Readonly<Record<First["order"], string>> = { ascending: "asc", descending: "desc" }
 
   return ({ first, ...query }) => {
-    if (query.status?.length === 0) return Stream.empty
-    const { condition, parameters } = conditionsOf(query)
+    const among = statusesOf(query)
+    if (among?.length === 0) return Stream.empty
+    const { condition, parameters } = conditionsOf(query, among)
     const text = `select task_id, summary from ${tasks} where ${condition}`
     const page = (rest: string, values: ReadonlyArray<unknown>) =>
       ask("list tasks", Summaries, `${text} ${rest}`, [...parameters, ...values])

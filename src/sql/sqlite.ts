@@ -126,7 +126,12 @@ export const sqlite: Dialect = {
     { name: "append by epoch", statements: appendProcedure(names, "appends_by_epoch", "append_by_epoch", true) }
   ],
   // The transaction itself keeps others out.
-  beforeMigrating: () => [],
+  beforeMigrating: ({ of }) => [
+    `create table if not exists ${of("migrations")} (
+      migration_id integer primary key not null, created_at datetime not null default current_timestamp,
+      name varchar(255) not null
+    )`
+  ],
   hasTable: "select 1 from sqlite_master where type = 'table' and name = ?",
   now,
   append: ({ of }) => {

@@ -115,6 +115,20 @@ describe("the tables", () => {
       }).pipe(Effect.provide(memory)))
   }
 
+  it.effect("have the same names whatever the client makes of names", () =>
+    Effect.gen(function*() {
+      yield* Effect.provide(
+        CheckMateEngine.run(abc(new Ledger()), { taskId: "t", input: { seed: 1 } }),
+        Layer.fresh(Sql.layer())
+      )
+      const sql = yield* SqlClient.SqlClient
+      expect((yield* sql.unsafe("select name from checkmate_migrations").withoutTransform).length).toBeGreaterThan(0)
+    }).pipe(Effect.provide(SqliteClient.layer({
+      filename: ":memory:",
+      transformQueryNames: (name) => `q_${name}`,
+      transformResultNames: (name) => `r_${name}`
+    }))))
+
   it.effect("of a newer version are refused", () =>
     Effect.gen(function*() {
       yield* Effect.scoped(Sql.makeTaskIO())
@@ -274,6 +288,22 @@ describe("a list", () => {
         })))
     )
   })
+
+  onBoth("takes any number of tags and statuses", (prefix) =>
+    Effect.gen(function*() {
+      const driver = yield* Sql.makeTaskIO({ prefix })
+      const tags = Array.from({ length: 1_500 }, (_, index) => `tag ${index}`)
+      for (const [taskId, own] of Object.entries({ all: tags, most: tags.slice(1), some: tags.slice(0, -1) })) {
+        const journal = yield* driver.open(taskId)
+        yield* journal.append(0, ["{}"], summaryOf(taskId, { status: "Failed", tags: own }))
+      }
+      const store = TaskIO.make(driver)
+      const find = (query: TaskIO.Query) =>
+        Effect.map(Stream.runCollect(store.list(query)), (found) => [...found].map(({ taskId }) => taskId))
+      expect(yield* find({ tags })).toEqual(["all"])
+      expect(yield* find({ tags: tags.slice(0, 2) })).toEqual(["all", "some"])
+      expect(yield* find({ status: Array.from({ length: 70_000 }, () => "Failed") })).toEqual(["all", "most", "some"])
+    }))
 
   onBoth(
     "of which the first are asked for is not cut short by what only seems to fit, or cannot be read",
