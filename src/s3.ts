@@ -62,17 +62,19 @@ const connect = (options: S3Options): Effect.Effect<
     )
   )
 
+/** Half of a surrogate pair, which no address can hold. */
+const half = /\p{Surrogate}/u
+
 /** Addresses are put straight before they are asked for, so that what is written under such a prefix is never listed. */
-const checkPrefix = ({ bucket, prefix = "" }: S3Options): Effect.Effect<void, UnfitStoreError> =>
-  prefix.split("/").some((part) => part === "." || part === "..")
-    ? Effect.fail(
-      new UnfitStoreError({
-        location: `${bucket}/${prefix}`,
-        problem: `the prefix "${prefix}" has a part that is "." or ".."`,
-        advice: "Give a prefix without them"
-      })
-    )
+const checkPrefix = ({ bucket, prefix = "" }: S3Options): Effect.Effect<void, UnfitStoreError> => {
+  const unfit = (problem: string, advice: string) =>
+    Effect.fail(new UnfitStoreError({ location: `${bucket}/${prefix}`, problem, advice }))
+  return prefix.split("/").some((part) => part === "." || part === "..")
+    ? unfit(`the prefix "${prefix}" has a part that is "." or ".."`, "Give a prefix without them")
+    : half.test(bucket) || half.test(prefix)
+    ? unfit("its name or the prefix is no Unicode text", "Give one that is not cut in the middle of a character")
     : Effect.void
+}
 
 /**
  * The driver over a bucket, for what takes a driver. The store is tried out first.

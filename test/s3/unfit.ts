@@ -69,6 +69,15 @@ export const unfit = (): void => {
         yield* tried({}, false, "a..b/.c/")
       }))
 
+    it.effect("so is one that is cut in the middle of a character, which no address can hold", () =>
+      Effect.gen(function*() {
+        expect(yield* Effect.flip(tried({}, false, "\ud83d/"))).toMatchObject({
+          _tag: "UnfitStoreError",
+          problem: "its name or the prefix is no Unicode text"
+        })
+        yield* tried({}, false, "🙂/")
+      }))
+
     it.effect("one that wants quotes is found out where none are set", () =>
       Effect.gen(function*() {
         expect(yield* Effect.flip(tried({}, true))).toMatchObject({
