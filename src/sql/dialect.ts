@@ -47,7 +47,7 @@ export interface Dialect {
   readonly name: "sqlite" | "pg"
   /** All steps, as they are to be taken where the tables are of a version, or are not there, which is version 0. */
   readonly migrations: (names: Names, version: number) => ReadonlyArray<Migration>
-  /** What is said first in the transaction that brings the tables up to date: the table of their steps is there then. */
+  /** What is said first in the transaction that brings the tables up to date. */
   readonly beforeMigrating: (names: Names) => ReadonlyArray<string>
   /** Answers with one row where the table of a name, with its schema, is there. */
   readonly hasTable: string

@@ -184,6 +184,7 @@ export const postgres: Dialect = {
         end if;
       end $do$`
     ]),
+    // As the Migrator makes it, which asks for it in a way that fails where it is not there.
     `create table if not exists ${of("migrations")} (
       migration_id integer primary key, created_at timestamp with time zone not null default now(), name text not null
     )`

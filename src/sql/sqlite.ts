@@ -126,12 +126,7 @@ export const sqlite: Dialect = {
     { name: "append by epoch", statements: appendProcedure(names, "appends_by_epoch", "append_by_epoch", true) }
   ],
   // The transaction itself keeps others out.
-  beforeMigrating: ({ of }) => [
-    `create table if not exists ${of("migrations")} (
-      migration_id integer primary key not null, created_at datetime not null default current_timestamp,
-      name varchar(255) not null
-    )`
-  ],
+  beforeMigrating: () => [],
   hasTable: "select 1 from sqlite_master where type = 'table' and name = ?",
   now,
   append: ({ of }) => {

@@ -1,6 +1,8 @@
 /** What is done when a store is opened: its tables are brought up to date, and commits are made as durable as they are to be. */
 
-import type { SqlError } from "@effect/sql/SqlError"
+import * as Migrator from "@effect/sql/Migrator"
+import * as SqlClient from "@effect/sql/SqlClient"
+import { SqlError } from "@effect/sql/SqlError"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -34,27 +36,44 @@ export const migrate = Effect.fnUntraced(function*(database: Database): Effect.f
     )
   }
   if (found === known) return
-  // Not by the Migrator of @effect/sql, which calls its table as the client's transformQueryNames would have it.
+  // The Migrator's table would have another name else than the one it is looked for by.
+  const plain = client.withoutTransforms()
+  const name = `${names.prefix}migrations`
+  const [named] = plain`${plain(name)}`.compile()
+  if (named !== `"${name}"`) {
+    return yield* unusable(
+      location,
+      `its client makes ${named} of "${name}", by transformQueryNames, and can be asked not to only `
+        + "where it has transformResultNames too: give it both, or leave that name as it is"
+    )
+  }
   const tell = (statements: ReadonlyArray<string>) =>
     Effect.forEach(statements, (text) => client.unsafe(text).unprepared, { discard: true })
-  const bringUp = (version: number) =>
-    tell(
-      dialect.migrations(names, version).flatMap(({ name, statements }, index) =>
-        index < version
-          ? []
-          : [
-            ...statements,
-            `insert into ${names.of("migrations")} (migration_id, name) values (${index + 1}, '${name}')`
-          ]
+  const run = (version: number) => {
+    const steps = dialect.migrations(names, version).map(({ name, statements }, index): Migrator.ResolvedMigration => [
+      index + 1,
+      name,
+      Effect.succeed(tell(statements))
+    ])
+    return Migrator.make({})({ loader: Effect.succeed(steps), table }).pipe(
+      Effect.provideService(SqlClient.SqlClient, plain),
+      Effect.catchAllDefect((defect) =>
+        Effect.fail(defect instanceof Migrator.MigrationError ? defect : new SqlError({ cause: defect }))
+      ),
+      Effect.catchTag(
+        "MigrationError",
+        ({ cause, message }) =>
+          Effect.fail(cause instanceof SqlError ? cause : new SqlError({ message, cause: new Error(message) }))
       )
     )
+  }
   const within: Database["once"] = (text, parameters) =>
     Effect.map(database.within(text, parameters), Option.getOrElse((): Rows => []))
   // One process at a time: the others find it done, so that it is asked again what there is.
   yield* database.transaction(
     tell(dialect.beforeMigrating(names)).pipe(
       Effect.zipRight(versionBy(within)),
-      Effect.flatMap(bringUp)
+      Effect.flatMap(run)
     )
   )
 })

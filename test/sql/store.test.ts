@@ -115,6 +115,8 @@ describe("the tables", () => {
       }).pipe(Effect.provide(memory)))
   }
 
+  const transformQueryNames = (name: string) => `q_${name}`
+  const transformResultNames = (name: string) => `r_${name}`
   it.effect("have the same names whatever the client makes of names", () =>
     Effect.gen(function*() {
       yield* Effect.provide(
@@ -123,11 +125,15 @@ describe("the tables", () => {
       )
       const sql = yield* SqlClient.SqlClient
       expect((yield* sql.unsafe("select name from checkmate_migrations").withoutTransform).length).toBeGreaterThan(0)
-    }).pipe(Effect.provide(SqliteClient.layer({
-      filename: ":memory:",
-      transformQueryNames: (name) => `q_${name}`,
-      transformResultNames: (name) => `r_${name}`
-    }))))
+    }).pipe(Effect.provide(SqliteClient.layer({ filename: ":memory:", transformQueryNames, transformResultNames }))))
+
+  it.effect("are not made by a client that gives them other names", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(Effect.scoped(Sql.makeTaskIO()))
+      expect(String(error)).toContain("transformQueryNames")
+      const sql = yield* SqlClient.SqlClient
+      expect(yield* sql`select name from sqlite_master`).toEqual([])
+    }).pipe(Effect.provide(SqliteClient.layer({ filename: ":memory:", transformQueryNames }))))
 
   it.effect("of a newer version are refused", () =>
     Effect.gen(function*() {
