@@ -123,8 +123,11 @@ const supervise = Effect.fnUntraced(
       Effect.interruptible(Effect.flatMap(binding.lost, (problem) => stop({ _tag: "Lost", problem })))
     )
     const marks = yield* FiberRef.get(FiberRef.currentLogAnnotations)
+    // Run by a stage of another task, whose marks are not its own.
+    const isWithin = Option.isSome(yield* Effect.serviceOption(Stage.Context))
+    const outside = isWithin ? HashMap.removeMany(marks, ["stage", "attempt"]) : marks
     fiber = yield* parts.fork(Effect.zipRight(
-      FiberRef.set(FiberRef.currentLogAnnotations, HashMap.set(marks, "task", session.taskId)),
+      FiberRef.set(FiberRef.currentLogAnnotations, HashMap.set(outside, "task", session.taskId)),
       Effect.interruptible(Effect.suspend(() => session.stopping === undefined ? work : Effect.interrupt))
     ))
     parts.registry.enter({ session, stop })

@@ -17,7 +17,7 @@ import {
   Stream,
   TestClock
 } from "effect"
-import { BindLock, CheckMate, CheckMateEngine, Stage, State, type TaskIO } from "effect-checkmate"
+import { BindLock, CheckMate, CheckMateEngine, CheckMateError, Stage, State, type TaskIO } from "effect-checkmate"
 import {
   abc,
   engineOver,
@@ -28,7 +28,8 @@ import {
   Ledger,
   makeStore,
   Numbers,
-  until
+  until,
+  withAppends
 } from "../support/pipelines.ts"
 import { summaryOf } from "../support/summary.ts"
 import { recordSpans } from "../support/tracer.ts"
@@ -352,6 +353,34 @@ describe("what is told to operators", () => {
         { task: "t", stage: "two", attempt: 1 },
         {}
       ])
+    }))
+
+  it.effect("what is logged of a task that a stage runs is not marked by that stage", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const inner = CheckMate.make("inner", {
+        state: Numbers,
+        input: [],
+        stages: [Stage.make(Numbers, "own", { execute: () => Effect.void })]
+      })
+      const run = CheckMateEngine.run(inner, { taskId: "inner", input: {} })
+      // The store takes nothing more once the stage has begun, as of a process that is killed.
+      const gone = Effect.fail(
+        new CheckMateError.TaskIOError({ operation: "append", location: "disk", problem: "gone" })
+      )
+      const ending = withAppends(
+        store,
+        (append, records) => records.some((record) => record.includes("StageSucceeded")) ? gone : append
+      )
+      yield* Effect.exit(Effect.provide(run, engineOver(ending)))
+      const outer = CheckMate.make("outer", {
+        state: Numbers,
+        input: [],
+        stages: [Stage.make(Numbers, "calls", { execute: () => Effect.asVoid(run) })]
+      })
+      const again = CheckMateEngine.run(outer, { taskId: "outer", input: {} })
+      // It goes on after a crash.
+      expect(yield* marksOf(Effect.provide(again, engineOver(store)))).toEqual([{ task: "inner" }])
     }))
 
   it.effect("so does what is logged by the rollback of a cancel, and nothing after it", () =>
