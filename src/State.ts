@@ -151,6 +151,20 @@ const makeCodec = (attribute: string, schema: Schema.Schema.AnyNoContext): Codec
   }
 }
 
+type IsOptional<Name extends string> =
+  `attribute "${Name}" is optional, which every attribute is until it is provided; give its schema alone, or Schema.NullOr of it`
+
+/** A sentence in the place of what cannot be an attribute's schema. */
+type Checked<Given> = Given extends Schema.Schema.All
+  ? "this is one schema; give those of the attributes, as its fields are"
+  : {
+    readonly [K in keyof Given]: Given[K] extends Schema.Schema.AnyNoContext ? Given[K]
+      : Given[K] extends Schema.PropertySignature.All ? IsOptional<K & string>
+      : Given[K] extends Schema.Schema.All
+        ? `attribute "${K & string}" has a schema that needs services, and a journal is read without any`
+      : `attribute "${K & string}" is no schema; give one, such as Schema.String`
+  }
+
 /**
  * Declares a state model. Attributes are written to the journal through their schemas, so each must encode to JSON;
  * secrets (`Schema.Redacted`) are refused, because a journal would hold them in clear, and so is what can be undefined
@@ -171,7 +185,12 @@ const makeCodec = (attribute: string, schema: Schema.Schema.AnyNoContext): Codec
  * @since 0.1.0
  * @category constructors
  */
-export const make = <const F extends Fields>(fields: F): State<F> => {
+export function make<const F extends Fields>(fields: F): State<F>
+// Only for what it says.
+export function make<const Given extends object>(
+  fields: Given & Checked<Given>
+): State<{ readonly [K in keyof Given]: Extract<Given[K], Schema.Schema.AnyNoContext> }>
+export function make(fields: Fields): State<Fields> {
   const entries = Object.entries(fields)
   return {
     [TypeId]: TypeId,

@@ -23,6 +23,25 @@ const chunk = Stage.make(Docs, "chunk", {
 
 const other = Stage.make(Other, "other", { execute: () => Effect.void })
 
+describe("State.make", () => {
+  test("an attribute that is declared as optional", () => {
+    // @ts-expect-error "attribute \"text\" is optional, which every attribute is until it is provided; give its schema alone, or Schema.NullOr of it"
+    State.make({ text: Schema.optional(Schema.String) })
+    // @ts-expect-error "attribute \"text\" is optional, which every attribute is until it is provided; give its schema alone, or Schema.NullOr of it"
+    State.make({ text: Schema.optionalWith(Schema.String, { default: () => "" }) })
+  })
+
+  test("what is no schema of an attribute", () => {
+    // @ts-expect-error "attribute \"text\" is no schema; give one, such as Schema.String"
+    State.make({ text: String })
+    const needy = Schema.make<string, string, "Service">(Schema.String.ast)
+    // @ts-expect-error "attribute \"text\" has a schema that needs services, and a journal is read without any"
+    State.make({ text: needy })
+    // @ts-expect-error "this is one schema; give those of the attributes, as its fields are"
+    State.make(Schema.Struct({ text: Schema.String }))
+  })
+})
+
 describe("CheckMate.make", () => {
   test("a requirement nobody provides", () => {
     // @ts-expect-error "stage \"chunk\" requires \"files\", which neither the input nor an earlier stage provides"
