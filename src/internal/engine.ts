@@ -24,7 +24,7 @@ import type {
   RunOptions,
   Service
 } from "../CheckMateEngine/Service.ts"
-import { type RunError, WrongCheckMateError } from "../CheckMateError.ts"
+import { type RunError, TaskBoundError, WrongCheckMateError } from "../CheckMateError.ts"
 import * as Failure from "../Failure.ts"
 import * as TaskIO from "../TaskIO.ts"
 import * as goBack from "./goBack.ts"
@@ -86,6 +86,10 @@ const actOnMail = (parts: Parts, interval: Duration.Duration) => {
   })
 }
 
+/** Whether another run has the task: what is seen of that one is not this one's. */
+const isBound = (taskId: string, cause: Cause.Cause<unknown>): boolean =>
+  Option.exists(Cause.failureOption(cause), (error) => error instanceof TaskBoundError && error.taskId === taskId)
+
 /**
  * Nobody may be waiting for a task in the background: what becomes of it is told, unless somebody asked for that once it
  * had begun.
@@ -96,7 +100,9 @@ const reportFailure = (taskId: string, cause: Cause.Cause<unknown>, hasBegun: bo
     ? Effect.void
     : Effect.annotateLogs(
       Effect.logWarning(
-        `Task ${taskId}, in the background, ${hasBegun ? "ended with a failure" : "was not begun"}`,
+        `Task ${taskId}, in the background, ${
+          hasBegun && !isBound(taskId, cause) ? "ended with a failure" : "was not begun"
+        }`,
         cause
       ),
       "task",

@@ -726,6 +726,12 @@ describe("start, resumeAll and clean", () => {
         yield* Effect.exit(failed.await)
         const ledger = new Ledger()
         const stopped = yield* CheckMateEngine.start(hangingInB(ledger), { taskId: "stopped", input: { seed: 1 } })
+        const twice = { taskId: "twice", input: { seed: 1 } }
+        const [first] = yield* Effect.all([
+          CheckMateEngine.start(hangingInB(new Ledger()), twice),
+          CheckMateEngine.start(hangingInB(new Ledger()), twice)
+        ], { concurrency: 2 })
+        yield* first.interrupt
         yield* until(() => ledger.count("run b") === 1)
         yield* CheckMateEngine.cancel("stopped")
         yield* Effect.exit(stopped.await)
@@ -734,6 +740,7 @@ describe("start, resumeAll and clean", () => {
       })))
       expect(lines).toEqual([
         "WARN task=failed Task failed, in the background, ended with a failure",
+        "WARN task=twice Task twice, in the background, was not begun",
         // Of one that had been cancelled before nobody has asked for anything.
         "WARN task=stopped Task stopped, in the background, was not begun"
       ])
