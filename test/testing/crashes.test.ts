@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Clock, Context, Data, DateTime, Deferred, Effect, Fiber, Layer, Option, Schedule, Schema } from "effect"
-import { CheckMate, CheckMateEngine, Stage, State } from "effect-checkmate"
+import { CheckMate, CheckMateEngine, Stage, State, type TaskIO } from "effect-checkmate"
 import * as MemoryDriver from "effect-checkmate/TaskIO/Memory"
 import { Crashes, Faults } from "effect-checkmate/testing"
 import { abc, Boom, failing, Ledger, Numbers } from "../support/pipelines.ts"
@@ -377,6 +377,31 @@ describe("Crashes.explore", () => {
       expect(story.found).toContain("\"status\":\"Poisoned\"")
       expect(story.found).toContain("\"seed\":2")
       expect(yield* faults.count("append")).toBeGreaterThan(4)
+    }))
+
+  it.effect("lets no time pass in a process that waits for a store which is elsewhere", () =>
+    Effect.gen(function*() {
+      const aMoment = Effect.async<void>((resume) => {
+        setImmediate(() => resume(Effect.void))
+      })
+      const store = Effect.map(MemoryDriver.make, (driver): TaskIO.Encoded => ({
+        ...driver,
+        open: (taskId) =>
+          Effect.map(Effect.zipRight(aMoment, driver.open(taskId)), (journal) => ({
+            ...journal,
+            append: (...args) => Effect.zipRight(aMoment, journal.append(...args))
+          })),
+        read: (taskId, from) => Effect.zipRight(aMoment, driver.read(taskId, from))
+      }))
+      const { cuts } = yield* Crashes.verify(abc(new Ledger()), {
+        input: { seed: 1 },
+        store,
+        pairs: false,
+        program: (definition) =>
+          Effect.timeout(CheckMateEngine.run(definition, { taskId: "task", input: { seed: 1 } }), "1 second"),
+        invariant: ({ exit }) => exit
+      })
+      expect(cuts).toBeGreaterThan(4)
     }))
 
   it.effect("tells of an invariant that is broken, also if nothing is cut", () =>

@@ -178,6 +178,16 @@ describe("Simulation.simulate", () => {
       expect(status).toMatchObject({ _tag: "Failed", failure: { tag: "StageOutputError" } })
     }))
 
+  it.effect("needs no database for a transactional stage", () =>
+    Effect.gen(function*() {
+      const definition = CheckMate.make("order", {
+        state: Order,
+        input: [],
+        stages: [Stage.make(Order, "charge", { execute: () => Effect.void }).pipe(Stage.transactional)]
+      })
+      expect((yield* Simulation.simulate(definition)).status).toMatchObject({ _tag: "Succeeded" })
+    }))
+
   it.effect("answers failures as the stage does, without the fallback's own work", () =>
     Effect.gen(function*() {
       let asked = 0
