@@ -225,8 +225,8 @@ export interface FindOptions extends TaskIO.Query {
    */
   readonly offset?: number | undefined
   /**
-   * How many at most, the first ones after `offset`. All that fit are read, and no more kept than these and those left out,
-   * but where `held` is asked for.
+   * How many at most, the first ones after `offset`. No more are kept than these and those left out, but where `held` is
+   * asked for; all that fit are read, but in SQL, which tells the first 1,000 by itself.
    *
    * @default all
    */

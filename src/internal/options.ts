@@ -14,13 +14,11 @@ export const duration = (
   otherwise: Duration.DurationInput
 ): Effect.Effect<Duration.Duration> => {
   const time = given ?? otherwise
+  const shown = Number.isNaN(time) ? "NaN" : showValue(time)
   return Option.match(Number.isNaN(time) ? Option.none() : Duration.decodeUnknown(time), {
     onNone: () =>
       Effect.dieMessage(
-        `The option "${option}" is ${
-          Number.isNaN(time) ? "NaN" : showValue(time)
-        }, which is no duration: give one like `
-          + "\"30 seconds\", or leave it out"
+        `The option "${option}" is ${shown}, which is no duration: give one like "30 seconds", or leave it out`
       ),
     onSome: Effect.succeed
   })
