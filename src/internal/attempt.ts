@@ -124,7 +124,7 @@ const decide = Effect.fnUntraced(
     const next = stepped.value
     position.state = Option.some(next.state)
     if (Option.isNone(next.dueAt)) return { _tag: "GiveUp" }
-    yield* metrics.retried
+    yield* metrics.retried(session, stage.name)
     return { _tag: "Retry", dueAt: DateTime.unsafeMake(Math.min(next.dueAt.value, latest)) }
   }
 )
@@ -155,7 +155,7 @@ export const runRollback = <E, R>(
     })
   ))
   return Effect.exit(isEnding(session) ? once : retry.retry(once, stage.rollbackRetry, session)).pipe(
-    Effect.tap((exit) => metrics.rollbackEnded(Exit.isSuccess(exit) ? "succeeded" : "failed"))
+    Effect.tap((exit) => metrics.rollbackEnded(session, stage.name, Exit.isSuccess(exit) ? "succeeded" : "failed"))
   )
 }
 
@@ -228,7 +228,7 @@ export const failed = Effect.fnUntraced(
     if (session.stopping?._tag === "Lost") return
     const next = yield* decide(stage, session, position, cause)
     const failure = Failure.fromCause(unwrapped(cause))
-    yield* metrics.attemptEnded(session.stopping === undefined ? "failed" : "interrupted", nanos)
+    yield* metrics.attemptEnded(session, stage.name, session.stopping === undefined ? "failed" : "interrupted", nanos)
     yield* record(session, [{ _tag: "AttemptFailed", stage: stage.name, failure, next }])
     // What is given up fails its caller; of a retry nobody would hear until it is over.
     if (next._tag === "Retry") {
@@ -319,7 +319,7 @@ const succeeded = <E>(
   nanos: bigint
 ): Effect.Effect<Outcome<E>, AppendError> =>
   Effect.withFiberRuntime((fiber) => {
-    metrics.countAttempt(fiber, "succeeded", nanos)
+    metrics.countAttempt(fiber, session, stage.name, "succeeded", nanos)
     const illegal = foldIn(fiber, session, (at) => [
       { _tag: "StageSucceeded", at, stage: stage.name, output: output.encoded }
     ])

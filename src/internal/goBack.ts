@@ -67,35 +67,37 @@ export const retryFrom = Effect.fnUntraced(
       return yield* new UnknownStageError({ taskId, checkMate: checkMate.name, stage, known })
     }
     const given = yield* encodeInput(checkMate, taskId, request.input)
-    return yield* counted((begun) =>
-      holdExisting(parts, checkMate, taskId, request.whenBound, (session, task) =>
-        Effect.gen(function*() {
-          yield* begun
-          yield* checkDefinition(checkMate, task)
-          const index = known.indexOf(stage)
-          const before = known.slice(0, index).find((name) => stageOf(session, name).status._tag !== "Succeeded")
-          if (before !== undefined && task.status._tag !== "RolledBack") {
-            return yield* new TaskStatusError({
-              taskId,
-              operation: `go on from stage "${stage}"`,
-              status: task.status._tag,
-              problem: `stage "${before}" before it has not succeeded. Go on from there instead`
-            })
-          }
-          yield* rollback.rollBackFor(checkMate, session, task, { _tag: "Retry", from: stage })
-          const rolledBack = session.task ?? task
-          // It was in the middle of another rollback, which is done now and leaves nothing to go on with.
-          if (rolledBack.status._tag !== "Running") return yield* new TaskRolledBackError({ taskId })
-          yield* goOn(checkMate, session, rolledBack, request.maxRecoveries)
-          yield* override(session, given)
-          const values = yield* stateOf(checkMate, session)
-          return yield* interpreter.runStages(checkMate, session, values)
-        }), (task, { heldFrom }) =>
-        // Where it has succeeded before, it was stopped before it began.
-        Effect.if(task.position > heldFrom, {
-          onTrue: () => outputOf(checkMate, task),
-          onFalse: () => Effect.fail(cancelledError(taskId, undefined))
-        }))
+    return yield* counted(
+      checkMate,
+      (begun) =>
+        holdExisting(parts, checkMate, taskId, request.whenBound, (session, task) =>
+          Effect.gen(function*() {
+            yield* begun
+            yield* checkDefinition(checkMate, task)
+            const index = known.indexOf(stage)
+            const before = known.slice(0, index).find((name) => stageOf(session, name).status._tag !== "Succeeded")
+            if (before !== undefined && task.status._tag !== "RolledBack") {
+              return yield* new TaskStatusError({
+                taskId,
+                operation: `go on from stage "${stage}"`,
+                status: task.status._tag,
+                problem: `stage "${before}" before it has not succeeded. Go on from there instead`
+              })
+            }
+            yield* rollback.rollBackFor(checkMate, session, task, { _tag: "Retry", from: stage })
+            const rolledBack = session.task ?? task
+            // It was in the middle of another rollback, which is done now and leaves nothing to go on with.
+            if (rolledBack.status._tag !== "Running") return yield* new TaskRolledBackError({ taskId })
+            yield* goOn(checkMate, session, rolledBack, request.maxRecoveries)
+            yield* override(session, given)
+            const values = yield* stateOf(checkMate, session)
+            return yield* interpreter.runStages(checkMate, session, values)
+          }), (task, { heldFrom }) =>
+          // Where it has succeeded before, it was stopped before it began.
+          Effect.if(task.position > heldFrom, {
+            onTrue: () => outputOf(checkMate, task),
+            onFalse: () => Effect.fail(cancelledError(taskId, undefined))
+          }))
     )
   }
 )

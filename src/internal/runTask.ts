@@ -121,7 +121,7 @@ const runOr = Effect.fnUntraced(
     } else {
       yield* whenMissing
     }
-    return yield* counted((begun) =>
+    return yield* counted(checkMate, (begun) =>
       hold(
         parts,
         taskId,
@@ -133,8 +133,7 @@ const runOr = Effect.fnUntraced(
         },
         (session, stop) => cancelHeld(checkMate, session, stop, (task) => outputOf(checkMate, task)),
         found
-      )
-    )
+      ))
   }
 )
 

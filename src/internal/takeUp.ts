@@ -84,7 +84,7 @@ export const goOn = Effect.fnUntraced(
     const back: ReadonlyArray<Untimed> = task.status._tag === "RollbackFailed" ? [{ _tag: "TaskRollbackResumed" }] : []
     yield* record(session, [...back, { _tag: "TaskResumed", stages: names(checkMate), recovered }])
     if (!recovered) return
-    yield* metrics.attemptEnded("crashed")
+    if (Option.isSome(task.current)) yield* metrics.attemptEnded(session, task.current.value, "crashed")
     const stage = Option.match(task.current, { onNone: () => "", onSome: (name) => ` in stage ${name}` })
     yield* Effect.logInfo(`Task ${task.id} goes on after a crash${stage}`)
   }
@@ -172,7 +172,7 @@ export const cancelHeld = <A, E, E2, R>(
   }
 }
 
-const outcomeOf = (cause: Cause.Cause<unknown>): Parameters<typeof metrics.taskEnded>[0] => {
+const outcomeOf = (cause: Cause.Cause<unknown>): metrics.TaskOutcome => {
   if (Cause.isInterruptedOnly(cause)) return "interrupted"
   switch (Failure.fromCause(cause).tag) {
     case "TaskPausedError":
@@ -188,6 +188,7 @@ const outcomeOf = (cause: Cause.Cause<unknown>): Parameters<typeof metrics.taskE
 
 /** Counts how a task ended, once it has `begun`: one that others hold does not count. */
 export const counted = <A, E, R>(
+  checkMate: CheckMate.Any,
   held: (begun: Effect.Effect<void>) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, R> =>
   Effect.suspend(() => {
@@ -197,6 +198,9 @@ export const counted = <A, E, R>(
     })
     return Effect.onExit(
       held(begun),
-      (exit) => counts ? metrics.taskEnded(Exit.isSuccess(exit) ? "succeeded" : outcomeOf(exit.cause)) : Effect.void
+      (exit) =>
+        counts
+          ? metrics.taskEnded(checkMate.name, Exit.isSuccess(exit) ? "succeeded" : outcomeOf(exit.cause))
+          : Effect.void
     )
   })

@@ -83,7 +83,7 @@ export const runAttempt = Effect.fnUntraced(
       ])
     )
     if (Exit.isSuccess(exit)) {
-      yield* metrics.attemptEnded("succeeded", nanos)
+      yield* metrics.attemptEnded(session, stage.name, "succeeded", nanos)
       return Either.right(exit.value)
     }
     yield* attempt.failed(stage, session, values, position, exit.cause, nanos)

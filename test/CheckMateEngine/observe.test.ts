@@ -265,6 +265,22 @@ describe("watch", () => {
     })))
 })
 
+/** What is counted so far, by name and labels. */
+const counts = Effect.map(Metric.snapshot, (pairs) => {
+  const values = new Map<string, number>()
+  for (const { metricKey, metricState } of pairs) {
+    if (!metricKey.name.startsWith("checkmate_")) continue
+    const labels = metricKey.tags.map(({ key, value }) => `${key}=${value}`).toSorted()
+    const value = MetricState.isCounterState(metricState)
+      ? Number(metricState.count)
+      : MetricState.isHistogramState(metricState)
+      ? metricState.count
+      : 0
+    values.set([metricKey.name, ...labels].join(" "), value)
+  }
+  return values
+})
+
 describe("what is told to operators", () => {
   class HttpError extends Data.TaggedError("HttpError")<{
     readonly status: number
@@ -438,45 +454,77 @@ describe("what is told to operators", () => {
       ])
     }))
 
-  it.effect("counts tasks, attempts, retries and rollbacks by outcome, and times stages and appends", () =>
+  it.effect("counts tasks, attempts, retries and rollbacks by name and outcome, and times stages and appends", () =>
     inMemory(Effect.gen(function*() {
-      const read = Effect.map(Metric.snapshot, (pairs) => {
-        const values = new Map<string, number>()
-        for (const { metricKey, metricState } of pairs) {
-          if (!metricKey.name.startsWith("checkmate_")) continue
-          const outcome = metricKey.tags.map(({ value }) => value).join()
-          const value = MetricState.isCounterState(metricState)
-            ? Number(metricState.count)
-            : MetricState.isHistogramState(metricState)
-            ? metricState.count
-            : 0
-          values.set(outcome === "" ? metricKey.name : `${metricKey.name} ${outcome}`, value)
-        }
-        return values
-      })
-      const before = yield* read
+      const before = yield* counts
       const gate = yield* Effect.makeLatch()
-      const slow = abc(new Ledger(), { fail: (stage) => stage === "a" ? gate.await : Effect.void })
+      const counted = (options: Parameters<typeof abc>[1]) => ({ ...abc(new Ledger(), options), name: "counted" })
+      const slow = counted({ fail: (stage) => stage === "a" ? gate.await : Effect.void })
       const good = yield* Effect.fork(CheckMateEngine.run(slow, { taskId: "good", input: { seed: 1 } }))
       yield* Effect.repeat(CheckMateEngine.find(), { until: (found) => found.length > 0 })
       // Held by the other, which is no end of the task.
       yield* Effect.exit(CheckMateEngine.run(slow, { taskId: "good", input: { seed: 1 } }))
       yield* gate.open
       yield* Fiber.join(good)
-      const bad = abc(new Ledger(), { onFailure: "rollback", fail: failing({ c: 1 }) })
+      const bad = counted({ onFailure: "rollback", fail: failing({ c: 1 }) })
       yield* Effect.exit(CheckMateEngine.run(bad, { taskId: "bad", input: { seed: 1 } }))
-      const after = yield* read
-      const grown = (name: string) => (after.get(name) ?? 0) - (before.get(name) ?? 0)
-      expect([
-        grown("checkmate_tasks succeeded"),
-        grown("checkmate_tasks failed"),
-        grown("checkmate_stage_attempts succeeded"),
-        grown("checkmate_stage_attempts failed"),
-        grown("checkmate_rollbacks succeeded")
-      ]).toEqual([1, 1, 5, 1, 3])
-      expect(grown("checkmate_append_duration_seconds")).toBeGreaterThan(6)
-      expect(grown("checkmate_stage_duration_seconds")).toBe(6)
+      const fail = failing({ a: 1 })
+      const flaky = CheckMate.make("flaky", {
+        state: Numbers,
+        input: ["seed"],
+        stages: [
+          Stage.make(Numbers, "a", {
+            requires: ["seed"],
+            provides: ["a"],
+            execute: ({ seed }) => Effect.as(fail("a"), { a: seed }),
+            retry: Schedule.recurs(1)
+          })
+        ]
+      })
+      yield* CheckMateEngine.run(flaky, { taskId: "flaky", input: { seed: 1 } })
+      const grown: Record<string, number> = {}
+      for (const [name, value] of yield* counts) {
+        const growth = value - (before.get(name) ?? 0)
+        if (growth > 0 && /check_mate=(counted|flaky)/.test(name)) grown[name] = growth
+      }
+      expect(grown).toEqual({
+        "checkmate_tasks check_mate=counted outcome=succeeded": 1,
+        "checkmate_tasks check_mate=counted outcome=failed": 1,
+        "checkmate_tasks check_mate=flaky outcome=succeeded": 1,
+        "checkmate_stage_attempts check_mate=counted outcome=succeeded stage=a": 2,
+        "checkmate_stage_attempts check_mate=counted outcome=succeeded stage=b": 2,
+        "checkmate_stage_attempts check_mate=counted outcome=succeeded stage=c": 1,
+        "checkmate_stage_attempts check_mate=counted outcome=failed stage=c": 1,
+        "checkmate_stage_attempts check_mate=flaky outcome=failed stage=a": 1,
+        "checkmate_stage_attempts check_mate=flaky outcome=succeeded stage=a": 1,
+        "checkmate_retries check_mate=flaky stage=a": 1,
+        "checkmate_rollbacks check_mate=counted outcome=succeeded stage=a": 1,
+        "checkmate_rollbacks check_mate=counted outcome=succeeded stage=b": 1,
+        "checkmate_rollbacks check_mate=counted outcome=succeeded stage=c": 1,
+        "checkmate_stage_duration_seconds check_mate=counted stage=a": 2,
+        "checkmate_stage_duration_seconds check_mate=counted stage=b": 2,
+        "checkmate_stage_duration_seconds check_mate=counted stage=c": 2,
+        "checkmate_stage_duration_seconds check_mate=flaky stage=a": 2
+      })
+      const appends = "checkmate_append_duration_seconds"
+      expect((yield* counts).get(appends)! - (before.get(appends) ?? 0)).toBeGreaterThan(6)
     })))
+
+  it.effect("counts a crashed attempt by its stage", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const ledger = new Ledger()
+      const hanging = hangingInB(ledger)
+      yield* Effect.forkDaemon(
+        Effect.provide(CheckMateEngine.run(hanging, { taskId: "t", input: { seed: 1 } }), engineOver(store))
+      )
+      yield* until(() => ledger.count("run b") === 1)
+      const crashed = Effect.map(counts, (values) =>
+        values.get("checkmate_stage_attempts check_mate=abc outcome=crashed stage=b") ?? 0)
+      const before = yield* crashed
+      yield* Effect.provide(CheckMateEngine.run(abc(ledger), { taskId: "t", input: { seed: 1 } }), engineOver(store))
+      expect((yield* crashed) - before).toBe(1)
+    }))
 })
 
 describe("stages that need a service", () => {
