@@ -31,6 +31,7 @@ import {
 } from "./CheckMateError.ts"
 import { decodeAll, encodeSummary, matches } from "./internal/journalCodec.ts"
 import { appendLatency } from "./internal/metrics.ts"
+import { checkQuery } from "./internal/options.ts"
 import { checkTaskId } from "./internal/taskId.ts"
 import * as Task from "./Task.ts"
 import * as TaskEvent from "./TaskEvent.ts"
@@ -209,6 +210,20 @@ const whereOf = (issue: ParseResult.ParseIssue): string =>
 const encodeMessage = Schema.encodeSync(Schema.parseJson(Message))
 const decodeMessage = Schema.decodeOption(Schema.parseJson(Message))
 
+/** No text of a later time is greater than that of this one, and no task is touched later. */
+const latest = DateTime.unsafeMake("9999-12-31T23:59:59.999Z")
+
+const encodeQuery = (query: Query, first: Driver.First | undefined): Effect.Effect<Driver.EncodedQuery> =>
+  Effect.map(checkQuery(query), () => ({
+    ...(query.status === undefined ? {} : { status: query.status }),
+    ...(query.checkMate === undefined ? {} : { checkMate: query.checkMate }),
+    ...(query.tags === undefined ? {} : { tags: query.tags }),
+    ...(query.since === undefined
+      ? {}
+      : { since: DateTime.formatIso(DateTime.min(DateTime.unsafeMake(query.since), latest)) }),
+    ...(first === undefined ? {} : { first })
+  }))
+
 const nothing: Look = { records: [], events: [], task: Option.none() }
 
 /** What records say: those that an earlier look found are decoded and folded already. */
@@ -274,16 +289,10 @@ export const make = (driver: Driver.Encoded): TaskIO["Type"] => {
     read,
     look,
     get: (taskId) => Effect.map(look(taskId), ({ task }) => task),
-    list: (query = {}, first) => {
-      const encoded: Driver.EncodedQuery = {
-        ...(query.status === undefined ? {} : { status: query.status }),
-        ...(query.checkMate === undefined ? {} : { checkMate: query.checkMate }),
-        ...(query.tags === undefined ? {} : { tags: query.tags }),
-        ...(query.since === undefined ? {} : { since: DateTime.formatIso(DateTime.unsafeMake(query.since)) }),
-        ...(first === undefined ? {} : { first })
-      }
-      return driver.list(encoded).pipe(
-        Stream.filter(matches(encoded)),
+    list: (query = {}, first) =>
+      Stream.unwrap(
+        Effect.map(encodeQuery(query, first), (encoded) => Stream.filter(driver.list(encoded), matches(encoded)))
+      ).pipe(
         Stream.mapEffect((summary) =>
           Either.match(decodeSummary(summary), {
             // One that another version wrote must not keep all others from being listed.
@@ -298,8 +307,7 @@ export const make = (driver: Driver.Encoded): TaskIO["Type"] => {
           })
         ),
         Stream.filterMap((found) => found)
-      )
-    },
+      ),
     remove: (taskId) => Effect.zipRight(checkTaskId(taskId), driver.remove(taskId)),
     send: (taskId, message) => Effect.zipRight(checkTaskId(taskId), driver.send(taskId, encodeMessage(message))),
     take: (taskId) =>

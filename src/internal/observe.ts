@@ -15,6 +15,7 @@ import type * as Stage from "../Stage.ts"
 import * as Task from "../Task.ts"
 import type * as TaskIO from "../TaskIO.ts"
 import * as TaskStatus from "../TaskStatus.ts"
+import { checkOrder, count } from "./options.ts"
 import { heldSince, type Parts } from "./supervise.ts"
 
 const progressOf = (parts: Parts, taskId: string): Option.Option<Stage.Progress> =>
@@ -96,13 +97,10 @@ const first = ({ taskIO }: Parts, options: FindOptions, limit: number) => {
   )
 }
 
-/** A count as untyped code may give it. */
-const count = (given: number | undefined, otherwise: number): number =>
-  given === undefined || Number.isNaN(given) ? otherwise : Math.max(0, Math.trunc(given))
-
 export const find = Effect.fnUntraced(function*(parts: Parts, options: FindOptions) {
-  const limit = count(options.limit, Number.POSITIVE_INFINITY)
-  const offset = count(options.offset, 0)
+  yield* checkOrder(options)
+  const limit = yield* count("limit", options.limit, Number.POSITIVE_INFINITY)
+  const offset = yield* count("offset", options.offset, 0)
   if (options.held === undefined) return (yield* first(parts, options, offset + limit)).slice(offset)
   const tasks = yield* first(parts, options, Number.POSITIVE_INFINITY)
   // Who holds them is asked in order, until there are enough.

@@ -1,8 +1,16 @@
-/** Options that are times. What is none is a mistake of the program, and dies with words that name the option. */
+/** Options that are checked. What is none is a mistake of the program, and dies with words that name the option. */
+import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import * as TaskStatus from "../TaskStatus.ts"
 import { showValue } from "./json.ts"
+
+const refuse = (option: string, given: unknown, problem: string): Effect.Effect<never> =>
+  Effect.dieMessage(
+    `The option "${option}" is ${Number.isNaN(given) ? "NaN" : showValue(given)}${problem}, or leave it out`
+  )
 
 /**
  * The time that an option gives, or its default. `NaN`, as of a setting that is missing, is refused where effect takes it
@@ -14,12 +22,57 @@ export const duration = (
   otherwise: Duration.DurationInput
 ): Effect.Effect<Duration.Duration> => {
   const time = given ?? otherwise
-  const shown = Number.isNaN(time) ? "NaN" : showValue(time)
   return Option.match(Number.isNaN(time) ? Option.none() : Duration.decodeUnknown(time), {
-    onNone: () =>
-      Effect.dieMessage(
-        `The option "${option}" is ${shown}, which is no duration: give one like "30 seconds", or leave it out`
-      ),
+    onNone: () => refuse(option, time, ", which is no duration: give one like \"30 seconds\""),
     onSome: Effect.succeed
   })
 }
+
+/** Refuses what does not fit where an option is given. */
+const check = (
+  option: string,
+  given: unknown,
+  fits: (given: unknown) => boolean,
+  what: string
+): Effect.Effect<void> => given === undefined || fits(given) ? Effect.void : refuse(option, given, `: give ${what}`)
+
+/** The count that an option gives, or its default, which `NaN` is, too. */
+export const count = (option: string, given: number | undefined, otherwise: number): Effect.Effect<number> =>
+  Effect.map(
+    check(option, given, Predicate.isNumber, "a number"),
+    () => given === undefined || Number.isNaN(given) ? otherwise : Math.max(0, Math.trunc(given))
+  )
+
+const statuses: ReadonlyArray<unknown> = TaskStatus.Tag.literals
+const isStatus = (given: unknown): boolean => statuses.includes(given)
+const isListOf = (fits: (given: unknown) => boolean) => (given: unknown): boolean =>
+  Array.isArray(given) && given.every(fits)
+
+type Given<Option extends string> = { readonly [Each in Option]?: unknown }
+
+/** Refuses what no task could be found by: a status that is misspelt would find none, and a text some of another. */
+export const checkQuery = (
+  { checkMate, since, status, tags }: Given<"checkMate" | "status" | "tags"> & {
+    readonly since?: DateTime.DateTime.Input | undefined
+  }
+) =>
+  Effect.all([
+    check("status", status, isListOf(isStatus), "a list of statuses, as [\"Failed\"]"),
+    check("checkMate", checkMate, Predicate.isString, "the name of one"),
+    check("tags", tags, isListOf(Predicate.isString), "a list of strings"),
+    check("since", since, () =>
+      since !== undefined && Option.isSome(DateTime.make(since)), "a time like \"2026-01-31T12:00:00Z\"")
+  ], { discard: true })
+
+/** The same of the order in which tasks are found, and of whether they are held. */
+export const checkOrder = ({ held, order, sort }: Given<"held" | "order" | "sort">) =>
+  Effect.all([
+    check("sort", sort, (given) => given === "createdAt" || given === "updatedAt", "\"createdAt\" or \"updatedAt\""),
+    check(
+      "order",
+      order,
+      (given) => given === "ascending" || given === "descending",
+      "\"ascending\" or \"descending\""
+    ),
+    check("held", held, Predicate.isBoolean, "true or false")
+  ], { discard: true })

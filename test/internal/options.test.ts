@@ -1,8 +1,8 @@
 import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
-import { Cause, Duration, Effect, Exit, Layer } from "effect"
-import { BindLock, CheckMateEngine } from "effect-checkmate"
+import { Cause, Duration, Effect, Exit, Layer, Stream } from "effect"
+import { BindLock, CheckMateEngine, TaskIO } from "effect-checkmate"
 import { duration } from "../../src/internal/options.ts"
 import { abc, engineOver, inMemory, Ledger, makeStore } from "../support/pipelines.ts"
 
@@ -64,4 +64,49 @@ describe("an engine that is given what is no duration dies with the option's nam
       const told = yield* defectOf(Layer.build(BindLock.layerFileSystem(directory, { lease: Number.NaN })))
       expect(told).toContain(`The option "lease" is NaN`)
     }).pipe(Effect.provide(NodeContext.layer)))
+})
+
+describe("what tasks cannot be found by is told with the option's name, and not taken for what finds none, or all:", () => {
+  const questions: ReadonlyArray<readonly [option: keyof TaskIO.Query, given: unknown, told: string]> = [
+    ["since", "garbage", "is garbage: give a time"],
+    ["since", null, "is null: give a time"],
+    ["since", new Date(Number.NaN), "is \"Invalid Date\": give a time"],
+    ["status", "RollbackFailed", "is RollbackFailed: give a list of statuses"],
+    ["status", ["failed"], "is [\"failed\"]: give a list of statuses"],
+    ["tags", "red", "is red: give a list of strings"],
+    ["tags", [1], "is [1]: give a list of strings"],
+    ["checkMate", null, "is null: give the name of one"]
+  ]
+  it.effect.each(questions)(
+    "%s of find, of watchAll, and of the list of a store: %j",
+    ([option, given, told]) =>
+      inMemory(Effect.gen(function*() {
+        const query: TaskIO.Query = untyped({ [option]: given })
+        const expected = `The option "${option}" ${told}`
+        expect(yield* defectOf(CheckMateEngine.find(query))).toContain(expected)
+        expect(yield* defectOf(Stream.runHead(CheckMateEngine.watchAll(query)))).toContain(expected)
+        const list = Effect.flatMap(TaskIO.TaskIO, (store) => Stream.runHead(store.list(query)))
+        expect(yield* defectOf(Effect.provide(list, TaskIO.layerMemory))).toContain(expected)
+      }))
+  )
+
+  const orders: ReadonlyArray<readonly [option: keyof CheckMateEngine.FindOptions, given: unknown, told: string]> = [
+    ["sort", "memo", "is memo: give \"createdAt\" or \"updatedAt\""],
+    ["order", "up", "is up: give \"ascending\" or \"descending\""],
+    ["held", null, "is null: give true or false"],
+    ["limit", "few", "is few: give a number"],
+    ["limit", null, "is null: give a number"],
+    ["offset", "3", "is 3: give a number"]
+  ]
+  it.effect.each(orders)("%s of find: %j", ([option, given, told]) =>
+    inMemory(Effect.gen(function*() {
+      const options: CheckMateEngine.FindOptions = untyped({ [option]: given })
+      expect(yield* defectOf(CheckMateEngine.find(options))).toContain(`The option "${option}" ${told}`)
+    })))
+
+  it.effect("nothing is found since a year of five digits", () =>
+    inMemory(Effect.gen(function*() {
+      yield* CheckMateEngine.run(abc(new Ledger()), { taskId: "t", input: { seed: 1 } })
+      expect(yield* CheckMateEngine.find({ since: new Date(8_640_000_000_000_000) })).toEqual([])
+    })))
 })
