@@ -27,14 +27,13 @@ export const migrate = Effect.fnUntraced(function*(database: Database): Effect.f
           ask(`select cast(max(migration_id) as text) as version from ${names.of("migrations")}`, []),
           (rows) => Option.match(Version(rows), { onNone: () => 0, onSome: ([row]) => row.version })
         ))
-  const found = yield* versionBy(database.once)
-  const known = dialect.migrations(names, found).length
-  if (found > known) {
-    return yield* unusable(
+  const known = dialect.migrations(names, 0).length
+  const usable = (version: number) =>
+    version <= known ? Effect.succeed(version) : Effect.fail(unusable(
       location,
-      `its tables are of version ${found}, and this library knows ${known}: use a newer one`
-    )
-  }
+      `its tables are of version ${version}, and this library knows ${known}: use a newer one`
+    ))
+  const found = yield* Effect.flatMap(versionBy(database.once), usable)
   if (found === known) return
   // The Migrator's table would have another name else than the one it is looked for by.
   const plain = client.withoutTransforms()
@@ -69,10 +68,11 @@ export const migrate = Effect.fnUntraced(function*(database: Database): Effect.f
   }
   const within: Database["once"] = (text, parameters) =>
     Effect.map(database.within(text, parameters), Option.getOrElse((): Rows => []))
-  // One process at a time: the others find it done, so that it is asked again what there is.
+  // One process at a time: the others find it done, maybe by a newer library, so that it is asked again what there is.
   yield* database.transaction(
     tell(dialect.beforeMigrating(names)).pipe(
       Effect.zipRight(versionBy(within)),
+      Effect.flatMap(usable),
       Effect.flatMap(run)
     )
   )

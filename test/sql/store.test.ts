@@ -144,6 +144,22 @@ describe("the tables", () => {
       expect(String(error)).toContain("its tables are of version 99, and this library knows 4: use a newer one")
     }).pipe(Effect.provide(memory)))
 
+  it.live("that a newer version makes while they are looked at are refused, too", () =>
+    withFile((filename) =>
+      Effect.gen(function*() {
+        yield* Effect.scoped(Sql.makeTaskIO())
+        yield* asOfVersion3("checkmate_")
+        const sql = yield* SqlClient.SqlClient
+        const later = sql`insert or ignore into checkmate_migrations (migration_id, name) values (99, 'later')`
+        const meanwhile = answering(
+          Layer.fresh(SqliteClient.layer({ filename })),
+          (text) => text.includes("max(migration_id)") ? Effect.asVoid(later) : Effect.void
+        )
+        const error = yield* Effect.flip(Effect.scoped(Effect.provide(Sql.makeTaskIO(), meanwhile)))
+        expect(String(error)).toContain("its tables are of version 99, and this library knows 4: use a newer one")
+      }).pipe(Effect.provide(SqliteClient.layer({ filename })))
+    ))
+
   it.effect("have names that need no quoting, and a schema only where there are any", () =>
     Effect.gen(function*() {
       for (const prefix of ["", "Upper_", "a-b", "a\"; drop table x; --", "9lives", "x".repeat(41)]) {
