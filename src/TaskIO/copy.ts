@@ -46,7 +46,9 @@ export interface CopyOptions {
    */
   readonly claim?: boolean | undefined
   /**
-   * Moves: once a task is read back from the target, whole, it is removed from the source. Always with a claim.
+   * Moves: once a task is read back from the target, whole, it is removed from the source. Always with a claim. Mail goes
+   * with the task; what arrives in the very moment of the removal is removed, too, and the engine that sent it finds the
+   * task gone, and says so to whoever asked for it.
    *
    * @default false
    */

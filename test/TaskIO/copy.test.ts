@@ -440,6 +440,29 @@ describe("a task that runs while it is to be moved", () => {
       expect((yield* copy(source, target, { removeFromSource: true })).copied).toMatchObject([{ removed: true }])
     }))
 
+  it.effect("is gone to whoever cancels it in the moment of its removal, whose message goes with it", () =>
+    Effect.gen(function*() {
+      const [source, target] = [yield* populated, yield* MemoryDriver.make]
+      const lock = yield* MemoryLock.make
+      const engine = engineOver(source, Layer.succeed(BindLock.BindLock, lock))
+      const asked = yield* Deferred.make<Fiber.RuntimeFiber<void, unknown>>()
+      const meddled: TaskIO.Encoded = {
+        ...source,
+        remove: (id) =>
+          Effect.gen(function*() {
+            yield* Deferred.succeed(asked, yield* Effect.forkDaemon(Effect.provide(CheckMateEngine.cancel(id), engine)))
+            yield* Effect.repeat(source.receive(id), { until: (letters) => letters.length > 0 })
+            yield* source.remove(id)
+          })
+      }
+      const options = { removeFromSource: true, lock, query: { status: ["Failed"] } } as const
+      expect((yield* copy(meddled, target, options)).copied).toMatchObject([{ taskId: "failed", removed: true }])
+      yield* TestClock.adjust("1 minute")
+      expect(yield* Effect.flip(Fiber.join(yield* Deferred.await(asked)))).toMatchObject({ _tag: "TaskNotFoundError" })
+      expect([yield* source.waiting, yield* source.receive("failed")]).toEqual([[], []])
+      expect(yield* target.receive("failed")).toHaveLength(2)
+    }))
+
   it.effect("is let go of once its binding is lost", () =>
     Effect.gen(function*() {
       const [source, target] = [yield* populated, yield* MemoryDriver.make]
