@@ -7,11 +7,13 @@ import { describe, expect, it } from "@effect/vitest"
 import { DateTime, Effect, Layer, Random, Redacted, type Scope, TestClock, TestContext } from "effect"
 import { CheckMateEngine, Task, type TaskIO, type TaskStatus } from "effect-checkmate"
 import * as LocalDisk from "effect-checkmate/LocalDisk"
+import * as S3 from "effect-checkmate/s3"
 import * as Sql from "effect-checkmate/sql"
 import * as Encrypted from "effect-checkmate/TaskIO/Encrypted"
 import * as FileDriver from "effect-checkmate/TaskIO/FileSystem"
 import * as KeyValueStoreDriver from "effect-checkmate/TaskIO/KeyValueStore"
 import * as MemoryDriver from "effect-checkmate/TaskIO/Memory"
+import * as madeUpStore from "../s3/madeUpStore.ts"
 import { abc, engineOver, failing, Ledger } from "../support/pipelines.ts"
 import { sharedServer } from "../support/sqlContracts.ts"
 
@@ -46,6 +48,7 @@ const stores: Readonly<Record<string, Store>> = {
   "in a KeyValueStore": Effect.provide(KeyValueStoreDriver.make(), KeyValueStore.layerMemory),
   "in SQLite": sqlite,
   "in Postgres": Effect.suspend(() => inSql(server)),
+  "in S3": Effect.suspend(() => Effect.provide(S3.makeTaskIO(madeUpStore.options), madeUpStore.make().layer)),
   "encrypted in memory": encrypted(MemoryDriver.make),
   "encrypted in SQLite": encrypted(sqlite)
 }
@@ -104,6 +107,7 @@ const someFind = Effect.gen(function*() {
     ...(yield* maybe("order", ["ascending", "descending"] as const)),
     ...(yield* maybe("sort", ["createdAt", "updatedAt"] as const)),
     ...(yield* maybe("limit", [0, 1, 2, 3, 100, 2.5, -1, Number.NaN, Number.POSITIVE_INFINITY])),
+    ...(yield* maybe("offset", [0, 1, 2, 5, 2.5, -1, Number.NaN])),
     ...((yield* Random.next) < 0.3 ? yield* maybe("held", [true, false]) : {})
   }
 })

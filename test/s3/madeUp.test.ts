@@ -1,6 +1,7 @@
 /** What stores do that no server does when it is asked to. These need no server. */
+import { FileSystem, HttpClient } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
-import { Chunk, ConfigProvider, Effect, Exit, Fiber, Option, Redacted, Stream, TestClock } from "effect"
+import { Chunk, ConfigProvider, Effect, Exit, Fiber, Option, Redacted, Schedule, Stream, TestClock } from "effect"
 import { type TaskIO } from "effect-checkmate"
 import * as S3 from "effect-checkmate/s3"
 import { seal, unseal } from "../../src/s3/envelope.ts"
@@ -132,6 +133,47 @@ describe("S3: a store that fails, and then does not answer", () => {
       answers = Effect.void
       expect(Option.isSome(told)).toBe(true)
     }).pipe(Effect.scoped))
+})
+
+describe("S3: a store whose clock is an hour off", () => {
+  /** How many seconds after its holder has frozen a task is another engine's. */
+  const secondsUntilTaken = (ahead: number) =>
+    Effect.gen(function*() {
+      let isFrozen = false
+      const store = make(
+        ({ headers }) =>
+          isFrozen && headers["authorization"]?.includes("Credential=one/") === true ? Effect.never : Effect.void,
+        false,
+        ahead
+      )
+      // Of different machines: nobody sees the other's process.
+      const lockOf = (name: string) =>
+        S3.makeBindLock({ ...options, credentials: { ...credentials, accessKeyId: Redacted.make(name) } }).pipe(
+          Effect.provide(FileSystem.layerNoop({})),
+          Effect.provideService(HttpClient.HttpClient, store.client)
+        )
+      const [one, other] = [yield* lockOf("one"), yield* lockOf("other")]
+      yield* one.acquire("t")
+      const taken = yield* Effect.fork(Effect.retry(other.acquire("t"), Schedule.spaced("1 second")))
+      for (let seconds = 0; seconds < 60; seconds++) yield* inASecond
+      expect(yield* Fiber.poll(taken)).toEqual(Option.none())
+      isFrozen = true
+      let seconds = 0
+      while (seconds < 60 && Option.isNone(yield* Fiber.poll(taken))) {
+        yield* inASecond
+        seconds++
+      }
+      isFrozen = false
+      return seconds
+    }).pipe(Effect.scoped)
+
+  it.effect("takes no task from an engine that lives, and gives that of a dead one as soon as any other", () =>
+    Effect.gen(function*() {
+      const expected = yield* secondsUntilTaken(0)
+      expect(expected).toBeGreaterThanOrEqual(10)
+      expect(expected).toBeLessThan(60)
+      for (const ahead of [3_600_000, -3_600_000]) expect(yield* secondsUntilTaken(ahead)).toBe(expected)
+    }))
 })
 
 describe("S3: what others put under the prefix", () => {

@@ -45,11 +45,12 @@ interface Stored {
 
 /**
  * `answers` comes before the store's own: what it answers is not done. `conditionalDelete`: whether an object is removed
- * only where it has the ETag that was named.
+ * only where it has the ETag that was named. `ahead`: how many milliseconds its clock is ahead of everybody's.
  */
 export const make = (
   answers: (asked: Asked) => Effect.Effect<ReturnType<typeof refusal> | void> = () => Effect.void,
-  conditionalDelete = false
+  conditionalDelete = false,
+  ahead = 0
 ) => {
   const objects = new Map<string, Stored>()
   let writes = 0
@@ -75,7 +76,7 @@ export const make = (
   const client = HttpClient.make((request, url) =>
     Effect.gen(function*() {
       const key = decodeURIComponent(url.pathname.slice("/b/".length))
-      const now = yield* Clock.currentTimeMillis
+      const now = (yield* Clock.currentTimeMillis) + ahead
       const answer = (status: number, body: Uint8Array<ArrayBuffer> | string | null, etag = "", modified = now) =>
         HttpClientResponse.fromWeb(
           request,
