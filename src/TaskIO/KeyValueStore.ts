@@ -13,6 +13,11 @@
  * the same moment can overwrite each other. What can be seen of that is refused: a writer reads who may write before
  * each append, and again after it. Within a process everything is ordered. How durable an append is, is up to the store.
  *
+ * The store must take keys as long as its tasks' ids make them. Platform's store of files names a file by the encoded key,
+ * in which `@`, `+` and `=` take three characters each, as `/` does, and a name has no more than 255: with the default
+ * prefix an id's length and twice the number of those in it may come to 226. A longer one is a `TaskIOError`, maybe of a
+ * later append.
+ *
  * @since 0.1.0
  */
 

@@ -1,4 +1,5 @@
-import { KeyValueStore } from "@effect/platform"
+import { FileSystem, KeyValueStore } from "@effect/platform"
+import { NodeContext } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Layer, Option } from "effect"
 import { BindLock, CheckMateEngine, TaskIO } from "effect-checkmate"
@@ -101,6 +102,25 @@ describe("journals in a KeyValueStore", () => {
         }
       })
     ))
+
+  it.scoped("in platform's files are of ids whose keys make no longer file names than there are, others are refused", () =>
+    Effect.gen(function*() {
+      const directory = yield* Effect.flatMap(FileSystem.FileSystem, (fs) => fs.makeTempDirectoryScoped())
+      const run = (taskId: string) =>
+        CheckMateEngine.run(abc(new Ledger()), { taskId, input: { seed: 1 } }).pipe(
+          Effect.provide(Layer.fresh(
+            CheckMateEngine.layer.pipe(
+              Layer.provideMerge(TaskIO.layerKeyValueStore()),
+              Layer.provide([BindLock.layerMemory, KeyValueStore.layerFileSystem(directory)])
+            )
+          ))
+        )
+      for (const taskId of ["a".repeat(200), `a${"@".repeat(75)}`]) {
+        expect(yield* run(taskId)).toMatchObject({ c: 4 })
+      }
+      const error = yield* Effect.flip(run(`a${"@".repeat(199)}`))
+      expect(error).toMatchObject({ _tag: "TaskIOError", problem: expect.stringContaining("ENAMETOOLONG") })
+    }).pipe(Effect.provide(NodeContext.layer)))
 
   it.effect("say which key is damaged", () =>
     withStore((store) =>
