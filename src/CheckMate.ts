@@ -13,7 +13,7 @@ import type * as Types from "effect/Types"
 import { type DefinitionProblem, InvalidDefinitionError } from "./CheckMateError.ts"
 import { findProblems, tagProblems } from "./internal/definitionProblems.ts"
 import type * as Stage from "./Stage.ts"
-import type * as State from "./State.ts"
+import * as State from "./State.ts"
 
 /**
  * @since 0.1.0
@@ -163,6 +163,14 @@ type ServicesOf<S> = S extends Stage.Any<infer _E, infer R> ? R : never
 
 // --- making one ---------------------------------------------------------------
 
+/** The options with their types erased. Untyped code may leave them out. */
+interface ErasedOptions extends Stage.Annotations {
+  readonly state: State.Any
+  readonly input: ReadonlyArray<string>
+  readonly stages: ReadonlyArray<Stage.Any>
+  readonly onFailure?: OnFailure | undefined
+}
+
 /**
  * Makes a definition. The dataflow is checked by the compiler: every attribute a stage requires must be in `input` or
  * provided by an earlier stage, stage names must be unique, and all stages must be of `state`. A mistake does not
@@ -212,17 +220,8 @@ export function make<
   ErrorOf<S[number]>,
   ServicesOf<S[number]>
 >
-export function make(
-  name: string,
-  options: {
-    readonly state: State.Any
-    readonly input: ReadonlyArray<string>
-    readonly stages: ReadonlyArray<Stage.Any>
-    readonly onFailure?: OnFailure | undefined
-    readonly description?: string | undefined
-    readonly tags?: ReadonlyArray<string> | undefined
-  }
-): Any & Pipeable {
+export function make(name: string, given: ErasedOptions | undefined): Any & Pipeable {
+  const options: ErasedOptions = given ?? { state: State.make({}), input: [], stages: [] }
   return {
     [TypeId]: TypeId,
     name,
@@ -232,7 +231,7 @@ export function make(
     onFailure: options.onFailure ?? "halt",
     description: options.description,
     tags: options.tags ?? [],
-    problems: findProblems(name, options),
+    problems: findProblems(name, given),
     pipe() {
       return pipeArguments(this, arguments)
     }

@@ -320,6 +320,12 @@ interface ErasedOptions extends Annotations {
   readonly timeout?: Duration.DurationInput | undefined
 }
 
+/** The options, also where untyped code leaves them out: that there is no execute is a problem of the definition. */
+function orNone(options: ErasedOptions): ErasedOptions
+function orNone(options: unknown): unknown {
+  return options ?? {}
+}
+
 /**
  * Makes a stage of a state model. In `execute` the required attributes are present and all others optional; it must
  * return exactly what the stage provides.
@@ -372,7 +378,8 @@ export function make<
   E | ([Timeout] extends [never] ? never : StageTimeoutError),
   Exclude<R | R2, Provided> | R3 | R4
 >
-export function make(state: State.Any, name: string, options: ErasedOptions): Any & Pipeable {
+export function make(state: State.Any, name: string, given: ErasedOptions): Any & Pipeable {
+  const options = orNone(given)
   return {
     [TypeId]: TypeId,
     pipe,

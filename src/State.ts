@@ -11,7 +11,7 @@ import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type * as Types from "effect/Types"
-import { findNonJson } from "./internal/json.ts"
+import { findNonJson, showValue } from "./internal/json.ts"
 import { attributeProblems } from "./internal/schemaProblems.ts"
 
 /**
@@ -53,8 +53,8 @@ export type Fields = Readonly<Record<string, Schema.Schema.AnyNoContext>>
 export interface Any {
   readonly [TypeId]: TypeId
   readonly fields: Fields
-  /** Why attributes cannot be checkpointed, one sentence each; empty for a sound model. */
-  readonly problems: ReadonlyArray<{ readonly attribute: string; readonly problem: string }>
+  /** Why attributes, or all of it, cannot be checkpointed, one sentence each; empty for a sound model. */
+  readonly problems: ReadonlyArray<{ readonly attribute?: string | undefined; readonly problem: string }>
   /** @internal */
   readonly codecs: ReadonlyMap<string, Codec>
 }
@@ -151,6 +151,16 @@ const makeCodec = (attribute: string, schema: Schema.Schema.AnyNoContext): Codec
   }
 }
 
+/** What untyped code gives in place of attributes. */
+const problemOf = (given: unknown): string | undefined =>
+  Schema.isSchema(given)
+    ? "the state model is one schema; give those of its attributes, as its fields are"
+    : Predicate.isRecord(given)
+    ? undefined
+    : `the state model is ${
+      given === undefined ? "undefined" : showValue(given)
+    }; give its attributes, as { name: Schema.String }`
+
 type IsOptional<Name extends string> =
   `attribute "${Name}" is optional, which every attribute is until it is provided; give its schema alone, or Schema.NullOr of it`
 
@@ -190,12 +200,14 @@ export function make<const F extends Fields>(fields: F): State<F>
 export function make<const Given extends object>(
   fields: Given & Checked<Given>
 ): State<{ readonly [K in keyof Given]: Extract<Given[K], Schema.Schema.AnyNoContext> }>
-export function make(fields: Fields): State<Fields> {
+export function make(given: Fields): State<Fields> {
+  const problem = problemOf(given)
+  const fields = problem === undefined ? given : {}
   const entries = Object.entries(fields)
   return {
     [TypeId]: TypeId,
     fields,
-    problems: entries.flatMap(([attribute, schema]) =>
+    problems: problem !== undefined ? [{ problem }] : entries.flatMap(([attribute, schema]) =>
       [
         // Objects have no property of this name, but one that they inherit from.
         ...(attribute === "__proto__" ? ["is what objects call their prototype; give it another name"] : []),

@@ -229,6 +229,46 @@ describe("CheckMate", () => {
       }
     })
 
+    it("refuses options that are left out, and names that are no text, instead of throwing", () => {
+      for (const given of [undefined, null]) {
+        expect(problemsOf(looseMake("bare", given))).toEqual([
+          { problem: "the CheckMate has no options; give it state, input and stages" }
+        ])
+        const idle = (Stage.make as unknown as Loose)(Ingest, "idle", given)
+        expect(problemsOf(ingest({ stages: [idle] }))).toEqual([
+          { stage: "idle", problem: "stage \"idle\" has no execute function" }
+        ])
+      }
+      const nothing = (Stage.make as unknown as Loose)()
+      expect(problemsOf(ingest({ stages: [nothing] })).map(({ problem }) => problem)).toEqual([
+        "stage \"undefined\" must have a name of at least 1 character",
+        "stage \"undefined\" is a stage of another state model",
+        "stage \"undefined\" has no execute function"
+      ])
+      const odd = stageOf(Object.create(null), { requires: [Symbol("folder")] })
+      expect(problemsOf(ingest({ stages: [odd] })).map(({ problem }) => problem)).toEqual([
+        "stage \"{}\" must have a name of at least 1 character",
+        "stage \"{}\" names \"Symbol(folder)\", which the state model does not declare"
+      ])
+    })
+
+    it("refuses a state model that was made of no attributes, and says nothing more of what it does not declare", () => {
+      const told = {
+        "is undefined; give its attributes, as { name: Schema.String }": undefined,
+        "is null; give its attributes, as { name: Schema.String }": null,
+        "is folder; give its attributes, as { name: Schema.String }": "folder",
+        "is 3; give its attributes, as { name: Schema.String }": 3,
+        "is one schema; give those of its attributes, as its fields are": Schema.Struct({ folder: Schema.String })
+      }
+      for (const [problem, given] of Object.entries(told)) {
+        const state = (State.make as unknown as Loose)(given)
+        const one = looseStage(state, "one", { requires: ["folder"], execute: () => Effect.void })
+        expect(problemsOf(looseMake("bare", { state, input: ["folder"], stages: [one] }))).toEqual([
+          { problem: `the state model ${problem}` }
+        ])
+      }
+    })
+
     it("refuses what is no CheckMate at all", () => {
       const told = (given: unknown) => refusal(given as CheckMate.Any).message
       expect(told(ingest)).toContain("this is a function and not a CheckMate; call it")
@@ -283,6 +323,25 @@ describe("CheckMate", () => {
     it("refuses a policy there is none of", () => {
       expect(problemsOf(ingest({ onFailure: "explode" }))[0].problem).toContain("onFailure")
     })
+
+    const { resume, retryFrom, rollback, run } = CheckMateEngine
+    it.effect.each(Object.entries({ run, resume, retryFrom, rollback }))(
+      "refuses what is no definition in %s, instead of dying of it",
+      ([name, operation]) =>
+        Effect.gen(function*() {
+          yield* run(CheckMate.make("ingest", { state: Ingest, input: ["folder"], stages: [scan] }), {
+            taskId: "docs",
+            input: { folder: "." }
+          })
+          const operate = operation as unknown as (
+            ...args: ReadonlyArray<unknown>
+          ) => Effect.Effect<unknown, { readonly _tag: string }, CheckMateEngine.CheckMateEngine>
+          for (const given of [ingest, undefined, looseMake("ingest", undefined), ingest({ stages: "scan" })]) {
+            const asked = name === "run" ? [{ taskId: "docs", input: {} }] : ["docs", "scan"]
+            expect((yield* Effect.flip(operate(given, ...asked)))._tag).toBe("InvalidDefinitionError")
+          }
+        }).pipe(Effect.provide(CheckMateEngine.layerMemory))
+    )
 
     it.effect("refuses before anything is read or written", () =>
       Effect.gen(function*() {

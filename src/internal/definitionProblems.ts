@@ -5,7 +5,7 @@ import * as Predicate from "effect/Predicate"
 import type { DefinitionProblem } from "../CheckMateError.ts"
 import * as Stage from "../Stage.ts"
 import * as State from "../State.ts"
-import { areTexts, isList } from "./json.ts"
+import { areTexts, isList, showValue } from "./json.ts"
 import { list } from "./words.ts"
 
 const nameProblem = (name: unknown): string | undefined =>
@@ -16,7 +16,7 @@ const nameProblem = (name: unknown): string | undefined =>
     : undefined
 
 /** A name for people, also where untyped code gave something else. */
-const asText = (name: unknown): string => String(name)
+const asText = (name: unknown): string => Predicate.isObject(name) ? showValue(name) : String(name)
 
 /** A list, also where untyped code gave something else, of which there is a problem to tell then. */
 const listed = <A>(given: ReadonlyArray<A>): ReadonlyArray<A> => isList(given) ? given : []
@@ -46,7 +46,7 @@ const stageProblems = (
     ...(seen.has(stage.name) ? [problem("is defined twice")] : []),
     ...(stage.state === state ? [] : [problem("is a stage of another state model")]),
     ...Arr.dedupe(attributes).filter((attribute) => !state.codecs.has(attribute)).map((attribute) =>
-      problem(`names "${attribute}", which the state model does not declare`, attribute)
+      problem(`names "${asText(attribute)}", which the state model does not declare`, asText(attribute))
     ),
     ...requires.filter((attribute) => state.codecs.has(attribute) && !have.has(attribute)).map((attribute) =>
       problem(`requires "${attribute}", which neither the input nor an earlier stage provides`, attribute)
@@ -77,12 +77,18 @@ export const findProblems = (
     readonly stages: ReadonlyArray<unknown>
     readonly onFailure?: string | undefined
     readonly tags?: ReadonlyArray<string> | undefined
-  }
+  } | undefined
 ): ReadonlyArray<DefinitionProblem> => {
   const own = nameProblem(name)
+  if (Predicate.isNullable(options)) {
+    return [{ problem: "the CheckMate has no options; give it state, input and stages" }]
+  }
   if (!State.isState(options.state)) {
     return [{ problem: "the state of the CheckMate is not a state model; make it with State.make" }]
   }
+  // What such a model does not declare is not told one by one.
+  const [unfit] = options.state.problems
+  if (unfit !== undefined && unfit.attribute === undefined) return [unfit]
   const input = listed(options.input)
   const seen = new Set<string>()
   const have = new Set<string>(input)

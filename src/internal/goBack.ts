@@ -10,7 +10,7 @@ import * as interpreter from "./interpreter.ts"
 import * as rollback from "./rollback.ts"
 import { type Session, stageOf } from "./session.ts"
 import { cancelledError, hold, type Parts } from "./supervise.ts"
-import { cancelHeld, checkFirst, counted, goOn, override, type Request, stateOf } from "./takeUp.ts"
+import { cancelHeld, checkFirst, checkOptions, counted, goOn, override, type Request, stateOf } from "./takeUp.ts"
 import { encodeInput } from "./values.ts"
 
 /** Holds a task that must exist and be of this definition. */
@@ -62,6 +62,9 @@ export const rollBack = <E, R, E2 = never>(
 export const retryFrom = Effect.fnUntraced(
   function*<E, R>(parts: Parts, checkMate: CheckMate.Any<E, R>, stage: string, request: Request) {
     const { taskId } = request
+    // Of what is no definition there is nothing to read.
+    yield* checkFirst(parts, checkMate, taskId)
+    yield* checkOptions(taskId, request)
     const known = names(checkMate)
     if (!known.includes(stage)) {
       return yield* new UnknownStageError({ taskId, checkMate: checkMate.name, stage, known })
