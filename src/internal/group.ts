@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
+import * as eventLoop from "./eventLoop.ts"
 
 interface Waiting<A, B, E> {
   readonly item: A
@@ -32,6 +33,7 @@ export const make = Effect.fnUntraced(function*<A, B, E>(options: {
 }): Effect.fn.Return<(item: A) => Effect.Effect<B, E>, never, Scope.Scope> {
   let waiting: Array<Waiting<A, B, E>> = []
   let closed = false
+  let turned = Effect.void
   const some = yield* Effect.makeLatch()
 
   const takeGroup = (): ReadonlyArray<Waiting<A, B, E>> => {
@@ -58,6 +60,7 @@ export const make = Effect.fnUntraced(function*<A, B, E>(options: {
     Effect.flatMap(Effect.suspend(() => options.together([item])), ([result]) => result ?? Effect.interrupt)
 
   const doGroup = Effect.suspend(() => {
+    turned = eventLoop.turn()
     const group = takeGroup()
     return group.length === 0 ? Effect.void : Effect.flatMap(
       Effect.exit(Effect.suspend(() => options.together(group.map(({ item }) => item)))),
@@ -77,8 +80,13 @@ export const make = Effect.fnUntraced(function*<A, B, E>(options: {
   })
 
   // Whatever is ready to run gets to ask for its own before the group is closed. What is begun is finished: the fiber
-  // is not interrupted, but told.
-  const next = some.await.pipe(Effect.zipRight(Effect.yieldNow()), Effect.zipRight(doGroup))
+  // is not interrupted, but told. A database that answers at once would keep signals and sockets waiting as long as there
+  // is one more group.
+  const next = some.await.pipe(
+    Effect.zipRight(Effect.yieldNow()),
+    Effect.zipRight(Effect.suspend(() => turned)),
+    Effect.zipRight(doGroup)
+  )
   const fiber = yield* Effect.forkDaemon(Effect.whileLoop({
     while: () => !closed || waiting.length > 0,
     body: () => next,

@@ -50,6 +50,17 @@ describe("what is done in groups", () => {
       expect(done).toEqual([[1, 1, 2, 1]])
     }))
 
+  it.scoped("the event loop turns between two groups, so that signals come through where the groups never wait", () =>
+    Effect.gen(function*() {
+      const { done, submit } = yield* doubling()
+      yield* Effect.fork(Effect.repeatN(submit(1), 2_000))
+      const turned = Effect.async<number>((resume) => {
+        setImmediate(() => resume(Effect.succeed(done.length)))
+      })
+      expect(yield* turned).toBeLessThan(3)
+      expect(yield* turned).toBeLessThan(5)
+    }))
+
   it.scoped("what comes while a group is under way goes into the next", () =>
     Effect.gen(function*() {
       const { done, gate, submit } = yield* doubling()
