@@ -105,6 +105,8 @@ export class UnknownAttributeError extends Schema.TaggedError<UnknownAttributeEr
 export class AttributeError extends Schema.TaggedError<AttributeError>()("AttributeError", {
   taskId: Schema.String,
   stage: Schema.optional(Schema.String),
+  /** The stage whose rollback needs it as it was: there is nothing to give in its place. */
+  rollback: Schema.optional(Schema.String),
   attribute: Schema.String,
   direction: Schema.Literal("encode", "decode"),
   path: Schema.Array(Schema.Union(Schema.String, Schema.Number)),
@@ -120,11 +122,15 @@ export class AttributeError extends Schema.TaggedError<AttributeError>()("Attrib
       } a value that its schema turns into JSON`
       : `Attribute ${quote(this.attribute)} persisted for task ${quote(this.taskId)} no longer fits its schema${
         at(this.path)
-      }: ${this.problem}. Make the schema accept what was written, ${
-        this.stage === undefined ? "or " : ""
-      }give the attribute anew in the input${
-        this.stage === undefined ? "" : `, or have its stage run again with retryFrom(${quote(this.stage)})`
-      }`
+      }: ${this.problem}. Make the schema accept what was written${this.otherwise}`
+  }
+
+  /** What else can be done about a persisted value. */
+  private get otherwise(): string {
+    if (this.rollback !== undefined) return `, since the rollback of stage ${quote(this.rollback)} needs it`
+    return this.stage === undefined
+      ? ", or give the attribute anew in the input"
+      : `, give the attribute anew in the input, or have its stage run again with retryFrom(${quote(this.stage)})`
   }
 }
 

@@ -55,6 +55,7 @@ export const rollBack = <E, R, E2 = never>(
     Effect.gen(function*() {
       if (yield* options.isDone(task)) return
       yield* checkDefinition(checkMate, task)
+      yield* rollback.checkValues(checkMate, task, options.purpose)
       yield* rollback.rollBackFor(checkMate, session, task, options.purpose)
     }), () => Effect.fail(cancelledError(taskId, undefined)))
 
@@ -87,7 +88,9 @@ export const retryFrom = Effect.fnUntraced(
                 problem: `stage "${before}" before it has not succeeded. Go on from there instead`
               })
             }
-            yield* rollback.rollBackFor(checkMate, session, task, { _tag: "Retry", from: stage })
+            const purpose = { _tag: "Retry", from: stage } as const
+            yield* rollback.checkValues(checkMate, task, purpose)
+            yield* rollback.rollBackFor(checkMate, session, task, purpose)
             const rolledBack = session.task ?? task
             // It was in the middle of another rollback, which is done now and leaves nothing to go on with.
             if (rolledBack.status._tag !== "Running") return yield* new TaskRolledBackError({ taskId })

@@ -9,7 +9,7 @@ import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import type * as CheckMate from "../CheckMate.ts"
-import type { AttributeError, RollbackFailedError } from "../CheckMateError.ts"
+import { AttributeError, type RollbackFailedError } from "../CheckMateError.ts"
 import * as Failure from "../Failure.ts"
 import type * as Stage from "../Stage.ts"
 import * as Task from "../Task.ts"
@@ -63,6 +63,35 @@ const isToRollBack = ({ status }: Task.StageRecord): boolean =>
   status._tag === "Succeeded" || status._tag === "RollingBack"
   || (status._tag === "RollbackFailed" && status.interrupted._tag === "RollingBack")
 
+/** Where in the order of the stages a rollback ends. */
+const firstOf = (checkMate: CheckMate.Any, purpose: TaskStatus.Purpose): number =>
+  purpose._tag === "Retry" ? Math.max(checkMate.stages.findIndex((stage) => stage.name === purpose.from), 0) : 0
+
+/**
+ * Refuses what a rollback would be given and no longer fits its schema, before the task is touched: with its rollback
+ * begun there would be no other way for it any more.
+ */
+export const checkValues = (
+  checkMate: CheckMate.Any,
+  task: Task.Task,
+  wanted: TaskStatus.Purpose
+): Either.Either<void, AttributeError> => {
+  const interrupted = task.status._tag === "RollbackFailed" ? task.status.interrupted : task.status
+  const first = firstOf(checkMate, interrupted._tag === "RollingBack" ? interrupted.purpose : wanted)
+  for (const [index, stage] of checkMate.stages.entries()) {
+    const record = Task.stage(task, stage.name)
+    const isAsked = isLeftover(record)
+      ? attempt.rollbackOf(stage) !== undefined
+      : index >= first && isToRollBack(record) && stage.rollback !== undefined
+    if (!isAsked) continue
+    const values = decodeState(checkMate, task.id, { ...Task.toRecord(record.before), ...record.output })
+    if (Either.isRight(values)) continue
+    const { attribute, direction, path, problem, taskId } = values.left
+    return Either.left(new AttributeError({ taskId, rollback: stage.name, attribute, direction, path, problem }))
+  }
+  return Either.void
+}
+
 const rollBackStage = Effect.fnUntraced(
   function*<E, R>(
     checkMate: CheckMate.Any<E, R>,
@@ -102,13 +131,12 @@ export const rollBackTask = Effect.fnUntraced(
     cause: Cause.Cause<unknown> = causeOf(purpose)
   ): Effect.fn.Return<void, RollbackError, R> {
     const context = yield* Effect.context<R>()
-    const from = purpose._tag === "Retry" ? checkMate.stages.findIndex((stage) => stage.name === purpose.from) : 0
     for (const stage of checkMate.stages) {
       if (isLeftover(stageOf(session, stage.name))) yield* undoLeftover(checkMate, session, stage)
     }
     const scope = yield* Scope.make()
     let done: Exit.Exit<void, RollbackError> = Exit.void
-    for (const stage of checkMate.stages.slice(Math.max(from, 0))) {
+    for (const stage of checkMate.stages.slice(firstOf(checkMate, purpose))) {
       if (!isToRollBack(stageOf(session, stage.name))) continue
       const finalizer = Effect.suspend(() =>
         Exit.isFailure(done) || session.stopping !== undefined

@@ -42,8 +42,10 @@ export const decodeState = (
       Object.fromEntries(Object.entries(encoded).filter(([attribute]) => checkMate.state.codecs.has(attribute)))
     ),
     (refusal) => {
-      const by = checkMate.stages.find((stage) => stage.provides.includes(refusal.attribute))
-      return attributeError(taskId, refusal, by?.name)
+      const by = checkMate.stages.findIndex((stage) => stage.provides.includes(refusal.attribute))
+      // A rollback would be given it before its stage ran again.
+      const canRunAgain = checkMate.stages.slice(by).every((stage) => stage.rollback === undefined)
+      return attributeError(taskId, refusal, canRunAgain ? checkMate.stages[by]?.name : undefined)
     }
   )
 

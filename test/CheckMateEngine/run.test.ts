@@ -15,10 +15,15 @@ import {
 } from "../support/pipelines.ts"
 
 /** The pipeline `abc` after its attribute `a` has become a string. */
-const retyped = () => {
+const retyped = (undoing?: "a" | "c") => {
   const Strings = State.make({ seed: Schema.Number, a: Schema.String, b: Schema.Number, c: Schema.Number })
-  const stage = (name: "b" | "c") => Stage.make(Strings, name, { execute: () => Effect.void })
-  const a = Stage.make(Strings, "a", { provides: ["a"], execute: () => Effect.succeed({ a: "3" }) })
+  const rollbackOf = (name: string) => (name === undoing ? { rollback: () => Effect.void } : {})
+  const stage = (name: "b" | "c") => Stage.make(Strings, name, { execute: () => Effect.void, ...rollbackOf(name) })
+  const a = Stage.make(Strings, "a", {
+    provides: ["a"],
+    execute: () => Effect.succeed({ a: "3" }),
+    ...rollbackOf("a")
+  })
   return CheckMate.make("abc", { state: Strings, input: ["seed"], stages: [a, stage("b"), stage("c")] })
 }
 
@@ -422,6 +427,33 @@ describe("bad input is a typed error and nothing is lost", () => {
       yield* crashedInB(store)
       expect(yield* Effect.provide(CheckMateEngine.retryFrom(retyped(), "t", "a"), engineOver(store)))
         .toMatchObject({ a: "3" })
+    }))
+
+  it.effect("such a value, needed by a rollback, is refused before that begins, and can still be given anew", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      yield* failedInB(store)
+      const changed = retyped("a")
+      const inEngine = Effect.provide(engineOver(store))
+      const before = yield* inEngine(CheckMateEngine.get("t"))
+      const resumed = yield* Effect.flip(inEngine(CheckMateEngine.resume(changed, "t")))
+      expect(String(resumed)).toMatch(/accept what was written, or give the attribute anew in the input$/)
+      const refused = [
+        CheckMateEngine.retryFrom(changed, "t", "a"),
+        CheckMateEngine.rollback(changed, "t"),
+        CheckMateEngine.cancel("t", { rollback: changed })
+      ]
+      for (const operation of refused) {
+        const error = yield* Effect.flip(inEngine(operation))
+        expect(error).toMatchObject({ _tag: "AttributeError", attribute: "a", rollback: "a" })
+        expect(String(error)).toMatch(/accept what was written, since the rollback of stage "a" needs it$/)
+      }
+      expect((yield* inEngine(CheckMateEngine.get("t"))).history).toEqual(before.history)
+      // Of what is not rolled back nothing is asked.
+      expect(yield* inEngine(CheckMateEngine.retryFrom(changed, "t", "b", { input: { a: "2" } }))).toMatchObject({
+        a: "2"
+      })
+      expect(yield* inEngine(CheckMateEngine.rollback(retyped("c"), "t"))).toBeUndefined()
     }))
 
   it.effect("an option that is undefined is one that is not given", () =>
