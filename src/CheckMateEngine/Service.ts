@@ -47,8 +47,12 @@ export interface Options {
    */
   readonly pollInterval?: Duration.DurationInput | undefined
   /**
-   * How often a task is taken up again that crashed its process without getting anywhere, before it is Poisoned. NaN is
-   * the default.
+   * How often a task is taken up again that crashed its process without getting anywhere, before it is Poisoned. Each
+   * time counts that it is taken up where its process died in the middle of a stage or a rollback; one that ended in
+   * order (SIGTERM, Ctrl-C) left it, and does not. It is counted anew once a stage has succeeded or is rolled back, a
+   * rollback is begun or tried again, or the task goes on from where it had stopped, as after a failure or a pause. An
+   * attempt that fails is no progress, so that a stage which fails and crashes in turns is stopped, too. Nor is what
+   * tasks achieve that a stage runs: give more where one is to outlive many crashes. NaN is the default.
    *
    * @default 5
    */

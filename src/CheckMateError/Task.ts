@@ -144,7 +144,9 @@ export class TaskRolledBackError extends Schema.TaggedError<TaskRolledBackError>
 }
 
 /**
- * The task crashed its process too often, each time before it got anywhere, and is not recovered any more.
+ * The task crashed its process too often, and is not recovered any more: more often than the engine's `maxRecoveries`
+ * since a stage of it last succeeded or was rolled back, or somebody went on with it. Attempts that failed in between, and
+ * what tasks achieved that the stage ran, do not count as progress.
  *
  * @since 0.1.0
  * @category errors
