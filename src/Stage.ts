@@ -7,7 +7,7 @@
 import type * as Cause from "effect/Cause"
 import * as Ctx from "effect/Context"
 import * as Duration from "effect/Duration"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import { type Pipeable, pipeArguments } from "effect/Pipeable"
@@ -17,6 +17,7 @@ import type * as ScheduleDecision from "effect/ScheduleDecision"
 import type * as Scope from "effect/Scope"
 import type * as Types from "effect/Types"
 import type { StageDefectError, StageTimeoutError } from "./CheckMateError.ts"
+import * as eventLoop from "./internal/eventLoop.ts"
 import type * as State from "./State.ts"
 
 /**
@@ -74,11 +75,24 @@ export class Context extends Ctx.Tag("checkmate/Stage/Context")<Context, {
   readonly fencingToken: number
   /**
    * Shows progress to whoever watches the task through this engine. Costs no write. Like all that runs beside the stage it
-   * gets through where the stage lets timers have their turn: between chunks of computing that is `Effect.sleep(0)`, and
-   * not `Effect.yieldNow()`.
+   * gets through where the stage lets it: between chunks of computing, see {@link yieldToEventLoop}.
    */
   readonly progress: (progress: Progress) => Effect.Effect<void>
 }>() {}
+
+/**
+ * Lets the event loop turn once. For a stage that computes, between two chunks of work, which is when signals, sockets,
+ * timers, progress and its engine's signs of life get through. `Effect.yieldNow()` lets none of these through, and
+ * `Effect.sleep(0)` keeps signals and sockets waiting while several fibers compute.
+ *
+ * ```ts
+ * Effect.forEach(chunks, (chunk) => Effect.zipLeft(Effect.sync(() => embed(chunk)), Stage.yieldToEventLoop))
+ * ```
+ *
+ * @since 0.1.0
+ * @category context
+ */
+export const yieldToEventLoop: Effect.Effect<void> = Effect.suspend(() => eventLoop.turn(Effect.sleep(0)))
 
 /**
  * Says that the store is one for {@link transactional} stages. Layers of stores that commit a stage's own writes together
