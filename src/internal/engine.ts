@@ -30,7 +30,7 @@ import * as TaskIO from "../TaskIO.ts"
 import * as goBack from "./goBack.ts"
 import { inBackground, inSpan } from "./inContext.ts"
 import * as observe from "./observe.ts"
-import { duration } from "./options.ts"
+import { checkQuery, duration } from "./options.ts"
 import * as registry from "./registry.ts"
 import * as retention from "./retention.ts"
 import * as runTask from "./runTask.ts"
@@ -262,7 +262,8 @@ export const makeOver = Effect.fnUntraced(
           captureStackTrace: false
         }),
       clean: (options: CleanOptions = {}) =>
-        duration("olderThan", options.olderThan, Duration.zero).pipe(
+        checkQuery({ status: options.status, checkMate: options.checkMate }).pipe(
+          Effect.zipRight(duration("olderThan", options.olderThan, Duration.zero)),
           Effect.flatMap((olderThan) =>
             steer.clean(parts, {
               status: options.status ?? over,

@@ -58,6 +58,15 @@ describe("an engine that is given what is no duration dies with the option's nam
       expect(yield* CheckMateEngine.find()).toHaveLength(1)
     })))
 
+  it.effect("status of clean, which is no duration either", () =>
+    inMemory(Effect.gen(function*() {
+      yield* CheckMateEngine.run(abc(new Ledger()), { taskId: "t", input: { seed: 1 } })
+      expect(yield* defectOf(CheckMateEngine.clean({ status: untyped("Succeeded") }))).toContain(
+        `The option "status" is`
+      )
+      expect(yield* CheckMateEngine.find()).toHaveLength(1)
+    })))
+
   it.scoped("lease", () =>
     Effect.gen(function*() {
       const directory = yield* Effect.flatMap(FileSystem.FileSystem, (fs) => fs.makeTempDirectoryScoped())
