@@ -87,9 +87,6 @@ const tagOf = (error: unknown): string => {
   return tag ?? "object"
 }
 
-const isTimeout = (error: unknown): boolean =>
-  typeof error === "object" && error !== null && readProperty(error, "_tag") === "StageTimeoutError"
-
 const fieldsOf = (error: unknown): Record<string, unknown> | undefined => {
   if (typeof error !== "object" || error === null || isList(error)) return undefined
   // An error's name is its tag already, unless it means something else by it.
@@ -177,7 +174,7 @@ export const crash: Failure = {
  */
 export const fromCause = (cause: Cause.Cause<unknown>): Failure => {
   const failures = Chunk.toReadonlyArray(Cause.failures(cause)).map((error) =>
-    fromUnknown(error, isTimeout(error) ? "Timeout" : "Failure")
+    fromUnknown(error, tagOf(error) === "StageTimeoutError" ? "Timeout" : "Failure")
   )
   const defects = Chunk.toReadonlyArray(Cause.defects(cause)).map((defect) => fromUnknown(defect, "Defect"))
   const [first, ...others] = [...failures, ...defects]

@@ -92,7 +92,7 @@ export class Context extends Ctx.Tag("checkmate/Stage/Context")<Context, {
  * @since 0.1.0
  * @category context
  */
-export const yieldToEventLoop: Effect.Effect<void> = Effect.suspend(() => eventLoop.turn(Effect.sleep(0)))
+export const yieldToEventLoop: Effect.Effect<void> = Effect.suspend(eventLoop.turn)
 
 /**
  * Says that the store is one for {@link transactional} stages. Layers of stores that commit a stage's own writes together

@@ -4,8 +4,6 @@ import { describe, expect, it } from "@effect/vitest"
 import { Effect, Layer, Option } from "effect"
 import { CheckMateEngine } from "effect-checkmate"
 import * as FileDriver from "effect-checkmate/TaskIO/FileSystem"
-import NFS from "node:fs"
-import { syncBuiltinESMExports } from "node:module"
 import { abc, failing, Ledger } from "./support/pipelines.ts"
 import { localDisk } from "./support/platforms.ts"
 import { shaky } from "./support/shakyFiles.ts"
@@ -106,34 +104,6 @@ describe("LocalDisk", () => {
         expect(yield* leftRoom(one)).toBe(true)
       }))
       expect(yield* leftRoom(one)).toBe(false)
-    }).pipe(Effect.scoped, Effect.provide(localDisk)))
-
-  it.live("writes nothing twice where a direct write breaks off, and the platform's goes on with it", () =>
-    Effect.gen(function*() {
-      const fs = yield* FileSystem.FileSystem
-      const file = `${yield* fs.makeTempDirectoryScoped()}/a`
-      const handle = yield* fs.open(file, { flag: "ax" })
-      const original = NFS.writeSync
-      let calls = 0
-      /** Five bytes, and then the disk is full for once. */
-      const breakingOff = (descriptor: number, buffer: Uint8Array, from: number): number => {
-        calls += 1
-        if (calls === 2) throw new Error("ENOSPC")
-        return original(descriptor, buffer, from, 5)
-      }
-      yield* Effect.acquireUseRelease(
-        Effect.sync(() => {
-          Object.assign(NFS, { writeSync: breakingOff })
-          syncBuiltinESMExports()
-        }),
-        () => handle.writeAll(bytes("one two three")),
-        () =>
-          Effect.sync(() => {
-            Object.assign(NFS, { writeSync: original })
-            syncBuiltinESMExports()
-          })
-      )
-      expect([calls, yield* fs.readFileString(file)]).toEqual([2, "one two three"])
     }).pipe(Effect.scoped, Effect.provide(localDisk)))
 
   it.live("is the same store as the platform's: a task goes on by way of the one where it was left by way of the other", () =>

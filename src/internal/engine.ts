@@ -30,7 +30,7 @@ import * as TaskIO from "../TaskIO.ts"
 import * as goBack from "./goBack.ts"
 import { inBackground, inSpan } from "./inContext.ts"
 import * as observe from "./observe.ts"
-import { checkQuery, duration } from "./options.ts"
+import { checkQuery, count, duration } from "./options.ts"
 import * as registry from "./registry.ts"
 import * as retention from "./retention.ts"
 import * as runTask from "./runTask.ts"
@@ -114,9 +114,8 @@ export const makeOver = Effect.fnUntraced(
   function*(parts: Parts, options: Options = {}): Effect.fn.Return<Service, never, Scope.Scope> {
     const { taskIO } = parts
     const interval = Duration.max(yield* duration("pollInterval", options.pollInterval, "500 millis"), "10 millis")
-    const atMost = Number(options.maxRecoveries)
-    // No number, as of a setting that is missing, must not let a task crash its process for ever.
-    const maxRecoveries = Math.max(0, Number.isNaN(atMost) ? 5 : atMost)
+    // NaN, as of a setting that is missing, must not let a task crash its process for ever.
+    const maxRecoveries = yield* count("maxRecoveries", options.maxRecoveries, 5)
     const scope = yield* Effect.scope
     // What is started is ended all at once.
     const starts = yield* Scope.fork(scope, ExecutionStrategy.parallel)

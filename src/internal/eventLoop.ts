@@ -1,15 +1,20 @@
 /** The event loop's turns, in each of which signals, sockets and files are seen to. */
-import * as Effect from "effect/Effect"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import type * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import { Once } from "./once.ts"
 
+/** By the machine's clock, whatever clock the caller keeps to. */
+const timer = Clock.make().sleep(Duration.zero)
+
 /**
  * Asks for a turn of the event loop, for which the effect waits. Timers are no such thing: Node goes on with those that have
- * become due meanwhile before it looks at anything else. `otherwise` is for where there is no `setImmediate`.
+ * become due meanwhile before it looks at anything else. Where there is no `setImmediate`, there is nothing better.
  */
-export const turn = (otherwise: Effect.Effect<void> = Effect.void): Effect.Effect<void> => {
+export const turn = (): Effect.Effect<void> => {
   const setImmediate: unknown = Reflect.get(globalThis, "setImmediate")
-  if (!Predicate.isFunction(setImmediate)) return otherwise
+  if (!Predicate.isFunction(setImmediate)) return timer
   const turned = new Once<void>()
   setImmediate(() => turned.settle())
   return turned.await

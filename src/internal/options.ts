@@ -5,12 +5,11 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as TaskStatus from "../TaskStatus.ts"
-import { showValue } from "./json.ts"
+import { areTexts, isList, showValue } from "./json.ts"
 
-const refuse = (option: string, given: unknown, problem: string): Effect.Effect<never> =>
-  Effect.dieMessage(
-    `The option "${option}" is ${Number.isNaN(given) ? "NaN" : showValue(given)}${problem}, or leave it out`
-  )
+/** `problem` says what it is not, or what to give. */
+export const refuse = (option: string, given: unknown, problem: string): Effect.Effect<never> =>
+  Effect.dieMessage(`The option "${option}" is ${Number.isNaN(given) ? "NaN" : showValue(given)}${problem}`)
 
 /**
  * The time that an option gives, or its default. `NaN`, as of a setting that is missing, is refused where effect takes it
@@ -23,7 +22,7 @@ export const duration = (
 ): Effect.Effect<Duration.Duration> => {
   const time = given ?? otherwise
   return Option.match(Number.isNaN(time) ? Option.none() : Duration.decodeUnknown(time), {
-    onNone: () => refuse(option, time, ", which is no duration: give one like \"30 seconds\""),
+    onNone: () => refuse(option, time, ", which is no duration: give one like \"30 seconds\", or leave it out"),
     onSome: Effect.succeed
   })
 }
@@ -34,7 +33,8 @@ const check = (
   given: unknown,
   fits: (given: unknown) => boolean,
   what: string
-): Effect.Effect<void> => given === undefined || fits(given) ? Effect.void : refuse(option, given, `: give ${what}`)
+): Effect.Effect<void> =>
+  given === undefined || fits(given) ? Effect.void : refuse(option, given, `: give ${what}, or leave it out`)
 
 /** The count that an option gives, or its default, which `NaN` is, too. */
 export const count = (option: string, given: number | undefined, otherwise: number): Effect.Effect<number> =>
@@ -43,10 +43,8 @@ export const count = (option: string, given: number | undefined, otherwise: numb
     () => given === undefined || Number.isNaN(given) ? otherwise : Math.max(0, Math.trunc(given))
   )
 
-const statuses: ReadonlyArray<unknown> = TaskStatus.Tag.literals
-const isStatus = (given: unknown): boolean => statuses.includes(given)
-const isListOf = (fits: (given: unknown) => boolean) => (given: unknown): boolean =>
-  Array.isArray(given) && given.every(fits)
+const isOneOf = (...values: ReadonlyArray<unknown>) => (given: unknown): boolean => values.includes(given)
+const isStatus = isOneOf(...TaskStatus.Tag.literals)
 
 type Given<Option extends string> = { readonly [Each in Option]?: unknown }
 
@@ -57,9 +55,9 @@ export const checkQuery = (
   }
 ) =>
   Effect.all([
-    check("status", status, isListOf(isStatus), "a list of statuses, as [\"Failed\"]"),
+    check("status", status, (given) => isList(given) && given.every(isStatus), "a list of statuses, as [\"Failed\"]"),
     check("checkMate", checkMate, Predicate.isString, "the name of one"),
-    check("tags", tags, isListOf(Predicate.isString), "a list of strings"),
+    check("tags", tags, areTexts, "a list of strings"),
     check("since", since, () =>
       since !== undefined && Option.isSome(DateTime.make(since)), "a time like \"2026-01-31T12:00:00Z\"")
   ], { discard: true })
@@ -67,12 +65,7 @@ export const checkQuery = (
 /** The same of the order in which tasks are found, and of whether they are held. */
 export const checkOrder = ({ held, order, sort }: Given<"held" | "order" | "sort">) =>
   Effect.all([
-    check("sort", sort, (given) => given === "createdAt" || given === "updatedAt", "\"createdAt\" or \"updatedAt\""),
-    check(
-      "order",
-      order,
-      (given) => given === "ascending" || given === "descending",
-      "\"ascending\" or \"descending\""
-    ),
+    check("sort", sort, isOneOf("createdAt", "updatedAt"), "\"createdAt\" or \"updatedAt\""),
+    check("order", order, isOneOf("ascending", "descending"), "\"ascending\" or \"descending\""),
     check("held", held, Predicate.isBoolean, "true or false")
   ], { discard: true })

@@ -8,8 +8,7 @@ import * as Random from "effect/Random"
 import * as Stream from "effect/Stream"
 import type { Retention } from "../CheckMateEngine/Service.ts"
 import * as TaskStatus from "../TaskStatus.ts"
-import { showValue } from "./json.ts"
-import { duration } from "./options.ts"
+import { duration, refuse } from "./options.ts"
 import * as retry from "./retry.ts"
 import { removable, removeIf } from "./steer.ts"
 import type { Parts } from "./supervise.ts"
@@ -43,10 +42,10 @@ const round = Effect.fnUntraced(function*(parts: Parts, kept: Kept) {
 export const keep = Effect.fnUntraced(
   function*(parts: Parts, retention: Retention): Effect.fn.Return<Effect.Effect<void>> {
     if (!Predicate.isRecord(retention.keep)) {
-      return yield* Effect.dieMessage(
-        `The option "retention.keep" is ${
-          showValue(retention.keep)
-        }: give how long, by status, as { Succeeded: "30 days" }`
+      return yield* refuse(
+        "retention.keep",
+        retention.keep,
+        ": give how long, by status, as { Succeeded: \"30 days\" }"
       )
     }
     const given: Partial<Record<TaskStatus.Tag, Duration.DurationInput | undefined>> = retention.keep

@@ -468,20 +468,8 @@ describe("what is told to operators", () => {
       yield* Fiber.join(good)
       const bad = counted({ onFailure: "rollback", fail: failing({ c: 1 }) })
       yield* Effect.exit(CheckMateEngine.run(bad, { taskId: "bad", input: { seed: 1 } }))
-      const fail = failing({ a: 1 })
-      const flaky = CheckMate.make("flaky", {
-        state: Numbers,
-        input: ["seed"],
-        stages: [
-          Stage.make(Numbers, "a", {
-            requires: ["seed"],
-            provides: ["a"],
-            execute: ({ seed }) => Effect.as(fail("a"), { a: seed }),
-            retry: Schedule.recurs(1)
-          })
-        ]
-      })
-      yield* CheckMateEngine.run(flaky, { taskId: "flaky", input: { seed: 1 } })
+      const flaky = counted({ fail: failing({ a: 1 }), retry: Schedule.recurs(1) })
+      yield* CheckMateEngine.run({ ...flaky, name: "flaky" }, { taskId: "flaky", input: { seed: 1 } })
       const grown: Record<string, number> = {}
       for (const [name, value] of yield* counts) {
         const growth = value - (before.get(name) ?? 0)
@@ -497,14 +485,19 @@ describe("what is told to operators", () => {
         "checkmate_stage_attempts check_mate=counted outcome=failed stage=c": 1,
         "checkmate_stage_attempts check_mate=flaky outcome=failed stage=a": 1,
         "checkmate_stage_attempts check_mate=flaky outcome=succeeded stage=a": 1,
+        "checkmate_stage_attempts check_mate=flaky outcome=succeeded stage=b": 1,
+        "checkmate_stage_attempts check_mate=flaky outcome=succeeded stage=c": 1,
         "checkmate_retries check_mate=flaky stage=a": 1,
+        "checkmate_rollbacks check_mate=flaky outcome=succeeded stage=a": 1,
         "checkmate_rollbacks check_mate=counted outcome=succeeded stage=a": 1,
         "checkmate_rollbacks check_mate=counted outcome=succeeded stage=b": 1,
         "checkmate_rollbacks check_mate=counted outcome=succeeded stage=c": 1,
         "checkmate_stage_duration_seconds check_mate=counted stage=a": 2,
         "checkmate_stage_duration_seconds check_mate=counted stage=b": 2,
         "checkmate_stage_duration_seconds check_mate=counted stage=c": 2,
-        "checkmate_stage_duration_seconds check_mate=flaky stage=a": 2
+        "checkmate_stage_duration_seconds check_mate=flaky stage=a": 2,
+        "checkmate_stage_duration_seconds check_mate=flaky stage=b": 1,
+        "checkmate_stage_duration_seconds check_mate=flaky stage=c": 1
       })
       const appends = "checkmate_append_duration_seconds"
       expect((yield* counts).get(appends)! - (before.get(appends) ?? 0)).toBeGreaterThan(6)

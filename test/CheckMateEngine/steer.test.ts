@@ -426,24 +426,21 @@ describe("poisoned tasks", () => {
   const killing = (ledger: Ledger) =>
     abc(ledger, { fail: (stage) => stage === "b" ? Effect.uninterruptible(Effect.never) : Effect.void })
 
-  it.effect.each([Number.NaN, "often" as never])(
-    "are stopped, too, where how often is no number",
-    (maxRecoveries) =>
-      Effect.gen(function*() {
-        const store = yield* makeStore
-        const ledger = new Ledger()
-        const engine = () => engineOver(store, BindLock.layerMemory, { maxRecoveries })
-        const run = CheckMateEngine.run(killing(ledger), { taskId: "t", input: { seed: 1 } })
-        for (let crash = 1; crash <= 6; crash++) {
-          yield* Effect.forkDaemon(Effect.provide(run, engine()))
-          yield* until(() => ledger.count("run b") === crash)
-        }
-        expect(yield* Effect.flip(Effect.provide(run, engine()))).toMatchObject({
-          _tag: "TaskPoisonedError",
-          recoveries: 5
-        })
+  it.effect("are stopped, too, where how often is no number", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const ledger = new Ledger()
+      const engine = () => engineOver(store, BindLock.layerMemory, { maxRecoveries: Number.NaN })
+      const run = CheckMateEngine.run(killing(ledger), { taskId: "t", input: { seed: 1 } })
+      for (let crash = 1; crash <= 6; crash++) {
+        yield* Effect.forkDaemon(Effect.provide(run, engine()))
+        yield* until(() => ledger.count("run b") === crash)
+      }
+      expect(yield* Effect.flip(Effect.provide(run, engine()))).toMatchObject({
+        _tag: "TaskPoisonedError",
+        recoveries: 5
       })
-  )
+    }))
 
   it.effect("promise 4: a task that keeps crashing its process is stopped after a bounded number of recoveries", () =>
     Effect.gen(function*() {

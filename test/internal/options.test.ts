@@ -44,6 +44,7 @@ describe("an engine that is given what is no duration dies with the option's nam
         expect((yield* Effect.provide(CheckMateEngine.get("t"), engineOver(store))).task.status._tag).toBe("Succeeded")
       }))
 
+  dies("maxRecoveries", { maxRecoveries: untyped("often") })
   dies("pollInterval", { pollInterval: untyped("soon") })
   dies("retention.keep.Succeeded", { retention: { keep: { Succeeded: Number.NaN } } })
   dies("retention.every", { retention: { keep: { Succeeded: "1 day" }, every: untyped("now and then") } })

@@ -1,5 +1,5 @@
 /** What the engine's tests share: a ledger of what stages really did, and engines over a store that outlives them. */
-import { Context, Data, Effect, Layer, Schema } from "effect"
+import { Context, Data, Effect, Layer, type Schedule, Schema } from "effect"
 import { BindLock, CheckMate, CheckMateEngine, Stage, State, TaskIO } from "effect-checkmate"
 import * as MemoryDriver from "effect-checkmate/TaskIO/Memory"
 
@@ -32,13 +32,15 @@ export const abc = (
     readonly onFailure?: CheckMate.OnFailure
     readonly fail?: (stage: string) => Effect.Effect<void, Boom>
     readonly failUndo?: (stage: string) => Effect.Effect<void, Boom>
+    readonly retry?: Schedule.Schedule<unknown>
   } = {}
 ) => {
   const fail = options.fail ?? (() => Effect.void)
   const failUndo = options.failUndo ?? (() => Effect.void)
   const stage = (name: string) => ({
     execute: Effect.zipRight(ledger.note(`run ${name}`), Effect.suspend(() => fail(name))),
-    rollback: () => Effect.zipRight(ledger.note(`undo ${name}`), Effect.suspend(() => failUndo(name)))
+    rollback: () => Effect.zipRight(ledger.note(`undo ${name}`), Effect.suspend(() => failUndo(name))),
+    retry: options.retry
   })
   const a = stage("a")
   const b = stage("b")
@@ -52,19 +54,22 @@ export const abc = (
         requires: ["seed"],
         provides: ["a"],
         execute: ({ seed }) => Effect.as(a.execute, { a: seed + 1 }),
-        rollback: a.rollback
+        rollback: a.rollback,
+        retry: a.retry
       }),
       Stage.make(Numbers, "b", {
         requires: ["a"],
         provides: ["b"],
         execute: ({ a }) => Effect.as(b.execute, { b: a + 1 }),
-        rollback: b.rollback
+        rollback: b.rollback,
+        retry: b.retry
       }),
       Stage.make(Numbers, "c", {
         requires: ["b"],
         provides: ["c"],
         execute: ({ b }) => Effect.as(c.execute, { c: b + 1 }),
-        rollback: c.rollback
+        rollback: c.rollback,
+        retry: c.retry
       })
     ]
   })

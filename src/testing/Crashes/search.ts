@@ -1,10 +1,9 @@
 /** Which cuts are tried, in which order, and how a story that fails is made smaller. */
 
-import * as Clock from "effect/Clock"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
+import * as eventLoop from "../../internal/eventLoop.ts"
 import type { Cut } from "./Exploration.ts"
 
 /** What came of one sequence of cuts. */
@@ -60,10 +59,8 @@ const draw = (most: number, writes: number): Effect.Effect<ReadonlyArray<Cut>> =
       length
     ))
 
-/** How many runs are told until the rest of the real process has its turn: its time-outs, its Ctrl-C. */
+/** How many runs are told until the rest of the real process has its turn: what only waits for promises never gives way. */
 const runsPerTurn = 25
-/** By the machine's clock, whatever clock the caller keeps to: what only waits for promises never gives way. */
-const turn = Clock.make().sleep(Duration.zero)
 
 /** Tries the fewest cuts first and the earliest writes first, and stops at the first story that fails. */
 export const search = Effect.fnUntraced(
@@ -78,7 +75,7 @@ export const search = Effect.fnUntraced(
         Effect.suspend(() => {
           runs += 1
           cuts += told.cuts.length
-          return runs % runsPerTurn === 0 ? turn : Effect.void
+          return runs % runsPerTurn === 0 ? eventLoop.turn() : Effect.void
         }))
     const found = (told: Told<Story>): Found<Story> => ({ cuts, runs, smallest: told.failed })
 
