@@ -1,12 +1,25 @@
 /** A definition held against what a task recorded of the one it last went on with. */
 import * as Either from "effect/Either"
+import * as HashMap from "effect/HashMap"
 import type * as CheckMate from "../CheckMate.ts"
 import { type AttributeError, DefinitionChangedError, WrongCheckMateError } from "../CheckMateError.ts"
 import * as Task from "../Task.ts"
 import { decodeState, type Values } from "./values.ts"
+import { list, quote } from "./words.ts"
 
 /** The stages' names, in order. */
 export const names = (checkMate: CheckMate.Any): ReadonlyArray<string> => checkMate.stages.map((stage) => stage.name)
+
+const changed = (checkMate: CheckMate.Any, task: Task.Task, problem: string) =>
+  Either.left(
+    new DefinitionChangedError({
+      taskId: task.id,
+      checkMate: checkMate.name,
+      recorded: task.definition,
+      defined: names(checkMate),
+      problem
+    })
+  )
 
 /** Refuses a task that is not this definition's, or whose stages are no longer a beginning of it. */
 export const checkDefinition = (
@@ -17,21 +30,13 @@ export const checkDefinition = (
     return Either.left(new WrongCheckMateError({ taskId: task.id, expected: checkMate.name, actual: task.checkMate }))
   }
   const defined = names(checkMate)
-  const changed = (problem: string) =>
-    Either.left(
-      new DefinitionChangedError({
-        taskId: task.id,
-        checkMate: checkMate.name,
-        recorded: task.definition,
-        defined,
-        problem
-      })
-    )
   const index = task.definition.findIndex((name, position) => defined[position] !== name)
   const expected = task.definition[index]
   if (expected !== undefined) {
     const found = defined[index]
     return changed(
+      checkMate,
+      task,
       !defined.includes(expected)
         ? `stage "${expected}" was removed or renamed. Put it back, or finish the task with the old definition`
         : `stage ${index + 1} was "${expected}" and is "${
@@ -42,19 +47,52 @@ export const checkDefinition = (
   return Either.void
 }
 
-/** The state a task that succeeded has left; its output would not be whole if stages were added since. */
+/** The stage that a task is on its way back to; all are before a stage that there is none of. */
+const goingBackTo = ({ status }: Task.Task): string | undefined => {
+  const doing = status._tag === "RollbackFailed" ? status.interrupted : status
+  if (doing._tag !== "RollingBack") return undefined
+  return doing.purpose._tag === "Retry" ? doing.purpose.from : ""
+}
+
+/**
+ * Refuses a task of which a stage succeeded before it provided all that it does now, for what comes after it, and whoever
+ * is given the output, counts on that. Those from the stage that it goes `backTo` are about to run again.
+ */
+export const checkProvided = (
+  checkMate: CheckMate.Any,
+  task: Task.Task,
+  given: Values,
+  backTo = goingBackTo(task)
+): Either.Either<void, DefinitionChangedError> => {
+  if (backTo === "") return Either.void
+  const isOver = task.status._tag === "Succeeded"
+  for (const { name, provides } of checkMate.stages) {
+    if (name === backTo) break
+    if (Task.stage(task, name).status._tag !== "Succeeded") continue
+    const missing = provides.filter((attribute) =>
+      !HashMap.has(task.attributes, attribute) && (isOver || !Object.hasOwn(given, attribute))
+    )
+    if (missing.length === 0) continue
+    const one = missing.length === 1
+    const problem = `stage ${quote(name)} succeeded before it provided ${list(missing)}. Have it run again with `
+      + `retryFrom("${name}")${isOver ? "" : `, or give the attribute${one ? "" : "s"} in the input`}`
+    return changed(checkMate, task, problem)
+  }
+  return Either.void
+}
+
+/** The state a task that succeeded has left; its output would not be whole if stages, or what they provide, were added since. */
 export const outputOf = (
   checkMate: CheckMate.Any,
   task: Task.Task
 ): Either.Either<Values, AttributeError | DefinitionChangedError> => {
   const added = names(checkMate)[task.definition.length]
-  return added === undefined ? decodeState(checkMate, task.id, Task.state(task)) : Either.left(
-    new DefinitionChangedError({
-      taskId: task.id,
-      checkMate: checkMate.name,
-      recorded: task.definition,
-      defined: names(checkMate),
-      problem: `it succeeded before stage "${added}" was added. Run the added stages with retryFrom("${added}")`
-    })
+  if (added !== undefined) {
+    const problem = `it succeeded before stage "${added}" was added. Run the added stages with retryFrom("${added}")`
+    return changed(checkMate, task, problem)
+  }
+  return Either.flatMap(
+    checkProvided(checkMate, task, {}),
+    () => decodeState(checkMate, task.id, Task.state(task))
   )
 }

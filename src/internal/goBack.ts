@@ -5,7 +5,7 @@ import type * as CheckMate from "../CheckMate.ts"
 import { TaskNotFoundError, TaskRolledBackError, TaskStatusError, UnknownStageError } from "../CheckMateError.ts"
 import type * as Task from "../Task.ts"
 import type * as TaskStatus from "../TaskStatus.ts"
-import { checkDefinition, names, outputOf } from "./definition.ts"
+import { checkDefinition, checkProvided, names, outputOf } from "./definition.ts"
 import * as interpreter from "./interpreter.ts"
 import * as rollback from "./rollback.ts"
 import { type Session, stageOf } from "./session.ts"
@@ -88,6 +88,7 @@ export const retryFrom = Effect.fnUntraced(
                 problem: `stage "${before}" before it has not succeeded. Go on from there instead`
               })
             }
+            yield* checkProvided(checkMate, task, given, stage)
             const purpose = { _tag: "Retry", from: stage } as const
             yield* rollback.checkValues(checkMate, task, purpose)
             yield* rollback.rollBackFor(checkMate, session, task, purpose)

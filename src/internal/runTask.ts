@@ -10,7 +10,7 @@ import {
   TaskRolledBackError
 } from "../CheckMateError.ts"
 import type * as Task from "../Task.ts"
-import { checkDefinition, names, outputOf } from "./definition.ts"
+import { checkDefinition, checkProvided, names, outputOf } from "./definition.ts"
 import * as interpreter from "./interpreter.ts"
 import * as rollback from "./rollback.ts"
 import { record, type Session } from "./session.ts"
@@ -88,6 +88,7 @@ const runHeld = Effect.fnUntraced(
         return yield* outputAgain(checkMate, task, given)
       }
       yield* refuseEnded(task)
+      yield* checkProvided(checkMate, task, given)
       yield* goOn(checkMate, session, task, request.maxRecoveries)
       yield* finishRollback(checkMate, session)
       // After the rollback, which puts attributes back.
@@ -118,6 +119,7 @@ const runOr = Effect.fnUntraced(
         return yield* outputAgain(checkMate, task, given)
       }
       yield* refuseEnded(task)
+      yield* checkProvided(checkMate, task, given)
     } else {
       yield* whenMissing
     }

@@ -367,6 +367,41 @@ describe("bad input is a typed error and nothing is lost", () => {
       expect(ledger.entries).toEqual(["run a", "run b", "run c", "run d"])
     })))
 
+  it.effect("a stage that provides more than when it succeeded is refused until it has run again, or it is given", () =>
+    Effect.gen(function*() {
+      const model = { state: Numbers, input: ["seed"] } as const
+      const last = (fails: boolean) =>
+        Stage.make(Numbers, "b", { execute: () => (fails ? Effect.fail("no") : Effect.void) })
+      const lean = Stage.make(Numbers, "a", { provides: ["a"], execute: () => Effect.succeed({ a: 7 }) })
+      const then = (fails: boolean) => CheckMate.make("grown", { ...model, stages: [lean, last(fails)] })
+      const rich = Stage.make(Numbers, "a", { provides: ["a", "b"], execute: () => Effect.succeed({ a: 7, b: 7 }) })
+      const now = CheckMate.make("grown", { ...model, stages: [rich, last(false)] })
+      const task = { taskId: "t", input: { seed: 1 } }
+      const over = { taskId: "over", input: { seed: 1 } }
+      const undone = { taskId: "undone", input: { seed: 1 } }
+      yield* Effect.exit(CheckMateEngine.run(then(true), task))
+      yield* Effect.exit(CheckMateEngine.run(then(true), undone))
+      yield* CheckMateEngine.run(then(false), over)
+      const before = [yield* CheckMateEngine.get("t"), yield* CheckMateEngine.get("over")]
+
+      const refused = yield* failure(CheckMateEngine.run(now, task))
+      expect(refused).toMatchObject({ _tag: "DefinitionChangedError", taskId: "t" })
+      expect(String(refused)).toContain(
+        `stage "a" succeeded before it provided "b". Have it run again with retryFrom("a"), or give the attribute in the input`
+      )
+      expect(yield* failure(CheckMateEngine.retryFrom(now, "t", "b"))).toMatchObject({ _tag: "DefinitionChangedError" })
+      const ended = yield* failure(CheckMateEngine.run(now, { ...over, input: { seed: 1, b: 5 } }))
+      expect(ended).toMatchObject({ _tag: "DefinitionChangedError", taskId: "over" })
+      expect(String(ended)).toMatch(/retryFrom\("a"\)$/)
+      expect([yield* CheckMateEngine.get("t"), yield* CheckMateEngine.get("over")]).toEqual(before)
+
+      expect(yield* CheckMateEngine.resume(now, "t", { input: { b: 3 } })).toEqual({ seed: 1, a: 7, b: 3 })
+      expect(yield* CheckMateEngine.retryFrom(now, "over", "a")).toEqual({ seed: 1, a: 7, b: 7 })
+      // What is undone need not be whole.
+      yield* CheckMateEngine.rollback(now, "undone")
+      expect(yield* CheckMateEngine.run(now, undone)).toEqual({ seed: 1, a: 7, b: 7 })
+    }).pipe(Effect.provide(CheckMateEngine.layerMemory)))
+
   it.effect("a task of another CheckMate under the same id", () =>
     inMemory(Effect.gen(function*() {
       yield* CheckMateEngine.run(abc(new Ledger()), { taskId: "t", input: { seed: 1 } })
