@@ -19,7 +19,8 @@ import * as BindLock from "./BindLock.ts"
 import * as CheckMateEngine from "./CheckMateEngine.ts"
 import type { BindLockError, TaskIOError } from "./CheckMateError.ts"
 import * as lock from "./sql/BindLock.ts"
-import * as database from "./sql/database.ts"
+import type * as database from "./sql/database.ts"
+import * as open from "./sql/open.ts"
 import * as store from "./sql/TaskIO.ts"
 import * as Stage from "./Stage.ts"
 import * as TaskIO from "./TaskIO.ts"
@@ -46,7 +47,7 @@ export type LockOptions = database.Options & lock.Options
  * @since 0.1.0
  * @category constructors
  */
-export const makeTaskIO = (options?: Options) => Effect.flatMap(database.make(options), store.make)
+export const makeTaskIO = (options?: Options) => Effect.flatMap(open.make(options), store.make)
 
 /**
  * The lock by itself, for contracts and wrappers.
@@ -55,7 +56,7 @@ export const makeTaskIO = (options?: Options) => Effect.flatMap(database.make(op
  * @category constructors
  */
 export const makeBindLock = (options?: LockOptions) =>
-  Effect.flatMap(database.make(options), (opened) => lock.make(opened, options))
+  Effect.flatMap(open.make(options), (opened) => lock.make(opened, options))
 
 const transactions = Layer.succeed(Stage.Transactions, true)
 
@@ -96,7 +97,7 @@ export const layer = (
   TaskIOError | BindLockError,
   SqlClient.SqlClient
 > =>
-  Layer.unwrapScoped(Effect.map(database.make(options), (opened) =>
+  Layer.unwrapScoped(Effect.map(open.make(options), (opened) =>
     Layer.merge(
       Layer.provide(
         CheckMateEngine.layerWith(options),
