@@ -73,13 +73,41 @@ export class CrashFoundError extends Schema.TaggedError<CrashFoundError>()("Cras
   }
 }
 
-const outcomeOf = ({ exit, task }: Ending<unknown>) => ({
+/**
+ * What of an ending is compared, unless the option `outcome` says otherwise: whether the program returned, the task's
+ * status, the tag of its failure, and its state, encoded, but for the attributes it is to be without.
+ *
+ * ```ts
+ * Crashes.verify(cm_factory_order(), {
+ *   input: { order: 17 },
+ *   outcome: (ending) => Crashes.outcomeOf(ending, { without: ["chargedAt"] })
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ * @category outcomes
+ */
+export const outcomeOf = (
+  { exit, task }: Ending<unknown>,
+  { without = [] }: { readonly without?: ReadonlyArray<string> } = {}
+) => ({
   program: Exit.isSuccess(exit) ? "returned" : "failed",
   status: task.status._tag,
   ...("failure" in task.status && task.status.failure !== undefined ? { failure: task.status.failure.tag } : {}),
   // By name, for people.
-  state: Object.fromEntries(Object.entries(Task.state(task)).sort(([left], [right]) => left < right ? -1 : 1))
+  state: Object.fromEntries(
+    Object.entries(Task.state(task))
+      .filter(([attribute]) => !without.includes(attribute))
+      .sort(([left], [right]) => left < right ? -1 : 1)
+  )
 })
+
+/** What to do about an outcome that is another each time. */
+const whatCounts = ([part, attribute]: ReadonlyArray<PropertyKey>): string =>
+  "If that is another each time, as a time or a random number is, "
+  + (part === "state" && attribute !== undefined
+    ? `leave it out by outcome: (ending) => Crashes.outcomeOf(ending, { without: ["${String(attribute)}"] })`
+    : "say with the option outcome what counts.")
 
 /** An option or its default. Where an option is not given its types are inferred to be those of its default. */
 function orElse<A>(given: A | undefined, otherwise: unknown): A
@@ -153,7 +181,7 @@ export const explore = <
         problem: `it ends otherwise${path.length === 0 ? "" : ` in ${path.join(".")}`}`,
         expected: showValue(reference.outcome),
         found: showValue(found),
-        hint: "If that is another each time, as a time or a random number is, say with the option outcome what counts."
+        hint: whatCounts(path)
       }
     }
     const held = invariant === undefined ? Exit.void : yield* Effect.exit(Effect.suspend(() => invariant(ending)))

@@ -72,7 +72,7 @@ export interface Options<Input, C, World, EB, RB, ES, RS, RP, LOut, LIn, RI> {
    * What of an ending must be as it is without cuts, as JSON. For a state that holds times or random numbers, which are
    * others after a death, say what of it counts.
    *
-   * @default whether the program returned, the task's status, the tag of its failure, and its state
+   * @default `Crashes.outcomeOf`: whether the program returned, the task's status, the tag of its failure, and its state
    */
   readonly outcome?: (ending: Ending<World>) => unknown
   /**
