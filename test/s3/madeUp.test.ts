@@ -169,10 +169,12 @@ describe("S3: a store whose clock is an hour off", () => {
 
   it.effect("takes no task from an engine that lives, and gives that of a dead one as soon as any other", () =>
     Effect.gen(function*() {
-      const expected = yield* secondsUntilTaken(0)
-      expect(expected).toBeGreaterThanOrEqual(10)
-      expect(expected).toBeLessThan(60)
-      for (const ahead of [3_600_000, -3_600_000]) expect(yield* secondsUntilTaken(ahead)).toBe(expected)
+      // The lease and two signs; a second or more later where requests took their time to be signed.
+      for (const ahead of [0, 3_600_000, -3_600_000]) {
+        const seconds = yield* secondsUntilTaken(ahead)
+        expect(seconds).toBeGreaterThanOrEqual(10)
+        expect(seconds).toBeLessThan(60)
+      }
     }))
 })
 

@@ -156,15 +156,14 @@ describe("Postgres", () => {
         expect(again).toBe(0)
 
         const ledger: Array<string> = []
-        const impatient = Layer.provide(Sql.layer({ patience: "500 millis", lease: "1 second" }), client)
+        const impatient = Layer.provide(Sql.layer({ patience: "500 millis", lease: "4 seconds" }), client)
         const turned = yield* Deferred.make<void>()
         const run = CheckMateEngine.run(
           walk(ledger, Effect.zipRight(Effect.ignore(readOnly("on")), Deferred.succeed(turned, undefined))),
           { taskId: "left", input: { start: 0, at: 0 } }
         )
         const error = yield* Effect.flip(Effect.provide(run, impatient))
-        expect(error).toMatchObject({ _tag: "TaskIOError", operation: "append to the journal" })
-        expect(String(error)).toContain("read-only")
+        expect(String(error)).toMatch(/^TaskIOError: The store could not append to the journal[^]*read-only/)
         yield* readOnly("off")
         const output = yield* Effect.provide(
           CheckMateEngine.resume(walk(ledger), "left", { whenBound: "wait" }),
@@ -216,7 +215,7 @@ describe.concurrent("Postgres that is frozen", () => {
         const ledger: Array<string> = []
         const frozen = yield* Effect.makeSemaphore(1)
         const signal = signalTo(server)
-        const engine = Layer.provide(Sql.layer({ patience: "500 millis", lease: "1 second" }), clientOf(server))
+        const engine = Layer.provide(Sql.layer({ patience: "500 millis", lease: "4 seconds" }), clientOf(server))
         const definition = walk(ledger, frozen.withPermits(1)(signal("SIGSTOP")))
         const error = yield* Effect.flip(
           CheckMateEngine.run(definition, { taskId: "t", input: { start: 0, at: 0 } }).pipe(
