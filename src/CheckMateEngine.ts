@@ -355,8 +355,8 @@ export const find = (
 
 /**
  * One task as it changes, beginning with how it is now and ending when it has settled and its engine has let go of it: so
- * the last two views may differ in their `holder` alone. Fails as {@link get}, also where there is no such task yet; one that
- * {@link start} has returned is there.
+ * the last two views may differ in their `holder` alone. It ends where this engine is closed, too, whatever the task's status.
+ * Fails as {@link get}, also where there is no such task yet; one that {@link start} has returned is there.
  *
  * ```ts
  * yield* Stream.runForEach(CheckMateEngine.watch(taskId), ({ task }) => Effect.log(task.status._tag))
@@ -371,8 +371,8 @@ export const watch = (
   Stream.unwrap(Effect.map(CheckMateEngine, (engine) => engine.watch(taskId)))
 
 /**
- * All tasks as they change: each summary once to begin with, and again whenever it is another. Does not end. Fails
- * as {@link find}.
+ * All tasks as they change: each summary once to begin with, and again whenever it is another. Ends where this
+ * engine is closed. Fails as {@link find}.
  *
  * ```ts
  * yield* Stream.runForEach(CheckMateEngine.watchAll({ tags: ["nightly"] }), ({ status, taskId }) =>

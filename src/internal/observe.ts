@@ -113,7 +113,10 @@ export const find = Effect.fnUntraced(function*(parts: Parts, options: FindOptio
   return [...(yield* Stream.runCollect(found))]
 })
 
-/** Ticks when a task may have changed: at every change in this engine, and at intervals for changes elsewhere. */
+/**
+ * Ticks once, and when a task may have changed: at every change in this engine, and at intervals for changes elsewhere.
+ * Ends with the engine: a server waits for what it streams, and its process would wait for what others may do one day.
+ */
 const ticks = (parts: Parts, interval: Duration.Duration, isRelevant: (taskId: string) => boolean) =>
   Stream.unwrapScoped(
     // Subscribed before the first look, so that no change falls between the two.
@@ -126,7 +129,7 @@ const ticks = (parts: Parts, interval: Duration.Duration, isRelevant: (taskId: s
               Stream.mapChunks((all) => Chunk.some(all, isRelevant) ? Chunk.of(undefined) : Chunk.empty())
             ),
             Stream.fromSchedule(Schedule.spaced(interval)).pipe(Stream.as(undefined))
-          )
+          ).pipe(Stream.interruptWhen(parts.registry.closing.await))
         )
       ))
   )

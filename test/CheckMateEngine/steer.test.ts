@@ -1,6 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import {
   Cause,
+  Chunk,
   Context,
   DateTime,
   Duration,
@@ -11,6 +12,7 @@ import {
   Option,
   Schedule,
   Scope,
+  Stream,
   TestClock
 } from "effect"
 import { BindLock, CheckMate, CheckMateEngine, Stage, TaskIO } from "effect-checkmate"
@@ -487,6 +489,23 @@ describe("an engine whose Scope ends", () => {
       expect(Exit.isInterrupted(yield* Fiber.await(fiber))).toBe(true)
       expect(yield* other.resume(abc(ledger), "t")).toMatchObject({ c: 4 })
       expect(ledger.count("run a")).toBe(1)
+    }))
+
+  it.scoped("ends what its callers watch, who would wait for what others may do one day", () =>
+    Effect.gen(function*() {
+      const { close, engine } = yield* closable
+      const ledger = new Ledger()
+      yield* engine.start(hangingInB(ledger), { taskId: "t", input: { seed: 1 } })
+      const one = yield* Effect.fork(Stream.runLast(engine.watch("t")))
+      const all = yield* Effect.fork(Stream.runCollect(engine.watchAll()))
+      yield* until(() => ledger.count("run b") === 1)
+      yield* Effect.repeatN(Effect.yieldNow(), 50)
+      yield* close
+      yield* TestClock.adjust("1 minute")
+      expect(Option.isSome(yield* Fiber.poll(one))).toBe(true)
+      expect(Option.map(yield* Fiber.join(one), ({ task }) => task.status._tag)).toEqual(Option.some("Running"))
+      expect(Chunk.toReadonlyArray(yield* Fiber.join(all)).map(({ taskId }) => taskId)).toContain("t")
+      expect(Option.isSome(yield* Stream.runLast(engine.watch("t")))).toBe(true)
     }))
 
   it.scoped("does not wait for who waits for a task that others hold", () =>
