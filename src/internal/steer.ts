@@ -56,6 +56,12 @@ const reach = Effect.fnUntraced(
     yield* checkTaskId(taskId)
     let round = 0
     while (true) {
+      const here = parts.registry.running.get(taskId)
+      // One that runs here is not looked at: on SQLite a look waits for the transactional stage that may be to end.
+      if (here?.session.task?.status._tag === "Running") {
+        if (yield* options.here(here)) return
+        continue
+      }
       const task = yield* getExisting(parts, taskId)
       if (yield* options.isDone(task)) return
       const running = parts.registry.running.get(taskId)

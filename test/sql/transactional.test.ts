@@ -182,6 +182,19 @@ const suite = (
         })
       ))
 
+    it.live("are cancelled while they hang, also where they have the only connection", () =>
+      withAccounts((engine) =>
+        Effect.gen(function*() {
+          const begun = yield* Effect.makeLatch()
+          const hanging = transfer(Effect.zipRight(begun.open, Effect.never))
+          yield* CheckMateEngine.start(hanging, { taskId: "t", input })
+          yield* begun.await
+          yield* Effect.disconnect(CheckMateEngine.cancel("t")).pipe(Effect.timeout("10 seconds"))
+          expect((yield* CheckMateEngine.get("t")).task.status._tag).toBe("Cancelled")
+          expect(yield* balances).toEqual([1000, 0])
+        }).pipe(Effect.provide(engine))
+      ), 20_000)
+
     it.effect("are rolled back in a transaction too, once, however often the rollback fails", () =>
       withAccounts((engine) =>
         Effect.gen(function*() {
@@ -221,7 +234,9 @@ const suite = (
               expect(yield* balances, taskId).toEqual([700, 300])
               yield* Effect.provide(CheckMateEngine.rollback(definition, taskId), sound)
               expect(yield* balances, taskId).toEqual([1000, 0])
-              if (Exit.isSuccess(first)) break
+              if (Exit.isSuccess(first)) {
+                break
+              }
             }
           }
           expect(cuts).toBeGreaterThan(6)
