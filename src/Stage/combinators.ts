@@ -154,9 +154,9 @@ export const catchTag: {
  * Runs the stage in a transaction of the engine's own database: what it writes through `SqlClient` and its checkpoint
  * commit together or not at all, so that the stage's writes happen exactly once, whenever the process dies. The same
  * holds for its rollback. A failed attempt is undone by the database; `rollback` is asked only once the stage has
- * succeeded. The transaction lasts as long as the attempt, so keep it short, and keep what is no SQL out of it.
- * While it lasts every SqlClient works on it, also one that was made for another database: so does `withTransaction` of
- * @effect/sql.
+ * succeeded. What answers a failure by `catchTag` has a transaction of its own, which holds nothing of what failed. The
+ * transaction lasts as long as the attempt, so keep it short, and keep what is no SQL out of it. While it lasts every
+ * SqlClient works on it, also one that was made for another database: so does `withTransaction` of @effect/sql.
  *
  * ```ts
  * const transfer = Stage.make(Transfer, "transfer", {

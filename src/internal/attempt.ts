@@ -51,23 +51,26 @@ const effectOf = <A, E, R>(
   )
 }
 
-/** The stage's work within its time-out, with what answers its failures. */
-export const workOf = <E, R>(stage: Stage.Any<E, R>, session: Session, values: Values) => {
+/** The stage's work within its time-out. */
+export const limitedWorkOf = <E, R>(stage: Stage.Any<E, R>, session: Session, values: Values) => {
   const work = Effect.suspend(() => effectOf(stage, "execute", stage.execute(values)))
-  const { fallbacks, timeout } = stage
-  const limited = timeout === undefined ? work : retry.timeoutFail(work, {
+  const { timeout } = stage
+  return timeout === undefined ? work : retry.timeoutFail(work, {
     duration: timeout,
     onTimeout: () => {
       const { attempts } = stageOf(session, stage.name)
       return new StageTimeoutError({ taskId: session.taskId, stage: stage.name, attempt: attempts, timeout })
     }
   })
-  return fallbacks.reduce(
+}
+
+/** The same, with what answers its failures. */
+const workOf = <E, R>(stage: Stage.Any<E, R>, session: Session, values: Values) =>
+  stage.fallbacks.reduce(
     (answered, fallback) =>
       Effect.catchIf(answered, (error) => fallback.matches(error), (error) => fallback.answer(error, values)),
-    limited
+    limitedWorkOf(stage, session, values)
   )
-}
 
 export const checkOutput = (stage: Stage.Any, session: Session) => (output: unknown): Exit.Exit<Output, unknown> => {
   const encoded = encodeOutput(stage, session.taskId, output)

@@ -51,9 +51,30 @@ const together = <A, E, R>(
     )
   })
 
+/** What an attempt is made of: its work, or what answers a failure, and what may answer what that fails with. */
+interface Part<R> {
+  readonly work: Effect.Effect<unknown, unknown, R>
+  readonly fallbacks: ReadonlyArray<Stage.Fallback<R>>
+}
+
+/** What answers a failure in its place, if anything does. */
+const answerTo = <R>(
+  exit: Exit.Exit<unknown, unknown>,
+  { fallbacks }: Part<R>,
+  values: Values
+): Option.Option<Part<R>> =>
+  Option.flatMap(Exit.isFailure(exit) ? Cause.failureOption(exit.cause) : Option.none(), (error) => {
+    const index = fallbacks.findIndex((fallback) => fallback.matches(error))
+    return Option.map(Option.fromNullable(fallbacks[index]), (fallback) => ({
+      work: Effect.suspend(() => fallback.answer(error, values)),
+      fallbacks: fallbacks.slice(index + 1)
+    }))
+  })
+
 /**
  * Runs one attempt of a transactional stage, and writes its success; not to be interrupted, but for what is restored. It
- * must have been started in the journal.
+ * must have been started in the journal. A fallback has a transaction of its own, once that of what failed is undone: in the
+ * same one it would commit what had been written by then, and Postgres would let it write nothing.
  */
 export const runAttempt = Effect.fnUntraced(
   function*<E, R>(
@@ -64,24 +85,37 @@ export const runAttempt = Effect.fnUntraced(
     restore: Restore
   ): Effect.fn.Return<attempt.Outcome<E>, AppendError | RollbackFailedError, R> {
     let nanos: bigint | undefined
-    const work = Effect.flatMap(
-      Scope.make(),
-      (scope) =>
-        inStage(restore(attempt.workOf(stage, session, values)), session, stage, "checkmate.stage", scope).pipe(
-          Effect.flatMap((ended) => {
-            nanos = ended.nanos
-            session.progress = undefined
-            const exit = Exit.flatMap(ended.exit, attempt.checkOutput(stage, session))
-            return Effect.map(Effect.exit(Scope.close(scope, exit)), (closed) => Exit.zipLeft(exit, closed))
-          }),
-          Effect.flatten
-        )
-    )
-    const exit = yield* restore(
-      together(session, stage, work, (output: Output) => [
+    const run = (
+      part: Part<R | Stage.Provided>
+    ): Effect.Effect<Exit.Exit<Output, unknown>, AppendError, R> => {
+      let answer = Option.none<Part<R | Stage.Provided>>()
+      const work = Effect.flatMap(
+        Scope.make(),
+        (scope) =>
+          inStage(restore(part.work), session, stage, "checkmate.stage", scope).pipe(
+            Effect.flatMap((ended) => {
+              nanos = (nanos ?? 0n) + ended.nanos
+              session.progress = undefined
+              const found = answerTo(ended.exit, part, values)
+              const exit = Exit.flatMap(ended.exit, attempt.checkOutput(stage, session))
+              return Effect.map(Effect.exit(Scope.close(scope, exit)), (closed) => {
+                if (Exit.isSuccess(closed)) answer = found
+                // What has an answer is not what the attempt fails with, but what could not be released.
+                return Option.isSome(found) ? Exit.zipRight(closed, exit) : Exit.zipLeft(exit, closed)
+              })
+            }),
+            Effect.flatten
+          )
+      )
+      const events = (output: Output): ReadonlyArray<Untimed> => [
         { _tag: "StageSucceeded", stage: stage.name, output: output.encoded }
-      ])
-    )
+      ]
+      return Effect.flatMap(
+        restore(together(session, stage, work, events)),
+        (exit) => Option.isSome(answer) && session.stopping === undefined ? run(answer.value) : Effect.succeed(exit)
+      )
+    }
+    const exit = yield* run({ work: attempt.limitedWorkOf(stage, session, values), fallbacks: stage.fallbacks })
     if (Exit.isSuccess(exit)) {
       yield* metrics.attemptEnded(session, stage.name, "succeeded", nanos)
       return Either.right(exit.value)

@@ -182,6 +182,40 @@ const suite = (
         })
       ))
 
+    it.effect("leave nothing of what failed where a fallback answers it, which commits by itself", () =>
+      withAccounts((engine) =>
+        Effect.gen(function*() {
+          const move = Stage.make(Transfer, "move", {
+            requires: ["cents"],
+            provides: ["moved"],
+            execute: ({ cents }) =>
+              Effect.gen(function*() {
+                const sql = yield* SqlClient.SqlClient
+                yield* sql`update accounts set cents = cents - ${cents} where id = 1`
+                yield* sql`update nowhere set cents = cents + ${cents} where id = 2`
+                return { moved: cents }
+              })
+          })
+          const definition = CheckMate.make("caught", {
+            state: Transfer,
+            input: ["cents"],
+            stages: [
+              move.pipe(
+                Stage.catchTag("SqlError", () =>
+                  Effect.flatMap(
+                    SqlClient.SqlClient,
+                    (sql) => Effect.orDie(sql`update accounts set cents = 7 where id = 2`)
+                  ).pipe(Effect.as({ moved: 0 }))),
+                Stage.transactional
+              )
+            ]
+          })
+          const output = yield* Effect.provide(CheckMateEngine.run(definition, { taskId: "t", input }), engine)
+          expect(output).toEqual({ cents: 300, moved: 0 })
+          expect(yield* balances).toEqual([1000, 7])
+        })
+      ))
+
     it.live("are cancelled while they hang, also where they have the only connection", () =>
       withAccounts((engine) =>
         Effect.gen(function*() {
