@@ -101,17 +101,25 @@ export interface Codec {
   readonly decode: (value: unknown) => Either.Either<unknown, Refusal>
 }
 
+const waits =
+  "its schema waits for something, and a journal is written and read without waiting; do that in a stage, and keep what comes of it"
+
+/** Whether that is what a schema fails with which was to answer at once. */
+const isWaiting = ({ _tag, message }: ParseResult.ArrayFormatterIssue): boolean =>
+  _tag === "Forbidden" && message.includes("resolved synchronously")
+
 const refusal = (
   attribute: string,
   direction: Refusal["direction"],
   issue: ParseResult.ParseIssue
 ): Refusal => {
-  const first = ParseResult.ArrayFormatter.formatIssueSync(issue)[0]
+  const issues = ParseResult.ArrayFormatter.formatIssueSync(issue)
+  const first = issues.find(isWaiting) ?? issues[0]
   return {
     attribute,
     direction,
     path: (first?.path ?? []).map((step) => typeof step === "symbol" ? String(step) : step),
-    problem: first?.message ?? "the schema refuses the value"
+    problem: first === undefined ? "the schema refuses the value" : isWaiting(first) ? waits : first.message
   }
 }
 
@@ -132,6 +140,21 @@ const guarded = (
 const makeCodec = (attribute: string, schema: Schema.Schema.AnyNoContext): Codec => {
   const encodeValue = ParseResult.encodeUnknownEither(schema)
   const decodeValue = ParseResult.decodeUnknownEither(schema)
+  const decode = (value: unknown) =>
+    guarded(
+      attribute,
+      "decode",
+      () => Either.mapLeft(decodeValue(value), (issue) => refusal(attribute, "decode", issue))
+    )
+  let isTried = false
+  /** Nothing in a schema tells that it waits when it is read: the first value does, before it is written for nobody to read. */
+  const waiting = (encoded: unknown): Either.Either<unknown, Refusal> => {
+    if (isTried) return Either.right(encoded)
+    const read = decode(encoded)
+    if (Either.isLeft(read) && read.left.problem === waits) return Either.left({ ...read.left, direction: "encode" })
+    isTried = true
+    return Either.right(encoded)
+  }
   return {
     encode: (value) =>
       guarded(attribute, "encode", () => {
@@ -139,15 +162,10 @@ const makeCodec = (attribute: string, schema: Schema.Schema.AnyNoContext): Codec
         if (Either.isLeft(encoded)) return Either.left(refusal(attribute, "encode", encoded.left))
         const found = findNonJson(encoded.right)
         return found === undefined
-          ? Either.right(encoded.right)
+          ? waiting(encoded.right)
           : Either.left({ attribute, direction: "encode", ...found })
       }),
-    decode: (value) =>
-      guarded(
-        attribute,
-        "decode",
-        () => Either.mapLeft(decodeValue(value), (issue) => refusal(attribute, "decode", issue))
-      )
+    decode
   }
 }
 
@@ -180,7 +198,8 @@ type Checked<Given> = Given extends Schema.Schema.All
  * secrets (`Schema.Redacted`) are refused, because a journal would hold them in clear, and so is what can be undefined
  * (`Schema.UndefinedOr`), because that is what an attribute is until it is provided. So none is declared with
  * `Schema.optional`, either; a value that may be none is a `Schema.Option` or a `Schema.NullOr`. A schema that needs
- * services does not compile, because a journal is read without any.
+ * services does not compile, because a journal is read without any, nor without waiting: a value is refused whose schema
+ * waits for something, as one with `Schema.filterEffect` may.
  *
  * ```ts
  * import { State } from "effect-checkmate"

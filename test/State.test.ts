@@ -1,5 +1,17 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Chunk, DateTime, Duration, Either, FastCheck, HashMap, Option, Redacted, Schema } from "effect"
+import {
+  Chunk,
+  DateTime,
+  Duration,
+  Effect,
+  Either,
+  FastCheck,
+  HashMap,
+  Option,
+  ParseResult,
+  Redacted,
+  Schema
+} from "effect"
 import { State } from "effect-checkmate"
 import { execFile } from "node:child_process"
 import { promisify } from "node:util"
@@ -132,6 +144,34 @@ describe("State", () => {
     it("is refused, not a defect: a getter of the value", () => {
       const value = Object.defineProperty({}, "size", { enumerable: true, get: raise })
       expect(refusalOf(encoded({ value })).attribute).toBe("anything")
+    })
+  })
+
+  describe("a schema that has to wait", () => {
+    const late = <A>(value: A) => Effect.delay(Effect.succeed(value), "1 millis")
+    const refused = { attribute: "size", problem: expect.stringContaining("its schema waits for something") }
+
+    it("to be read is refused when it is written, as nobody could read it", () => {
+      const Size = Schema.transformOrFail(Schema.String, Schema.Number, {
+        decode: (text) => late(Number(text)),
+        encode: (size) => ParseResult.succeed(String(size))
+      })
+      const InTime = Schema.String.pipe(Schema.filterEffect(() => late(true)))
+      for (const [schema, size] of [[Size, 3], [Schema.Array(Size), [3]], [InTime, "3"]] as const) {
+        const model = State.make({ size: schema })
+        for (let time = 0; time < 2; time++) {
+          expect(refusalOf(State.encode(model, { size }))).toMatchObject({ ...refused, direction: "encode" })
+        }
+        expect(refusalOf(State.decode(model, { size: schema === InTime ? "3" : ["3"] })).direction).toBe("decode")
+      }
+    })
+
+    it("to be written is refused, too", () => {
+      const Size = Schema.transformOrFail(Schema.String, Schema.Number, {
+        decode: (text) => ParseResult.succeed(Number(text)),
+        encode: (size) => late(String(size))
+      })
+      expect(refusalOf(State.encode(State.make({ size: Size }), { size: 3 }))).toMatchObject(refused)
     })
   })
 
