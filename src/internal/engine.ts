@@ -155,8 +155,9 @@ export const makeOver = Effect.fnUntraced(
           // Asked for before it is forked, so that its first write is not missed.
           const next = parts.registry.nextOf(taskId)
           const fiber = yield* run(checkMate, taskId, options).pipe(
-            Effect.tapErrorCause((cause) => reportFailure(taskId, cause, next.hasHappened())),
             Effect.interruptible,
+            // Also of what is interrupted: there may be something that could not be written.
+            Effect.onError((cause) => reportFailure(taskId, cause, next.hasHappened())),
             Effect.forkIn(starts)
           )
           // An observer also hears of a fiber that was interrupted before it began: in an engine that is closed.

@@ -15,7 +15,7 @@ import {
   Stream,
   TestClock
 } from "effect"
-import { BindLock, CheckMate, CheckMateEngine, Stage, TaskIO } from "effect-checkmate"
+import { BindLock, CheckMate, CheckMateEngine, CheckMateError, Stage, TaskIO } from "effect-checkmate"
 import { logged, recorder } from "../support/logs.ts"
 import {
   abc,
@@ -506,6 +506,23 @@ describe("an engine whose Scope ends", () => {
       expect(Option.map(yield* Fiber.join(one), ({ task }) => task.status._tag)).toEqual(Option.some("Running"))
       expect(Chunk.toReadonlyArray(yield* Fiber.join(all)).map(({ taskId }) => taskId)).toContain("t")
       expect(Option.isSome(yield* Stream.runLast(engine.watch("t")))).toBe(true)
+    }))
+
+  it.scoped("tells what could not be written of what was started, for which nobody may be waiting", () =>
+    Effect.gen(function*() {
+      let isFull = false
+      const full = new CheckMateError.TaskIOError({ operation: "append", location: "the disk", problem: "is full" })
+      const store = withAppends(yield* makeStore, (append) => Effect.suspend(() => isFull ? full : append))
+      const scope = yield* Scope.make()
+      const ledger = new Ledger()
+      const lines = yield* logged(Effect.gen(function*() {
+        const engine = yield* Scope.extend(engineService(store), scope)
+        yield* engine.start(hangingInB(ledger), { taskId: "t", input: { seed: 1 } })
+        yield* until(() => ledger.count("run b") === 1)
+        isFull = true
+        yield* Scope.close(scope, Exit.void)
+      }))
+      expect(lines).toEqual(["WARN task=t Task t, in the background, ended with a failure"])
     }))
 
   it.scoped("does not wait for who waits for a task that others hold", () =>
