@@ -17,7 +17,8 @@ import type * as State from "../State.ts"
  * Builds a layer afresh for every attempt, and for every rollback: a fresh session, connection or transaction each
  * time, released at the attempt's end, after what the stage itself acquired. A fallback from before it has one of its
  * own, built once what failed is released. The layer's own failures count as the attempt's, so the stage's `retry` sees
- * them too; a `mapError` or `catchTag` from before it does not.
+ * them too; a `mapError` or `catchTag` from before it does not. Where the stage has a rollback, that needs the layer, too,
+ * so a layer that may fail for a while wants a `rollbackRetry` beside the `retry`.
  *
  * ```ts
  * const load = Stage.make(Orders, "load", { ... }).pipe(Stage.provide(Session.layer))
