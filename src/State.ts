@@ -114,12 +114,13 @@ const refusal = (
   issue: ParseResult.ParseIssue
 ): Refusal => {
   const issues = ParseResult.ArrayFormatter.formatIssueSync(issue)
-  const first = issues.find(isWaiting) ?? issues[0]
+  const late = issues.find(isWaiting)
+  const first = late ?? issues[0]
   return {
     attribute,
     direction,
     path: (first?.path ?? []).map((step) => typeof step === "symbol" ? String(step) : step),
-    problem: first === undefined ? "the schema refuses the value" : isWaiting(first) ? waits : first.message
+    problem: late === undefined ? first?.message ?? "the schema refuses the value" : waits
   }
 }
 
@@ -215,7 +216,12 @@ type Checked<Given> = Given extends Schema.Schema.All
  * @category constructors
  */
 export function make<const F extends Fields>(fields: F): State<F>
-// Only for what it says.
+/**
+ * For what is no schema of the kind: it does not compile, and this says in a sentence why.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
 export function make<const Given extends object>(
   fields: Given & Checked<Given>
 ): State<{ readonly [K in keyof Given]: Extract<Given[K], Schema.Schema.AnyNoContext> }>

@@ -1,8 +1,10 @@
 /** A definition held against what a task recorded of the one it last went on with. */
+import * as Arr from "effect/Array"
 import * as Either from "effect/Either"
 import * as HashMap from "effect/HashMap"
 import type * as CheckMate from "../CheckMate.ts"
 import { type AttributeError, DefinitionChangedError, WrongCheckMateError } from "../CheckMateError.ts"
+import type * as Stage from "../Stage.ts"
 import * as Task from "../Task.ts"
 import { decodeState, type Values } from "./values.ts"
 import { list, quote } from "./words.ts"
@@ -47,27 +49,29 @@ export const checkDefinition = (
   return Either.void
 }
 
-/** The stage that a task is on its way back to; all are before a stage that there is none of. */
-const goingBackTo = ({ status }: Task.Task): string | undefined => {
+/** The stages before one, in order. */
+export const stagesBefore = (checkMate: CheckMate.Any, stage: string): ReadonlyArray<Stage.Any> =>
+  Arr.takeWhile(checkMate.stages, ({ name }) => name !== stage)
+
+/** The stages that a rollback under way leaves as they are. */
+const lasting = (checkMate: CheckMate.Any, { status }: Task.Task): ReadonlyArray<Stage.Any> => {
   const doing = status._tag === "RollbackFailed" ? status.interrupted : status
-  if (doing._tag !== "RollingBack") return undefined
-  return doing.purpose._tag === "Retry" ? doing.purpose.from : ""
+  if (doing._tag !== "RollingBack") return checkMate.stages
+  return doing.purpose._tag === "Retry" ? stagesBefore(checkMate, doing.purpose.from) : []
 }
 
 /**
  * Refuses a task of which a stage succeeded before it provided all that it does now, for what comes after it, and whoever
- * is given the output, counts on that. Those from the stage that it goes `backTo` are about to run again.
+ * is given the output, counts on that. Just those `stages` are looked at that are not about to run again.
  */
 export const checkProvided = (
   checkMate: CheckMate.Any,
   task: Task.Task,
   given: Values,
-  backTo = goingBackTo(task)
+  stages = lasting(checkMate, task)
 ): Either.Either<void, DefinitionChangedError> => {
-  if (backTo === "") return Either.void
   const isOver = task.status._tag === "Succeeded"
-  for (const { name, provides } of checkMate.stages) {
-    if (name === backTo) break
+  for (const { name, provides } of stages) {
     if (Task.stage(task, name).status._tag !== "Succeeded") continue
     const missing = provides.filter((attribute) =>
       !HashMap.has(task.attributes, attribute) && (isOver || !Object.hasOwn(given, attribute))

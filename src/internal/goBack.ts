@@ -5,7 +5,7 @@ import type * as CheckMate from "../CheckMate.ts"
 import { TaskNotFoundError, TaskRolledBackError, TaskStatusError, UnknownStageError } from "../CheckMateError.ts"
 import type * as Task from "../Task.ts"
 import type * as TaskStatus from "../TaskStatus.ts"
-import { checkDefinition, checkProvided, names, outputOf } from "./definition.ts"
+import { checkDefinition, checkProvided, names, outputOf, stagesBefore } from "./definition.ts"
 import * as interpreter from "./interpreter.ts"
 import * as rollback from "./rollback.ts"
 import { type Session, stageOf } from "./session.ts"
@@ -78,17 +78,17 @@ export const retryFrom = Effect.fnUntraced(
           Effect.gen(function*() {
             yield* begun
             yield* checkDefinition(checkMate, task)
-            const index = known.indexOf(stage)
-            const before = known.slice(0, index).find((name) => stageOf(session, name).status._tag !== "Succeeded")
+            const kept = stagesBefore(checkMate, stage)
+            const before = kept.find(({ name }) => stageOf(session, name).status._tag !== "Succeeded")
             if (before !== undefined && task.status._tag !== "RolledBack") {
               return yield* new TaskStatusError({
                 taskId,
                 operation: `go on from stage "${stage}"`,
                 status: task.status._tag,
-                problem: `stage "${before}" before it has not succeeded. Go on from there instead`
+                problem: `stage "${before.name}" before it has not succeeded. Go on from there instead`
               })
             }
-            yield* checkProvided(checkMate, task, given, stage)
+            yield* checkProvided(checkMate, task, given, kept)
             const purpose = { _tag: "Retry", from: stage } as const
             yield* rollback.checkValues(checkMate, task, purpose)
             yield* rollback.rollBackFor(checkMate, session, task, purpose)

@@ -42,6 +42,15 @@ const refuseEnded = (task: Task.Task): Effect.Effect<void, TaskCancelledError | 
   }
 }
 
+/** What a task that has succeeded answers; nothing where there is something left to do. Fails where that must not be done. */
+const answered = Effect.fnUntraced(function*(checkMate: CheckMate.Any, task: Task.Task, given: Values) {
+  yield* checkDefinition(checkMate, task)
+  if (task.status._tag === "Succeeded") return yield* outputAgain(checkMate, task, given)
+  yield* refuseEnded(task)
+  yield* checkProvided(checkMate, task, given)
+  return undefined
+})
+
 /** Finishes a rollback that the task is in the middle of; only one for a retry leaves something to run. */
 const finishRollback = Effect.fnUntraced(
   function*<E, R>(
@@ -82,13 +91,9 @@ const runHeld = Effect.fnUntraced(
         ...(request.memo === undefined ? {} : { memo: request.memo })
       }])
     } else {
-      yield* checkDefinition(checkMate, task)
       // Another engine may have finished it between the look and the binding.
-      if (task.status._tag === "Succeeded") {
-        return yield* outputAgain(checkMate, task, given)
-      }
-      yield* refuseEnded(task)
-      yield* checkProvided(checkMate, task, given)
+      const output = yield* answered(checkMate, task, given)
+      if (output !== undefined) return output
       yield* goOn(checkMate, session, task, request.maxRecoveries)
       yield* finishRollback(checkMate, session)
       // After the rollback, which puts attributes back.
@@ -113,13 +118,8 @@ const runOr = Effect.fnUntraced(
     // Looked at before it is bound, so that a task that is over is answered without a lock or a claim.
     const found = yield* parts.taskIO.look(taskId)
     if (Option.isSome(found.task)) {
-      const task = found.task.value
-      yield* checkDefinition(checkMate, task)
-      if (task.status._tag === "Succeeded") {
-        return yield* outputAgain(checkMate, task, given)
-      }
-      yield* refuseEnded(task)
-      yield* checkProvided(checkMate, task, given)
+      const output = yield* answered(checkMate, found.task.value, given)
+      if (output !== undefined) return output
     } else {
       yield* whenMissing
     }

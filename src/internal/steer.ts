@@ -56,19 +56,13 @@ const reach = Effect.fnUntraced(
     yield* checkTaskId(taskId)
     let round = 0
     while (true) {
-      const here = parts.registry.running.get(taskId)
-      // One that runs here is not looked at: on SQLite a look waits for the transactional stage that may be to end.
-      if (here?.session.task?.status._tag === "Running") {
-        if (yield* options.here(here)) return
-        continue
-      }
-      const task = yield* getExisting(parts, taskId)
-      if (yield* options.isDone(task)) return
+      const isAtWork = parts.registry.running.get(taskId)?.session.task?.status._tag === "Running"
+      // One at work here is not looked at: on SQLite a look waits for the transactional stage that may be to end.
+      const task = isAtWork ? undefined : yield* getExisting(parts, taskId)
+      if (task !== undefined && (yield* options.isDone(task))) return
       const running = parts.registry.running.get(taskId)
-      if (running !== undefined) {
-        if (yield* options.here(running)) return
-        continue
-      }
+      if (running !== undefined && (yield* options.here(running))) return
+      if (running !== undefined || task === undefined) continue
       const held = yield* Effect.matchEffect(options.held, {
         onFailure: (error): Effect.Effect<"bound", E> =>
           error instanceof TaskBoundError ? Effect.succeed("bound") : Effect.fail(error),
