@@ -1,16 +1,19 @@
 /** Does things together that are asked for at the same time, because together they cost little more than one. */
 import * as Cause from "effect/Cause"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import * as eventLoop from "./eventLoop.ts"
+import { Once } from "./once.ts"
 
 interface Waiting<A, B, E> {
   readonly item: A
   readonly key: string | undefined
   readonly size: number
   readonly resume: (result: Effect.Effect<B, E>) => void
+  readonly done: Once<void>
 }
 
 /**
@@ -24,7 +27,10 @@ export const make = Effect.fnUntraced(function*<A, B, E>(options: {
   readonly size?: { readonly limit: number; readonly of: (item: A) => number }
   /** What must not be done twice at a time. Without it anything may. */
   readonly keyOf?: (item: A) => string
-  readonly isAlone: () => boolean
+  /** Whether somebody, by the context of who asks, would wait in vain for others to come along. */
+  readonly isAlone: (context: Context.Context<never>) => boolean
+  /** Whether one who is interrupted while its group is under way waits until that has ended. Without it nobody does. */
+  readonly staysToTheEnd?: boolean
   /**
    * Does all, and answers for each in the same order. What it fails with itself is the answer for all; where it dies, each
    * is done by itself.
@@ -59,6 +65,11 @@ export const make = Effect.fnUntraced(function*<A, B, E>(options: {
   const byItself = (item: A) =>
     Effect.flatMap(Effect.suspend(() => options.together([item])), ([result]) => result ?? Effect.interrupt)
 
+  const answer = (one: Waiting<A, B, E>, result: Effect.Effect<B, E>): void => {
+    one.resume(result)
+    one.done.settle()
+  }
+
   const doGroup = Effect.suspend(() => {
     turned = eventLoop.turn()
     const group = takeGroup()
@@ -67,12 +78,16 @@ export const make = Effect.fnUntraced(function*<A, B, E>(options: {
       (exit): Effect.Effect<void> => {
         // One of them may be what it died of.
         if (group.length > 1 && Exit.isFailure(exit) && Cause.isDie(exit.cause)) {
-          return Effect.forEach(group, ({ item, resume }) => Effect.map(Effect.exit(byItself(item)), resume), {
-            discard: true
-          })
+          return Effect.forEach(
+            group,
+            (one) => Effect.map(Effect.exit(byItself(one.item)), (own) => answer(one, own)),
+            {
+              discard: true
+            }
+          )
         }
         for (const [index, one] of group.entries()) {
-          one.resume(Effect.flatMap(exit, (results) => results[index] ?? Effect.interrupt))
+          answer(one, Effect.flatMap(exit, (results) => results[index] ?? Effect.interrupt))
         }
         return Effect.void
       }
@@ -102,12 +117,23 @@ export const make = Effect.fnUntraced(function*<A, B, E>(options: {
 
   const inGroup = (item: A) =>
     Effect.async<B, E>((resume) => {
-      const one = { item, key: options.keyOf?.(item), size: options.size?.of(item) ?? 0, resume }
+      const one = {
+        item,
+        key: options.keyOf?.(item),
+        size: options.size?.of(item) ?? 0,
+        resume,
+        done: new Once<void>()
+      }
       waiting.push(one)
       some.unsafeOpen()
-      return Effect.sync(() => {
+      return Effect.suspend(() => {
+        const isUnderWay = !waiting.includes(one)
         waiting = waiting.filter((other) => other !== one)
+        return isUnderWay && options.staysToTheEnd === true ? one.done.await : Effect.void
       })
     })
-  return (item) => Effect.suspend(() => closed || options.isAlone() ? byItself(item) : inGroup(item))
+  return (item) =>
+    Effect.withFiberRuntime(({ currentContext }) =>
+      closed || options.isAlone(currentContext) ? byItself(item) : inGroup(item)
+    )
 })

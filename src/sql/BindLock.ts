@@ -180,7 +180,7 @@ export const make = Effect.fnUntraced(function*(database: Database, options: Opt
     group.make<string, boolean, SqlError>({
       limit: groupLimit,
       keyOf: identity,
-      isAlone: () => held.size + trying.size <= 1,
+      isAlone: (context) => held.size + trying.size <= 1 || database.isHeldBy(context),
       together: (taskIds) =>
         // In one order for all, so that no two statements wait for each other.
         database.lightly(text, [id, JSON.stringify([...taskIds].sort())]).pipe(

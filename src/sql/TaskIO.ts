@@ -17,6 +17,7 @@
 
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Arr from "effect/Array"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
@@ -53,6 +54,10 @@ interface Append {
   /** None where they are as they were. */
   readonly tags: ReadonlyArray<string> | undefined
 }
+
+/** In one order for all, so that no two statements wait for each other. */
+const inOrder = <A extends { readonly taskId: string }>(items: ReadonlyArray<A>): ReadonlyArray<A> =>
+  [...items].sort((left, right) => left.taskId < right.taskId ? -1 : 1)
 
 const encodeAppend = ({ epoch, owner, position, records, summary, tags, taskId }: Append): Dialect.Append => [
   taskId,
@@ -106,9 +111,7 @@ export const make = Effect.fnUntraced(function*(database: Database) {
   const stale = ({ epoch, taskId }: Pick<Append, "epoch" | "taskId">, problem: string) =>
     new StaleWriterError({ taskId, epoch, problem })
 
-  const statementOf = (appends: ReadonlyArray<Append>) =>
-    // In one order for all, so that no two statements wait for each other.
-    appendStatement([...appends].sort((left, right) => left.taskId < right.taskId ? -1 : 1).map(encodeAppend))
+  const statementOf = (appends: ReadonlyArray<Append>) => appendStatement(inOrder(appends).map(encodeAppend))
   const appendAll = (appends: ReadonlyArray<Append>) => database.once(...statementOf(appends))
 
   const ownerText = `select cast(epoch as text) as epoch, owner, records from ${tasks} where task_id = ?`
@@ -144,7 +147,8 @@ export const make = Effect.fnUntraced(function*(database: Database) {
 
   /** How many journals are open for writing. */
   let writers = 0
-  const isAlone = () => writers <= 1
+  // Who holds what the group waits for must not wait for the group.
+  const isAlone = (context: Context.Context<never>) => writers <= 1 || database.isHeldBy(context)
   const writing = Effect.acquireRelease(
     Effect.sync(() => {
       writers += 1
@@ -209,7 +213,8 @@ export const make = Effect.fnUntraced(function*(database: Database) {
       : Either.left(damaged(taskId, `it holds ${found.length} records, and ${count} were written`))
   }
 
-  const claimText = dialect.claim(names)
+  const claimFree = dialect.claim(names)
+  const claimLocked = dialect.claimLocked(names)
   const journalText = dialect.journals(names)
 
   const readRows = (taskIds: ReadonlyArray<string>) => database.once(journalText, [JSON.stringify(taskIds)])
@@ -224,21 +229,34 @@ export const make = Effect.fnUntraced(function*(database: Database) {
         return taskIds.map((taskId) => Effect.succeed(byTask[taskId] ?? []))
       })
   })
-  // Each by itself: one whose row is locked, by an engine that is frozen in a transaction, must not keep others waiting,
-  // and who is interrupted before the claim must not claim later.
-  const claim = (taskId: string, owner: string) => {
-    const parameters = [taskId, owner]
-    return dialect.claimReads
-      ? database.once(claimText, parameters)
-      : Effect.zipRight(database.lightly(claimText, parameters), readRows([taskId]))
-  }
+  const claimWith = ([text, parameters]: Dialect.Statement, taskIds: ReadonlyArray<string>) =>
+    dialect.claimReads
+      ? database.once(text, parameters)
+      : Effect.zipRight(database.lightly(text, parameters), readRows(taskIds))
+  /** Claims a journal together with others, and answers with it. */
+  const claim = yield* group.make<Dialect.Claim, Rows, SqlError>({
+    limit: journalLimit,
+    isAlone,
+    keyOf: ({ taskId }) => taskId,
+    // Who has gone away must not claim later, when somebody else may have the lock.
+    staysToTheEnd: true,
+    together: (claims) =>
+      Effect.map(claimWith(claimFree(inOrder(claims)), claims.map(({ taskId }) => taskId)), (rows) => {
+        const byTask = Arr.groupBy(rows, taskOf)
+        // Where a row is locked, by an engine that is frozen in a transaction, it is waited for outside of the group.
+        return claims.map((one) => {
+          const own = byTask[one.taskId]
+          return own === undefined ? claimWith(claimLocked(one), [one.taskId]) : Effect.succeed(own)
+        })
+      })
+  })
 
   const advanceText = dialect.advance(names)
   const open: Encoded["open"] = Effect.fnUntraced(function*(taskId, atLeast) {
     const owner = yield* nonce
     const claimed = atLeast === undefined
-      ? claim(taskId, owner)
-      : Effect.zipRight(database.once(advanceText, [atLeast]), claim(taskId, owner))
+      ? claim({ taskId, owner })
+      : Effect.zipRight(database.once(advanceText, [atLeast]), claim({ taskId, owner }))
     const rows = yield* database.patiently(claimed).pipe(
       Effect.mapError(failure("open the journal", taskId)),
       Effect.flatMap(decode("open the journal", Journal, taskId))

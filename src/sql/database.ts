@@ -2,6 +2,7 @@
 
 import type * as SqlClient from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
+import type * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
@@ -65,6 +66,8 @@ export interface Database {
   readonly once: (text: string, parameters: ReadonlyArray<unknown>) => Effect.Effect<Rows, SqlError>
   /** The same, where the last of what was written may be lost with the server's memory. */
   readonly lightly: (text: string, parameters: ReadonlyArray<unknown>) => Effect.Effect<Rows, SqlError>
+  /** Whether what anybody says to the database waits until the caller, whose context it is, has ended its transaction. */
+  readonly isHeldBy: (context: Context.Context<never>) => boolean
   /** Tries again what failed because the database was busy, restarting or out of reach, for as long as its patience. */
   readonly patiently: <A>(self: Effect.Effect<A, SqlError>) => Effect.Effect<A, SqlError>
   /** Runs an effect in a transaction that everything takes part in which it does with `SqlClient`: it is given ours. */

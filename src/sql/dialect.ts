@@ -25,7 +25,7 @@ interface Migration {
   readonly statements: ReadonlyArray<string>
 }
 
-type Statement = readonly [text: string, parameters: ReadonlyArray<unknown>]
+export type Statement = readonly [text: string, parameters: ReadonlyArray<unknown>]
 
 /** An append as procedures take it: texts, but for the three numbers; tags as a JSON array, or null if as before. */
 export type Append = readonly [
@@ -43,6 +43,12 @@ export type Append = readonly [
   epoch: number
 ]
 
+/** Which task's journal is claimed, and who claims it: another one for every claim. */
+export interface Claim {
+  readonly taskId: string
+  readonly owner: string
+}
+
 export interface Dialect {
   readonly name: "sqlite" | "pg"
   /** All steps, as they are to be taken where the tables are of a version, or are not there, which is version 0. */
@@ -59,9 +65,11 @@ export interface Dialect {
   readonly among: (column: string) => string
   /** Reads journals in order, with a row a batch, or one for a task without any: the parameter is a JSON array of ids. */
   readonly journals: (names: Names) => string
-  /** Claims a journal: parameters are the task's id, and who claims it. */
-  readonly claim: (names: Names) => string
-  /** Whether that answers with the journals. */
+  /** A statement that claims the journals of a list, in its order, and leaves out those whose row is locked. */
+  readonly claim: (names: Names) => (claims: ReadonlyArray<Claim>) => Statement
+  /** A statement that claims one, and waits where its row is locked. */
+  readonly claimLocked: (names: Names) => (claim: Claim) => Statement
+  /** Whether these two answer with the journals. */
   readonly claimReads: boolean
   /** Moves the epochs on, so that the next claim's is a given one at least, which is the parameter. Never back. */
   readonly advance: (names: Names) => string

@@ -82,16 +82,14 @@ export const make = Effect.fnUntraced(
           ? `SQLite does one thing at a time, for ${limit} now a transaction: ask outside of yours, which this may wait for`
           : `it did not answer within ${limit}`
       }))
+    const isHeldBy: Database["isHeldBy"] = (context) =>
+      dialect.name === "sqlite"
+      && context.unsafeMap.has(SqlClient.TransactionConnection.key)
+      && ownOf(client, context) === undefined
     // SQLite answers before anything else can happen, but where a transaction has the one connection: where that is the
     // caller's own, it waits for who waits for it.
     const inTime: deadline.InTime<SqlError> = dialect.name === "sqlite"
-      ? (self) =>
-        Effect.withFiberRuntime(({ currentContext }) =>
-          currentContext.unsafeMap.has(SqlClient.TransactionConnection.key)
-            && ownOf(client, currentContext) === undefined
-            ? bounded(self)
-            : self
-        )
+      ? (self) => Effect.withFiberRuntime(({ currentContext }) => isHeldBy(currentContext) ? bounded(self) : self)
       : bounded
     // There are few texts, and all are used again and again.
     const texts = new Map<string, string>()
@@ -207,6 +205,7 @@ export const make = Effect.fnUntraced(
               () => Effect.orDie(say(connection, around[1], []))
             )
         ),
+      isHeldBy,
       within: (text, parameters) =>
         Effect.withFiberRuntime(({ currentContext }) => {
           const own = ownOf(client, currentContext)

@@ -96,6 +96,37 @@ const procedures = ({ of }: Names): ReadonlyArray<string> => [
   end $procedure$`
 ]
 
+/** Without those whose row is locked, by a transaction that may be open for long, for which the others need not wait. */
+const claimAllProcedure = ({ of }: Names): string =>
+  `create or replace function ${of("claim_all")}(claims jsonb)
+    returns table (task_id text, epoch text, owner text, count integer, "position" integer, records text)
+    language plpgsql as $procedure$
+  #variable_conflict use_column
+  declare
+    claimed text;
+    claimant text;
+    held record;
+  begin
+    perform set_config('synchronous_commit', 'off', true);
+    for number in 0 .. jsonb_array_length(claims) - 1 loop
+      claimed := claims -> number ->> 0;
+      claimant := claims -> number ->> 1;
+      perform 1 from ${of("tasks")} t where t.task_id = claimed for update skip locked;
+      -- The number is drawn while the row is locked, as above.
+      if found then
+        update ${of("tasks")} t set epoch = nextval('${of("epochs")}'), owner = claimant where t.task_id = claimed
+          returning t.epoch, t.records into held;
+      else
+        insert into ${of("tasks")} as t (task_id, epoch, owner, records)
+          values (claimed, nextval('${of("epochs")}'), claimant, 0) on conflict do nothing
+          returning t.epoch, t.records into held;
+      end if;
+      continue when not found;
+      return query select claimed, held.epoch::text, claimant, held.records, b.position, b.records
+        from (select 1) one left join ${of("batches")} b on b.task_id = claimed order by b.position;
+    end loop;
+  end $procedure$`
+
 const now = "(extract(epoch from clock_timestamp()) * 1000)::bigint"
 
 // An array, and above a lateral join: for what only looks like a join the whole table may be read.
@@ -170,7 +201,8 @@ export const postgres: Dialect = {
       statements: [appendProcedure(names, fenced)]
     },
     { name: "remove what is found", statements: [removeProcedure(names)] },
-    { name: "plan once", statements: [appendProcedure(names, fenced), ...askedOften(names)] }
+    { name: "plan once", statements: [appendProcedure(names, fenced), ...askedOften(names)] },
+    { name: "claim together", statements: [claimAllProcedure(names)] }
   ],
   beforeMigrating: ({ of, prefix, schema }) => [
     `select pg_advisory_xact_lock(hashtext('checkmate ${schema ?? ""}.${prefix}'))`,
@@ -197,7 +229,14 @@ export const postgres: Dialect = {
   },
   among,
   journals: ({ of }) => `select * from ${of("journals")}(?::jsonb)`,
-  claim: ({ of }) => `select $1::text as task_id, c.* from ${of("claim")}($1, $2) c`,
+  claim: ({ of }) => (claims) => [
+    `select * from ${of("claim_all")}(?::jsonb)`,
+    [JSON.stringify(claims.map(({ owner, taskId }) => [taskId, owner]))]
+  ],
+  claimLocked: ({ of }) => ({ owner, taskId }) => [
+    `select $1::text as task_id, c.* from ${of("claim")}($1, $2) c`,
+    [taskId, owner]
+  ],
   claimReads: true,
   // One by one, in one statement: to set a sequence could take it back behind what others have got from it meanwhile.
   advance: ({ of }) =>

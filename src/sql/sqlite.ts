@@ -139,7 +139,12 @@ export const sqlite: Dialect = {
     `select t.task_id, cast(t.epoch as text) as epoch, t.owner, t.records as count, b.position, b.records
       from ${of("tasks")} t left join ${of("batches")} b on b.task_id = t.task_id
       where ${among("t.task_id")} order by t.task_id, b.position`,
-  claim: ({ of }) => `insert into ${of("claims")} values (?, ?)`,
+  claim: ({ of }) => (claims) => [
+    `insert into ${of("claims")} values ${claims.map(() => "(?, ?)").join(", ")}`,
+    claims.flatMap(({ owner, taskId }) => [taskId, owner])
+  ],
+  // No row is ever locked by itself.
+  claimLocked: (names) => (claim) => sqlite.claim(names)([claim]),
   claimReads: false,
   advance: ({ of }) => `update ${of("epochs")} set epoch = max(epoch, ? - 1)`,
   send: ({ of }) => `insert or ignore into ${of("mail")} (id, task_id, message) values (?, ?, ?)`,

@@ -1,10 +1,15 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Scope } from "effect"
+import { Deferred, Effect, Exit, Fiber, Option, Scope } from "effect"
 import * as group from "../../src/internal/group.ts"
 
 /** A group of numbers that are doubled, where negative ones are refused, and what was done together. */
 const doubling = (
-  options: { readonly limit?: number; readonly isAlone?: () => boolean; readonly withoutKeys?: boolean } = {}
+  options: {
+    readonly limit?: number
+    readonly isAlone?: () => boolean
+    readonly withoutKeys?: boolean
+    readonly staysToTheEnd?: boolean
+  } = {}
 ) =>
   Effect.gen(function*() {
     const done: Array<ReadonlyArray<number>> = []
@@ -13,6 +18,7 @@ const doubling = (
       limit: options.limit ?? 10,
       ...(options.withoutKeys === true ? {} : { keyOf: (item: number) => String(Math.abs(item)) }),
       isAlone: options.isAlone ?? (() => false),
+      staysToTheEnd: options.staysToTheEnd ?? false,
       together: (items) =>
         Effect.as(
           Effect.zipRight(Effect.sync(() => done.push(items)), gate.await),
@@ -90,6 +96,27 @@ describe("what is done in groups", () => {
       yield* Fiber.join(first)
       expect(done).toEqual([[1], [3]])
     }))
+
+  for (const staysToTheEnd of [true, false]) {
+    const what = staysToTheEnd ? "waits until it has ended, where that is wanted" : "is gone at once"
+    it.scoped(`who is interrupted while the group is under way ${what}`, () =>
+      Effect.gen(function*() {
+        const { done, gate, submit } = yield* doubling({ staysToTheEnd })
+        yield* gate.close
+        const first = yield* Effect.fork(submit(1))
+        while (done.length === 0) yield* Effect.yieldNow()
+        const second = yield* Effect.fork(submit(2))
+        yield* Effect.yieldNow()
+        const gone = yield* Effect.fork(Fiber.interrupt(first))
+        // One that still waits for its group has nothing to wait for.
+        expect(Exit.isInterrupted(yield* Fiber.interrupt(second))).toBe(true)
+        for (let turn = 0; turn < 10; turn++) yield* Effect.yieldNow()
+        expect(Option.isSome(yield* Fiber.poll(gone))).toBe(!staysToTheEnd)
+        yield* gate.open
+        expect(Exit.isInterrupted(yield* Fiber.join(gone))).toBe(true)
+        expect(done).toEqual([[1]])
+      }))
+  }
 
   it.scoped("who is alone does it itself, and can be interrupted", () =>
     Effect.gen(function*() {

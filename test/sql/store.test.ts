@@ -4,7 +4,7 @@ import { SqlClient } from "@effect/sql"
 import { SqliteClient } from "@effect/sql-sqlite-node"
 import { SqlError } from "@effect/sql/SqlError"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Layer, Option, Random, Redacted, Scope, Stream, TestClock } from "effect"
+import { Array as Arr, Effect, Exit, Fiber, Layer, Option, Random, Redacted, Scope, Stream, TestClock } from "effect"
 import { CheckMateEngine, TaskIO } from "effect-checkmate"
 import * as Sql from "effect-checkmate/sql"
 import * as MemoryDriver from "effect-checkmate/TaskIO/Memory"
@@ -408,8 +408,9 @@ describe("an append", () => {
       const journal = yield* store.open("t")
       yield* journal.append(0, ["{}"], summaryOf("t"))
       expect(yield* store.read("t", 0)).toEqual(["{}"])
+      const latest = sql.onDialectOrElse({ sqlite: () => 4, orElse: () => 5 })
       expect(yield* sql`select migration_id from ${sql(`${prefix}migrations`)} order by migration_id`)
-        .toEqual([1, 2, 3, 4].map((migration_id) => ({ migration_id })))
+        .toEqual(Arr.makeBy(latest, (index) => ({ migration_id: index + 1 })))
     }))
 
   it.scoped("to SQLite takes little more space than its records, also where they are longer than a quarter of a page", () =>
@@ -560,6 +561,95 @@ describe("a move", () => {
       expect(String(failed[0]?.error)).toContain("both stores seem to be the same one")
       expect(yield* one.read("t", 0)).toEqual(before)
     }).pipe(Effect.scoped, Effect.provide(memory)))
+})
+
+/** Claims of a store in which two journals are open, so that others are claimed in groups. */
+const claiming = (prefix: string) =>
+  Effect.gen(function*() {
+    const store = yield* Sql.makeTaskIO({ prefix })
+    yield* store.open("first")
+    yield* store.open("second")
+    const claim = (taskId: string) => Effect.scoped(store.open(taskId))
+    return { claim, store }
+  })
+
+describe("claims", () => {
+  for (const [name, client] of [["SQLite", memory], ["Postgres", server]] as const) {
+    it.effect(`that are asked for at once are one statement, and each gets its own records: ${name}`, () => {
+      let said = 0
+      return Effect.gen(function*() {
+        const { claim, store } = yield* claiming(`claims${++number}_`)
+        const tasks = ["a", "b", "c", "d"]
+        for (const taskId of tasks.slice(1)) {
+          yield* Effect.scoped(
+            Effect.flatMap(
+              store.open(taskId),
+              (journal) => journal.append(0, [JSON.stringify(taskId), "{}"], summaryOf(taskId))
+            )
+          )
+        }
+        said = 0
+        const claims = yield* Effect.forEach(tasks, claim, { concurrency: "unbounded" })
+        expect(said).toBe(1)
+        expect(claims.map(({ records }) => records)).toEqual([[], ["\"b\"", "{}"], ["\"c\"", "{}"], ["\"d\"", "{}"]])
+        expect(new Set(claims.map(({ epoch }) => epoch)).size).toBe(4)
+      }).pipe(
+        Effect.scoped,
+        Effect.provide(answering(Layer.suspend(() => client), (text) =>
+          Effect.sync(() => {
+            if (/^(insert|select).*claim/.test(text)) said += 1
+          })))
+      )
+    })
+
+    it.live(`that are under way are waited for by who is interrupted, so that none comes later: ${name}`, () => {
+      let held: Effect.Effect<void> = Effect.void
+      return Effect.gen(function*() {
+        const { claim } = yield* claiming(`claims${++number}_`)
+        const began = yield* Effect.makeLatch()
+        const goOn = yield* Effect.makeLatch()
+        held = Effect.zipRight(began.open, goOn.await)
+        const both = yield* Effect.forEach(["a", "b"], (taskId) => Effect.fork(claim(taskId)))
+        yield* began.await
+        const gone = yield* Effect.fork(Effect.forEach(both, Fiber.interrupt, { concurrency: "unbounded" }))
+        for (let turn = 0; turn < 20; turn++) yield* Effect.yieldNow()
+        expect(yield* Fiber.poll(gone)).toEqual(Option.none())
+        held = Effect.void
+        yield* goOn.open
+        expect((yield* Fiber.join(gone)).every(Exit.isInterrupted)).toBe(true)
+      }).pipe(
+        Effect.scoped,
+        Effect.provide(
+          answering(Layer.suspend(() => client), (text) => /^(insert|select).*claim/.test(text) ? held : Effect.void)
+        )
+      )
+    })
+  }
+
+  it.live("of Postgres leave out one whose row is locked, which waits by itself", () =>
+    Effect.gen(function*() {
+      const prefix = `claims${++number}_`
+      const { claim } = yield* claiming(prefix)
+      yield* claim("locked")
+      const sql = yield* SqlClient.SqlClient
+      const locked = yield* Effect.makeLatch()
+      const unlock = yield* Effect.makeLatch()
+      const blocker = yield* Effect.fork(sql.withTransaction(
+        sql`select 1 from ${sql(`${prefix}tasks`)} where task_id = 'locked' for update`.pipe(
+          Effect.zipRight(locked.open),
+          Effect.zipRight(unlock.await)
+        )
+      ))
+      yield* locked.await
+      const waiting = yield* Effect.fork(claim("locked"))
+      yield* Effect.forEach(["a", "b"], claim, { concurrency: "unbounded" })
+      // Also those that come while it waits.
+      yield* Effect.forEach(["a", "b"], claim, { concurrency: "unbounded" })
+      expect(yield* Fiber.poll(waiting)).toEqual(Option.none())
+      yield* unlock.open
+      yield* Fiber.join(blocker)
+      expect(yield* Fiber.join(waiting)).toMatchObject({ records: [] })
+    }).pipe(Effect.scoped, Effect.provide(server)))
 })
 
 describe("a journal", () => {

@@ -3,7 +3,7 @@ import { SqlClient } from "@effect/sql"
 import { SqliteClient } from "@effect/sql-sqlite-node"
 import { describe, expect, it } from "@effect/vitest"
 import { Context, Effect, Exit, Fiber, Layer, Option, Schedule, Schema, Scope } from "effect"
-import { BindLock, CheckMate, CheckMateEngine, Stage, State } from "effect-checkmate"
+import { BindLock, CheckMate, CheckMateEngine, Stage, State, TaskIO } from "effect-checkmate"
 import * as Sql from "effect-checkmate/sql"
 import { Faults } from "effect-checkmate/testing"
 import * as fs from "node:fs"
@@ -467,6 +467,42 @@ describe("a transaction of the caller's own", () => {
         expect(yield* balances).toEqual([1000, 400])
       }).pipe(Effect.provide(Sql.layer({ prefix: "started_" })))
     }).pipe((self) => Effect.suspend(() => Effect.provide(self, server))))
+
+  it.live(
+    "is told so on SQLite also while others are at work, who go on then",
+    () =>
+      Effect.gen(function*() {
+        const sql = yield* SqlClient.SqlClient
+        yield* Effect.gen(function*() {
+          const store = yield* TaskIO.TaskIO
+          const goOn = yield* Effect.makeLatch()
+          const busy = CheckMate.make("busy", {
+            state: Transfer,
+            input: [],
+            stages: [Stage.make(Transfer, "wait", { execute: () => goOn.await })]
+          })
+          const handles = yield* Effect.forEach(
+            ["a", "b", "c"],
+            (taskId) => CheckMateEngine.start(busy, { taskId, input: {} })
+          )
+          const run = CheckMateEngine.run(busy, { taskId: "t", input: {} })
+          for (const ask of [Effect.asVoid(run), Effect.asVoid(Effect.scoped(store.open("t")))]) {
+            expect(yield* Effect.flip(sql.withTransaction(ask))).toMatchObject({
+              _tag: "TaskIOError",
+              problem: expect.stringContaining("ask outside of yours")
+            })
+          }
+          yield* goOn.open
+          for (const { await: end } of handles) yield* end
+        }).pipe(Effect.provide(
+          Layer.provideMerge(
+            CheckMateEngine.layer,
+            Layer.merge(Sql.layerTaskIO({ patience: "1 second" }), Sql.layerBindLock({ patience: "1 second" }))
+          )
+        ))
+      }).pipe(Effect.provide(SqliteClient.layer({ filename: ":memory:" }))),
+    10_000
+  )
 
   it.live(
     "is told on SQLite that what it asks for waits for it, and can be interrupted meanwhile",
