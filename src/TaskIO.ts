@@ -29,7 +29,7 @@ import {
   type StaleWriterError,
   type TaskIOError
 } from "./CheckMateError.ts"
-import { decodeAll, encodeSummary, matches } from "./internal/journalCodec.ts"
+import { decodeAll, encodeSummary, foldAll, matches } from "./internal/journalCodec.ts"
 import { appendLatency } from "./internal/metrics.ts"
 import { checkQuery } from "./internal/options.ts"
 import { checkTaskId } from "./internal/taskId.ts"
@@ -231,14 +231,14 @@ const lookAt = (
   taskId: string,
   records: ReadonlyArray<string>,
   earlier: Look = nothing
-): Either.Either<Look, Exclude<ReadError, InvalidTaskIdError | TaskIOError>> => {
+): Effect.Effect<Look, Exclude<ReadError, InvalidTaskIdError | TaskIOError>> => {
   // Not so where the task was removed meanwhile, and begun anew.
   if (!earlier.records.every((record, index) => record === records[index])) return lookAt(taskId, records)
   const from = earlier.records.length
-  return Either.flatMap(
+  return Effect.flatMap(
     decodeAll(taskId, from, records.slice(from)),
     (events) =>
-      Either.map(Task.fold(taskId, events, earlier.task), (task) => ({
+      Effect.map(foldAll(taskId, events, earlier.task), (task) => ({
         records,
         events: from === 0 ? events : [...earlier.events, ...events],
         task

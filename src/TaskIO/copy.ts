@@ -24,7 +24,7 @@ import {
   TaskBoundError,
   TaskIOError
 } from "../CheckMateError.ts"
-import { decodeAll, encodeSummary } from "../internal/journalCodec.ts"
+import { decodeAll, encodeSummary, foldAll } from "../internal/journalCodec.ts"
 import * as Task from "../Task.ts"
 import type { Encoded } from "./Encoded.ts"
 
@@ -177,8 +177,8 @@ const conflictAt = (left: ReadonlyArray<string>, right: ReadonlyArray<string>): 
 }
 
 /** The task that records tell of, of which there is one at least. */
-const foldAll = Effect.fnUntraced(function*(taskId: string, records: ReadonlyArray<string>) {
-  const task = yield* Task.fold(taskId, yield* decodeAll(taskId, 0, records))
+const taskOf = Effect.fnUntraced(function*(taskId: string, records: ReadonlyArray<string>) {
+  const task = yield* foldAll(taskId, yield* decodeAll(taskId, 0, records))
   return yield* Effect.orDie(task)
 })
 
@@ -259,7 +259,7 @@ const copier = (from: Encoded, to: Encoded, options: CopyOptions) => {
   const copyFound = Effect.fnUntraced(
     function*(taskId: string, found: Found): Effect.fn.Return<CopyOutcome, CopyError> {
       const { records } = found
-      const task = yield* foldAll(taskId, records)
+      const task = yield* taskOf(taskId, records)
       const there = yield* to.read(taskId, 0)
       const position = conflictAt(records, there)
       if (position !== undefined) return yield* new CopyConflictError({ taskId, position })

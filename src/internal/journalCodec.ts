@@ -1,10 +1,14 @@
 /** Journals and summaries between what drivers store and what is typed. */
+import * as Arr from "effect/Array"
+import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import type { UnreadableError } from "../CheckMateError.ts"
-import type * as Task from "../Task.ts"
+import type { InvalidTransitionError, UnreadableError } from "../CheckMateError.ts"
+import * as Task from "../Task.ts"
 import * as TaskEvent from "../TaskEvent.ts"
 import type { EncodedQuery, EncodedSummary } from "../TaskIO/Encoded.ts"
+import { turn } from "./eventLoop.ts"
 import { isoTime } from "./isoTime.ts"
 
 /** A summary as a store keeps it. Looked at closely above the drivers, where it is decoded. */
@@ -16,20 +20,52 @@ export const encodeSummary = (summary: Task.Summary): EncodedSummary => ({
   updatedAt: isoTime(summary.updatedAt)
 })
 
+/** How many records are read before everything else has its turn: some 20 milliseconds. */
+const perTurn = 1_000
+
+/** Goes through what may take seconds as a whole, in which an engine must go on to give signs of life. */
+const inTurns = <A, E>(all: ReadonlyArray<A>, step: (some: ReadonlyArray<A>) => Either.Either<void, E>) => {
+  const next = (some: ReadonlyArray<A>) => Effect.suspend(() => step(some))
+  return all.length <= perTurn ? next(all) : Effect.forEach(
+    Arr.chunksOf(all, perTurn),
+    (some) => Effect.zipRight(turn(), next(some)),
+    { discard: true }
+  )
+}
+
 /** The events of records that begin at a position. */
 export const decodeAll = (
   taskId: string,
   from: number,
   records: ReadonlyArray<string>
-): Either.Either<ReadonlyArray<TaskEvent.TaskEvent>, UnreadableError> => {
-  const events: Array<TaskEvent.TaskEvent> = []
-  for (const record of records) {
-    const event = TaskEvent.decode(taskId, from + events.length, record)
-    if (Either.isLeft(event)) return Either.left(event.left)
-    events.push(event.right)
-  }
-  return Either.right(events)
-}
+): Effect.Effect<ReadonlyArray<TaskEvent.TaskEvent>, UnreadableError> =>
+  Effect.suspend(() => {
+    const events: Array<TaskEvent.TaskEvent> = []
+    const decode = (some: ReadonlyArray<string>): Either.Either<void, UnreadableError> => {
+      for (const record of some) {
+        const event = TaskEvent.decode(taskId, from + events.length, record)
+        if (Either.isLeft(event)) return Either.left(event.left)
+        events.push(event.right)
+      }
+      return Either.void
+    }
+    return Effect.as(inTurns(records, decode), events)
+  })
+
+/** What `Task.fold` does. */
+export const foldAll = (
+  taskId: string,
+  events: ReadonlyArray<TaskEvent.TaskEvent>,
+  before: Option.Option<Task.Task> = Option.none()
+): Effect.Effect<Option.Option<Task.Task>, InvalidTransitionError> =>
+  Effect.suspend(() => {
+    let task = before
+    const fold = (some: ReadonlyArray<TaskEvent.TaskEvent>) =>
+      Either.map(Task.fold(taskId, some, task), (next) => {
+        task = next
+      })
+    return Effect.map(inTurns(events, fold), () => task)
+  })
 
 /** Another version may have written a summary, so what is not as it should be fits nothing, and fails nothing. */
 export const matches = (query: EncodedQuery) => (summary: EncodedSummary): boolean =>

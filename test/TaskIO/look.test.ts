@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Chunk, Effect, Option, Stream } from "effect"
+import { Chunk, DateTime, Effect, Either, Option, Stream } from "effect"
 import { CheckMateEngine, Task, TaskIO } from "effect-checkmate"
 import { logged } from "../support/logs.ts"
 import { abc, engineOver, failing, Ledger, makeStore } from "../support/pipelines.ts"
@@ -13,6 +13,30 @@ const halfDone = Effect.gen(function*() {
   )
   return { definition, driver: store, io: TaskIO.make(store) }
 })
+
+/** A task that was paused and gone on with again and again. */
+const longTask = Effect.gen(function*() {
+  const driver = yield* makeStore
+  const io = TaskIO.make(driver)
+  const at = DateTime.unsafeMake("2026-11-01")
+  const started = { _tag: "TaskStarted", at, checkMate: "abc", stages: ["a"], input: {}, tags: [] } as const
+  const again = [{ _tag: "TaskPaused", at }, { _tag: "TaskResumed", at, stages: ["a"], recovered: false }] as const
+  const events = [started, ...Array.from({ length: 5_000 }, () => again).flat()] as const
+  const task = Either.getOrThrow(Task.fold("t", events))
+  yield* Effect.scoped(Effect.flatMap(io.open("t"), (journal) => journal.append(events, Option.getOrThrow(task))))
+  return { io, length: events.length }
+})
+
+/** How many turns the event loop has while something is done. */
+const turnsOf = <A, E, R>(self: Effect.Effect<A, E, R>) =>
+  Effect.gen(function*() {
+    let turns = 0
+    let next = setImmediate(function count() {
+      turns += 1
+      next = setImmediate(count)
+    })
+    return yield* Effect.ensuring(Effect.map(self, () => turns), Effect.sync(() => clearImmediate(next)))
+  })
 
 describe("a look at a journal", () => {
   it.effect("finds its records, its events, and what they fold to", () =>
@@ -66,6 +90,31 @@ describe("a look at a journal", () => {
       expect(Option.map(yield* claimed(earlier), ({ status }) => status._tag)).toEqual(Option.some("Succeeded"))
       yield* io.remove("t")
       expect(yield* claimed(earlier)).toEqual(Option.none())
+    }))
+})
+
+describe("a long journal", () => {
+  it.effect("is looked at, read and opened piece by piece, between which everything else has its turn", () =>
+    Effect.gen(function*() {
+      const { io, length } = yield* longTask
+      expect(yield* turnsOf(io.look("t"))).toBeGreaterThan(10)
+      expect(yield* turnsOf(io.read("t"))).toBeGreaterThan(5)
+      expect(yield* turnsOf(Effect.scoped(io.open("t")))).toBeGreaterThan(10)
+      const look = yield* io.look("t")
+      expect(look.events.length).toBe(length)
+      expect(look.events).toEqual(yield* io.read("t"))
+      expect(look.task).toEqual(yield* Task.fold("t", look.events))
+    }))
+
+  it.effect("is told where it is damaged, wherever that is", () =>
+    Effect.gen(function*() {
+      const { io, length } = yield* longTask
+      const damaged = TaskIO.make({
+        ...io.driver,
+        read: (taskId, from) => Effect.map(io.driver.read(taskId, from), (records) => [...records, "torn"])
+      })
+      expect(yield* Effect.flip(damaged.look("t"))).toMatchObject({ location: `record ${length}` })
+      expect(yield* Effect.flip(damaged.read("t", 7_000))).toMatchObject({ location: `record ${length}` })
     }))
 })
 
