@@ -105,7 +105,9 @@ export type SettledTag = Exclude<TaskStatus.Tag, "Running" | "RollingBack">
 export type ResumableTag = Exclude<TaskStatus.Tag, "Succeeded" | "Cancelled" | "Poisoned" | "RolledBack">
 
 /**
- * What to do about a task that another engine holds: fail with `TaskBoundError`, or wait until it is free.
+ * What to do about a task that another engine holds: fail with `TaskBoundError`, or wait until it is free. The same where
+ * another engine takes it over midway, as after this one was frozen: fail with `BindingLostError` or `StaleWriterError`, or
+ * wait, and go on from what the other made of it. Only `retryFrom` fails then all the same, as it would go back once more.
  *
  * @since 0.1.0
  * @category options

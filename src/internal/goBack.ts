@@ -9,7 +9,7 @@ import { checkDefinition, checkProvided, names, outputOf, stagesBefore } from ".
 import * as interpreter from "./interpreter.ts"
 import * as rollback from "./rollback.ts"
 import { type Session, stageOf } from "./session.ts"
-import { cancelledError, hold, type Parts } from "./supervise.ts"
+import { cancelledError, hold, type Parts, whileTaken } from "./supervise.ts"
 import { cancelHeld, checkFirst, checkOptions, counted, goOn, override, type Request, stateOf } from "./takeUp.ts"
 import { encodeInput } from "./values.ts"
 
@@ -50,14 +50,17 @@ export const rollBack = <E, R, E2 = never>(
     readonly purpose: Extract<TaskStatus.Purpose, { readonly _tag: "Request" | "Cancel" }>
     readonly isDone: (task: Task.Task) => Effect.Effect<boolean, E2>
   }
-) =>
-  holdExisting(parts, checkMate, taskId, options.whenBound, (session, task) =>
+) => {
+  const { whenBound } = options
+  const rolledBack = holdExisting(parts, checkMate, taskId, whenBound, (session, task) =>
     Effect.gen(function*() {
       if (yield* options.isDone(task)) return
       yield* checkDefinition(checkMate, task)
       yield* rollback.checkValues(checkMate, task, options.purpose)
       yield* rollback.rollBackFor(checkMate, session, task, options.purpose)
     }), () => Effect.fail(cancelledError(taskId, undefined)))
+  return whileTaken(parts, { taskId, whenBound }, rolledBack, () => rolledBack)
+}
 
 /** Rolls back a stage and all after it, then runs on from there. */
 export const retryFrom = Effect.fnUntraced(

@@ -14,7 +14,7 @@ import { checkDefinition, checkProvided, names, outputOf } from "./definition.ts
 import * as interpreter from "./interpreter.ts"
 import * as rollback from "./rollback.ts"
 import { record, type Session } from "./session.ts"
-import { cancelledError, hold, type Parts } from "./supervise.ts"
+import { cancelledError, hold, type Parts, whileTaken } from "./supervise.ts"
 import {
   cancelHeld,
   checkFirst,
@@ -144,12 +144,22 @@ export const run = <E, R>(
   parts: Parts,
   checkMate: CheckMate.Any<E, R>,
   request: Request
-): Effect.Effect<Values, E | RunError, R> => runOr(parts, checkMate, request, Effect.void)
+): Effect.Effect<Values, E | RunError, R> =>
+  whileTaken(
+    parts,
+    request,
+    runOr(parts, checkMate, request, Effect.void),
+    // What has been removed since is not begun anew: it may have been cancelled before.
+    (taken) => runOr(parts, checkMate, request, Effect.fail(taken))
+  )
 
 /** Goes on with a task, which must exist. */
 export const resume = <E, R>(
   parts: Parts,
   checkMate: CheckMate.Any<E, R>,
   request: Request
-): Effect.Effect<Values, E | RunError | TaskNotFoundError, R> =>
-  runOr(parts, checkMate, request, Effect.suspend(() => new TaskNotFoundError({ taskId: request.taskId })))
+): Effect.Effect<Values, E | RunError | TaskNotFoundError, R> => {
+  const { taskId } = request
+  const resumed = runOr(parts, checkMate, request, Effect.suspend(() => new TaskNotFoundError({ taskId })))
+  return whileTaken(parts, request, resumed, () => resumed)
+}

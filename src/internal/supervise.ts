@@ -14,6 +14,7 @@ import {
   BindingLostError,
   type BindLockError,
   type HoldError,
+  StaleWriterError,
   TaskBoundError,
   TaskCancelledError
 } from "../CheckMateError.ts"
@@ -42,7 +43,7 @@ export interface Parts {
 }
 
 /** How often a caller that waits for a binding tries again. */
-const waitSchedule = Schedule.spaced("250 millis")
+const waitBetween = "250 millis"
 
 /** A holder, with the time its engine took the task up where the lock only knows when that engine began. */
 export const heldSince = (holder: BindLock.Holder, task: Option.Option<Task.Task>): DateTime.Utc =>
@@ -70,11 +71,45 @@ const bind = (
   // A race waits for its loser, who must let itself be interrupted also where the caller does not.
   const waiting = Effect.raceFirst(
     Effect.interruptible(
-      Effect.retry(acquire, { schedule: waitSchedule, while: (error) => error._tag === "TaskBoundError" })
+      Effect.retry(acquire, {
+        schedule: Schedule.spaced(waitBetween),
+        while: (error) => error._tag === "TaskBoundError"
+      })
     ),
-    Effect.interruptible(Effect.zipRight(parts.registry.closing.await, Effect.interrupt))
+    untilClosed(parts)
   )
   return Effect.zipRight(warnOfItself(parts, taskId), waiting)
+}
+
+/** Ends what waits when the engine does. */
+const untilClosed = (parts: Parts) =>
+  Effect.interruptible(Effect.zipRight(parts.registry.closing.await, Effect.interrupt))
+
+/**
+ * Takes a task up; `again` is what is done once another engine has taken it over midway, for a caller that waits for whoever
+ * has it: to a stage that runs the task, that is no failure. What `again` gives back of it stands.
+ */
+export const whileTaken = <A, E, R>(
+  parts: Parts,
+  { taskId, whenBound }: { readonly taskId: string; readonly whenBound: "fail" | "wait" },
+  takeUp: Effect.Effect<A, E, R>,
+  again: (taken: E) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> => {
+  const isTaken = (error: unknown): boolean =>
+    (error instanceof BindingLostError || error instanceof StaleWriterError) && error.taskId === taskId
+  // A lock that is lost as often as it is got must not keep the processor busy.
+  const pause = Effect.raceFirst(Effect.interruptible(Effect.sleep(waitBetween)), untilClosed(parts))
+  const waiting = Effect.zipRight(
+    Effect.logInfo(`Task ${taskId} was taken over by another engine, and is waited for`),
+    pause
+  )
+  const orAgain = (work: Effect.Effect<A, E, R>, last?: E): Effect.Effect<A, E, R> =>
+    Effect.catchIf(
+      work,
+      (error) => error !== last && isTaken(error),
+      (taken) => Effect.zipRight(waiting, Effect.suspend(() => orAgain(again(taken), taken)))
+    )
+  return whenBound === "fail" ? takeUp : orAgain(takeUp)
 }
 
 /** A stage that waits for its own task does so for ever, unless what waits outlives the stage. */

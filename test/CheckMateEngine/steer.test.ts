@@ -262,6 +262,101 @@ describe("one engine at a time", () => {
       expect(yield* store.read("t", 0)).toEqual(journal)
     }))
 
+  /** An engine whose first binding is lost when it is told to be, and whose later ones are not. */
+  const losingOnce = Effect.gen(function*() {
+    const store = yield* makeStore
+    const takenOver = yield* Effect.makeLatch()
+    let bound = 0
+    const lock = Layer.succeed(BindLock.BindLock, {
+      acquire: () =>
+        Effect.map(DateTime.now, (since) => ({
+          holder: { name: "one", since },
+          lost: ++bound === 1 ? Effect.as(takenOver.await, "another engine took it over") : Effect.never
+        })),
+      holder: () => Effect.succeedNone
+    })
+    return { store, takenOver, engine: yield* engineService(store, lock) }
+  })
+
+  /** Waits for a fiber while time passes. */
+  const inTime = <A, E>(fiber: Fiber.RuntimeFiber<A, E>) =>
+    Effect.zipRight(
+      Effect.repeat(Effect.zipRight(TestClock.adjust("250 millis"), Fiber.poll(fiber)), { until: Option.isSome }),
+      Fiber.join(fiber)
+    )
+
+  it.effect("whoever waits for a task is given what another engine makes of it that takes it over midway", () =>
+    Effect.gen(function*() {
+      const { engine, store, takenOver } = yield* losingOnce
+      const ledger = new Ledger()
+      const options = { taskId: "t", input: { seed: 1 } }
+      const fiber = yield* Effect.fork(engine.run(hangingInB(ledger), { ...options, whenBound: "wait" }))
+      yield* until(() => ledger.count("run b") === 1)
+      const output = yield* Effect.provide(CheckMateEngine.run(abc(new Ledger()), options), engineOver(store))
+      const journal = yield* store.read("t", 0)
+      yield* takenOver.open
+      expect(yield* inTime(fiber)).toEqual(output)
+      expect(ledger.entries).toEqual(["run a", "run b", "interrupted b"])
+      expect(yield* store.read("t", 0)).toEqual(journal)
+    }).pipe(Effect.scoped))
+
+  it.effect("so is who hears of it by the journal, and goes on with what the other engine left", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const engine = yield* engineService(store)
+      const ledger = new Ledger()
+      const gate = yield* Effect.makeLatch()
+      const frozen = abc(ledger, { fail: (stage) => stage === "a" ? gate.await : Effect.void })
+      const options = { taskId: "t", input: { seed: 1 } }
+      const fiber = yield* Effect.fork(
+        engine.resume(frozen, "t", { whenBound: "wait" }).pipe(
+          Effect.catchTag("TaskNotFoundError", () => engine.run(frozen, { ...options, whenBound: "wait" }))
+        )
+      )
+      yield* until(() => ledger.count("run a") === 1)
+      const other = abc(new Ledger(), { fail: failing({ b: 1 }) })
+      yield* Effect.exit(Effect.provide(CheckMateEngine.run(other, options), engineOver(store)))
+      yield* gate.open
+      expect(yield* inTime(fiber)).toMatchObject({ c: 4 })
+      expect(ledger.entries).toEqual(["run a", "run b", "run c"])
+    }).pipe(Effect.scoped))
+
+  it.effect("who waits for a task that was taken over, and removed since, does not begin it anew", () =>
+    Effect.gen(function*() {
+      const { engine, store, takenOver } = yield* losingOnce
+      const ledger = new Ledger()
+      const fiber = yield* Effect.fork(
+        engine.run(hangingInB(ledger), { taskId: "t", input: { seed: 1 }, whenBound: "wait" })
+      )
+      yield* until(() => ledger.count("run b") === 1)
+      yield* Effect.zipRight(CheckMateEngine.cancel("t"), CheckMateEngine.remove("t")).pipe(
+        Effect.provide(engineOver(store))
+      )
+      yield* takenOver.open
+      expect(yield* Effect.flip(inTime(fiber))).toMatchObject({ _tag: "BindingLostError" })
+      expect(ledger.entries).toEqual(["run a", "run b", "interrupted b"])
+      expect(yield* store.read("t", 0)).toEqual([])
+    }).pipe(Effect.scoped))
+
+  it.effect("a rollback that waits is done once it is, whichever engine has done it", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const engine = yield* engineService(store)
+      const run = CheckMateEngine.run(abc(new Ledger()), { taskId: "t", input: { seed: 1 } })
+      yield* Effect.provide(run, engineOver(store))
+      const ledger = new Ledger()
+      const gate = yield* Effect.makeLatch()
+      const frozen = abc(ledger, { failUndo: (stage) => stage === "b" ? gate.await : Effect.void })
+      const fiber = yield* Effect.fork(engine.rollback(frozen, "t", { whenBound: "wait" }))
+      yield* until(() => ledger.count("undo b") === 1)
+      const other = new Ledger()
+      yield* Effect.provide(CheckMateEngine.rollback(abc(other), "t"), engineOver(store))
+      yield* gate.open
+      yield* inTime(fiber)
+      expect(ledger.entries).toEqual(["undo c", "undo b"])
+      expect(other.entries).toEqual(["undo b", "undo a"])
+    }).pipe(Effect.scoped))
+
   it.effect("a binding that is lost already begins nothing, however quick the task would be", () =>
     Effect.gen(function*() {
       const ledger = new Ledger()
