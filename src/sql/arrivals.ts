@@ -3,6 +3,8 @@
 import type { SqlClient } from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Queue from "effect/Queue"
@@ -25,13 +27,33 @@ const lookEvery = "5 seconds"
 /** A connection that has been lost is not told of, so another one is made this often. */
 const listenFor = "1 minute"
 
+/** Who is over sooner does not begin to listen. */
+const listenAfter = Duration.millis(50)
+/**
+ * A client that is interrupted while it connects to listen forgets the connection, which keeps the process alive for ever. By
+ * then it has connected, or cannot.
+ */
+const connectedAfter = Duration.seconds(1)
+/** By the machine's clock, as connections are made. */
+const clock = Clock.make()
+
 /** The ids of tasks as they get mail; nothing where the database cannot tell. */
 export const arrivalsOf = (
   { client, dialect, names }: Database,
   waiting: Effect.Effect<ReadonlyArray<string>, TaskIOError>
 ): Stream.Stream<string, TaskIOError> | undefined => {
   if (dialect.name !== "pg" || !canListen(client)) return undefined
-  const listening = client.listen(channelOf(names)).pipe(
+  let begun: number | undefined
+  const connecting = Effect.sync(() => {
+    begun = clock.unsafeCurrentTimeMillis()
+  })
+  const connected = Effect.suspend(() => {
+    const left = begun === undefined
+      ? 0
+      : Duration.toMillis(connectedAfter) - (clock.unsafeCurrentTimeMillis() - begun)
+    return left > 0 ? clock.sleep(Duration.millis(left)) : Effect.void
+  })
+  const listening = Stream.unwrap(Effect.as(connecting, client.listen(channelOf(names)))).pipe(
     Stream.interruptAfter(listenFor),
     // A lost connection fails in ways of its own when it is closed; the looks go on meanwhile.
     Stream.catchAllCause((cause) =>
@@ -44,8 +66,14 @@ export const arrivalsOf = (
   // By a fiber of its own, which nobody waits for in the end: to stop listening takes an answer, which may never come.
   const heard = Stream.unwrapScoped(Effect.gen(function*() {
     const ids = yield* Queue.unbounded<string>()
-    const listener = Effect.interruptible(Stream.runForEach(listening, (id) => Queue.offer(ids, id)))
-    yield* Effect.acquireRelease(Effect.forkDaemon(listener), Fiber.interruptFork)
+    const listener = Effect.zipRight(
+      clock.sleep(listenAfter),
+      Stream.runForEach(listening, (id) => Queue.offer(ids, id))
+    )
+    yield* Effect.acquireRelease(
+      Effect.forkDaemon(Effect.interruptible(listener)),
+      (fiber) => Effect.forkDaemon(Effect.zipRight(connected, Fiber.interrupt(fiber)))
+    )
     return Stream.fromQueue(ids)
   }))
   const found = Stream.fromSchedule(Schedule.spaced(lookEvery)).pipe(

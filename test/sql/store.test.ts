@@ -526,6 +526,27 @@ describe("mail", () => {
     }).pipe((self) => Effect.suspend(() => Effect.provide(self, server))))
 })
 
+describe("an engine on Postgres", () => {
+  it.live("that is closed soon leaves no connection behind, which would keep its process alive", () =>
+    Effect.gen(function*() {
+      const own = yield* postgres()
+      const client = clientOf(own, { applicationName: "short-lived" })
+      const closedAfter = (millis: number) =>
+        Effect.scoped(
+          Effect.zipRight(Layer.build(Layer.provide(Sql.layer(), Layer.fresh(client))), Effect.sleep(millis))
+        )
+      // One is closed while it connects to listen, whenever that is.
+      yield* Effect.forEach(Array.from({ length: 30 }, (_, index) => index * 4), closedAfter)
+      yield* Effect.flatMap(
+        SqlClient.SqlClient,
+        (sql) =>
+          Effect.repeat(sql`select 1 from pg_stat_activity where application_name = 'short-lived'`, {
+            until: (rows) => rows.length === 0
+          })
+      ).pipe(Effect.provide(clientOf(own)))
+    }).pipe(Effect.scoped))
+})
+
 describe("a move", () => {
   it.effect("takes what was copied before from a store whose epochs, shared by all tasks, have come past the target's", () =>
     Effect.gen(function*() {
