@@ -12,7 +12,7 @@ import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type * as Types from "effect/Types"
 import { findNonJson, showValue } from "./internal/json.ts"
-import { attributeProblems } from "./internal/schemaProblems.ts"
+import { attributeProblems, mayWait } from "./internal/schemaProblems.ts"
 
 /**
  * @since 0.1.0
@@ -147,14 +147,13 @@ const makeCodec = (attribute: string, schema: Schema.Schema.AnyNoContext): Codec
       "decode",
       () => Either.mapLeft(decodeValue(value), (issue) => refusal(attribute, "decode", issue))
     )
-  let isTried = false
-  /** Nothing in a schema tells that it waits when it is read: the first value does, before it is written for nobody to read. */
+  const isRead = mayWait(schema.ast)
+  /** A value is read before it is written for nobody to read: only so is it told that its schema waits then. */
   const waiting = (encoded: unknown): Either.Either<unknown, Refusal> => {
-    if (isTried) return Either.right(encoded)
-    const read = decode(encoded)
-    if (Either.isLeft(read) && read.left.problem === waits) return Either.left({ ...read.left, direction: "encode" })
-    isTried = true
-    return Either.right(encoded)
+    const read = isRead ? decode(encoded) : Either.right(encoded)
+    return Either.isLeft(read) && read.left.problem === waits
+      ? Either.left({ ...read.left, direction: "encode" })
+      : Either.right(encoded)
   }
   return {
     encode: (value) =>

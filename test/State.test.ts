@@ -166,6 +166,34 @@ describe("State", () => {
       }
     })
 
+    it("is refused also where the values before it did not get to what waits", () => {
+      const Size = Schema.transformOrFail(Schema.String, Schema.Number, {
+        decode: (text) => late(Number(text)),
+        encode: (size) => ParseResult.succeed(String(size))
+      })
+      interface Tree<Size> {
+        readonly size: Size
+        readonly under: ReadonlyArray<Tree<Size>>
+      }
+      const Tree: Schema.Schema<Tree<number>, Tree<string>> = Schema.Struct({
+        size: Size,
+        under: Schema.Array(Schema.suspend(() => Tree))
+      })
+      const cases = [
+        [Schema.Union(Schema.Boolean, Size), true, 3],
+        [Schema.NullOr(Size), null, 3],
+        [Schema.Array(Size), [], [3]],
+        [Schema.Struct({ size: Schema.optional(Size) }), {}, { size: 3 }],
+        [Schema.Record({ key: Schema.String, value: Size }), {}, { size: 3 }],
+        [Schema.Array(Tree), [], [{ size: 3, under: [] }]]
+      ] as const
+      for (const [schema, first, second] of cases) {
+        const model = State.make({ size: schema })
+        expect(State.encode(model, { size: first })).toStrictEqual(Either.right({ size: first }))
+        expect(refusalOf(State.encode(model, { size: second }))).toMatchObject({ ...refused, direction: "encode" })
+      }
+    })
+
     it("to be written is refused, too", () => {
       const Size = Schema.transformOrFail(Schema.String, Schema.Number, {
         decode: (text) => ParseResult.succeed(Number(text)),

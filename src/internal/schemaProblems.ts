@@ -41,6 +41,18 @@ const nodes = (root: AST.AST, encodedOnly: boolean): ReadonlySet<AST.AST> => {
   return seen
 }
 
+/**
+ * Whether something in a schema may wait when a value is read: what that is made of can. Which value gets there, as another
+ * member of a union, is not to be seen.
+ */
+export const mayWait = (ast: AST.AST): boolean => {
+  const all = nodes(ast, false)
+  return all.size > mostNodes ||
+    [...all].some((node) =>
+      node._tag === "Declaration" || (node._tag === "Transformation" && AST.isFinalTransformation(node.transformation))
+    )
+}
+
 const redacted = "effect/Redacted"
 
 const isRedacted = (ast: AST.AST): boolean =>
