@@ -276,11 +276,12 @@ const nameOf = (given: unknown): string => String(Predicate.hasProperty(given, "
 export const annotate: {
   (annotations: Stage.Annotations): <C extends Any>(self: C) => C
   <C extends Any>(self: C, annotations: Stage.Annotations): C
-} = dual(2, <C extends Any>(self: C, { description, tags = [] }: Stage.Annotations): C => {
+} = dual(2, <C extends Any>(self: C, annotations: Stage.Annotations | undefined): C => {
+  const tags = annotations?.tags ?? []
   const problems = [...self.problems, ...tagProblems(tags)]
   return {
     ...self,
-    description: description ?? self.description,
+    description: annotations?.description ?? self.description,
     // Of a definition that is refused they may be anything.
     tags: problems.length === 0 ? [...self.tags, ...tags] : self.tags,
     problems

@@ -165,6 +165,17 @@ describe("CheckMate", () => {
       }
     })
 
+    it("refuses tags of a stage that are none, also where annotate adds them", () => {
+      const told = [{ stage: "slow", problem: `stage "slow" has tags that are not a list of strings` }]
+      for (const tags of ["gpu", 5, [1]]) {
+        const slow = stageOf("slow", { tags })
+        expect(problemsOf(ingest({ stages: [slow] }))).toEqual(told)
+        expect(problemsOf(ingest({ stages: [Stage.annotate(slow, { tags: ["more"] })] }))).toEqual(told)
+        const annotated = Stage.annotate(stageOf("slow", {}), { tags: tags as never })
+        expect(problemsOf(ingest({ stages: [annotated] }))).toEqual(told)
+      }
+    })
+
     it("refuses a timeout that is none, and takes every Duration of more than zero", () => {
       for (const timeout of ["soon", "10 minuets", 0, -5, Number.NaN, {}, null, Duration.zero, "0 seconds"]) {
         expect(problemsOf(ingest({ stages: [stageOf("slow", { timeout })] })), showValue(timeout)).toEqual([
@@ -682,5 +693,17 @@ describe("Stage", () => {
     const annotated = base.pipe(Stage.annotate({ description: "Embeds", tags: ["gpu"] }))
     expect(annotated).toMatchObject({ ...dataflow, description: "Embeds", tags: ["slow", "gpu"] })
     expect(base).toMatchObject(dataflow)
+  })
+
+  it("annotate adds nothing where untyped code gives nothing", () => {
+    const checkMate = CheckMate.make("ingest", { state: Ingest, input: ["folder"], stages: [scan] })
+    for (
+      const nothing of [undefined, null, {}, { tags: undefined }, { tags: null }] as unknown as ReadonlyArray<never>
+    ) {
+      expect(Stage.annotate(base, nothing)).toStrictEqual(base)
+      expect(base.pipe(Stage.annotate(nothing))).toStrictEqual(base)
+      expect(CheckMate.annotate(checkMate, nothing)).toStrictEqual(checkMate)
+      expect(checkMate.pipe(CheckMate.annotate(nothing))).toStrictEqual(checkMate)
+    }
   })
 })

@@ -9,6 +9,7 @@ import type * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import type * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
+import { isList } from "../internal/json.ts"
 import { isOf, marked, within } from "../internal/layers.ts"
 import type { Annotations, Any, Attributes, Fallback, Output, Provided, Stage, Transactions } from "../Stage.ts"
 import type * as State from "../State.ts"
@@ -194,8 +195,12 @@ export const transactional = <
 export const annotate: {
   (annotations: Annotations): <S extends Any>(self: S) => S
   <S extends Any>(self: S, annotations: Annotations): S
-} = dual(2, <S extends Any>(self: S, annotations: Annotations): S => ({
+} = dual(2, <S extends Any>(self: S, annotations: Annotations | undefined): S => ({
   ...self,
-  description: annotations.description ?? self.description,
-  tags: [...self.tags, ...annotations.tags ?? []]
+  description: annotations?.description ?? self.description,
+  tags: withTags(self.tags, annotations?.tags ?? [])
 }))
+
+/** Both, or the one that is no list, as untyped code may give it: `CheckMate.make` reports that as a problem. */
+const withTags = (tags: ReadonlyArray<string>, more: ReadonlyArray<string>): ReadonlyArray<string> =>
+  isList(tags) && isList(more) ? [...tags, ...more] : isList(tags) ? more : tags

@@ -60,7 +60,8 @@ const stageProblems = (
       : [problem("has a timeout that is not a Duration of more than zero")]),
     ...(["retry", "rollbackRetry"] as const).filter((option) => !isScheduleOrNone(stage[option])).map((option) =>
       problem(`has a ${option} that is not a Schedule, such as Schedule.recurs(3)`)
-    )
+    ),
+    ...(areTexts(stage.tags) ? [] : [problem("has tags that are not a list of strings")])
   ]
 }
 

@@ -9,7 +9,7 @@ import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as BindLock from "../BindLock.ts"
-import type * as CheckMate from "../CheckMate.ts"
+import * as CheckMate from "../CheckMate.ts"
 import type {
   CancelOptions,
   CleanOptions,
@@ -29,8 +29,9 @@ import * as Failure from "../Failure.ts"
 import * as TaskIO from "../TaskIO.ts"
 import * as goBack from "./goBack.ts"
 import { inBackground, inSpan } from "./inContext.ts"
+import { isList } from "./json.ts"
 import * as observe from "./observe.ts"
-import { checkQuery, count, duration } from "./options.ts"
+import { checkQuery, count, duration, refuse } from "./options.ts"
 import * as registry from "./registry.ts"
 import * as retention from "./retention.ts"
 import * as runTask from "./runTask.ts"
@@ -62,6 +63,16 @@ const requestOf = (
 const traced =
   (operation: string, taskId?: string) => <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
     inSpan(self, `CheckMateEngine.${operation}`, taskId === undefined ? {} : { task: taskId })
+
+/** Refuses what untyped code gives in place of a list of definitions: else it is told only where a task is found. */
+const checkAll = (checkMates: ReadonlyArray<CheckMate.Any>): Effect.Effect<void> =>
+  isList(checkMates)
+    ? Effect.forEach(
+      checkMates,
+      (given) => CheckMate.isCheckMate(given) ? Effect.void : Effect.orDie(CheckMate.validate(given)),
+      { discard: true }
+    )
+    : refuse("checkMates", checkMates, ": give resumeAll a list, as [cm_factory_ingest()]")
 
 const over = ["Succeeded", "Cancelled", "RolledBack"] as const
 
@@ -186,8 +197,10 @@ export const makeOver = Effect.fnUntraced(
         ),
 
       resumeAll: <E, R>(checkMates: ReadonlyArray<CheckMate.Any<E, R>>, options: ResumeAllOptions = {}) =>
-        parts.taskIO.list({ status: options.status ?? ["Running", "RollingBack"] }).pipe(
-          Stream.runCollect,
+        Effect.zipRight(
+          checkAll(checkMates),
+          Stream.runCollect(parts.taskIO.list({ status: options.status ?? ["Running", "RollingBack"] }))
+        ).pipe(
           Effect.flatMap(Effect.forEach((summary) => {
             const checkMate = checkMates.find(({ name }) => name === summary.checkMate)
             const resumed: Effect.Effect<unknown, unknown, R> = checkMate === undefined

@@ -9,7 +9,11 @@ import { areTexts, isList, showValue } from "./json.ts"
 
 /** `problem` says what it is not, or what to give. */
 export const refuse = (option: string, given: unknown, problem: string): Effect.Effect<never> =>
-  Effect.dieMessage(`The option "${option}" is ${Number.isNaN(given) ? "NaN" : showValue(given)}${problem}`)
+  Effect.dieMessage(
+    `The option "${option}" is ${
+      given === undefined || Number.isNaN(given) ? String(given) : showValue(given)
+    }${problem}`
+  )
 
 /**
  * The time that an option gives, or its default. `NaN`, as of a setting that is missing, is refused where effect takes it
@@ -62,10 +66,11 @@ export const checkQuery = (
       since !== undefined && Option.isSome(DateTime.make(since)), "a time like \"2026-01-31T12:00:00Z\"")
   ], { discard: true })
 
-/** The same of the order in which tasks are found, and of whether they are held. */
-export const checkOrder = ({ held, order, sort }: Given<"held" | "order" | "sort">) =>
+/** The same of the order in which tasks are found, and of what is asked of each. */
+export const checkOrder = ({ failure, held, order, sort }: Given<"failure" | "held" | "order" | "sort">) =>
   Effect.all([
     check("sort", sort, isOneOf("createdAt", "updatedAt"), "\"createdAt\" or \"updatedAt\""),
     check("order", order, isOneOf("ascending", "descending"), "\"ascending\" or \"descending\""),
-    check("held", held, Predicate.isBoolean, "true or false")
+    check("held", held, Predicate.isBoolean, "true or false"),
+    check("failure", failure, areTexts, "a list of errors' tags, as [\"HttpError\"]")
   ], { discard: true })

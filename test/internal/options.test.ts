@@ -2,7 +2,7 @@ import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
 import { Cause, Duration, Effect, Exit, Layer, Stream } from "effect"
-import { BindLock, CheckMateEngine, TaskIO } from "effect-checkmate"
+import { BindLock, type CheckMate, CheckMateEngine, TaskIO } from "effect-checkmate"
 import { duration } from "../../src/internal/options.ts"
 import { abc, engineOver, inMemory, Ledger, makeStore } from "../support/pipelines.ts"
 
@@ -104,6 +104,8 @@ describe("what tasks cannot be found by is told with the option's name, and not 
     ["sort", "memo", "is memo: give \"createdAt\" or \"updatedAt\""],
     ["order", "up", "is up: give \"ascending\" or \"descending\""],
     ["held", null, "is null: give true or false"],
+    ["failure", "Boom", "is Boom: give a list of errors' tags"],
+    ["failure", [1], "is [1]: give a list of errors' tags"],
     ["limit", "few", "is few: give a number"],
     ["limit", null, "is null: give a number"],
     ["offset", "3", "is 3: give a number"]
@@ -112,6 +114,21 @@ describe("what tasks cannot be found by is told with the option's name, and not 
     inMemory(Effect.gen(function*() {
       const options: CheckMateEngine.FindOptions = untyped({ [option]: given })
       expect(yield* defectOf(CheckMateEngine.find(options))).toContain(`The option "${option}" ${told}`)
+    })))
+
+  it.effect("what resumeAll is given in place of a list of CheckMates, whether or not there are tasks", () =>
+    inMemory(Effect.gen(function*() {
+      const cm_factory_abc = () => abc(new Ledger())
+      const cases = [
+        [undefined, "The option \"checkMates\" is undefined: give resumeAll a list"],
+        [cm_factory_abc(), "give resumeAll a list, as [cm_factory_ingest()]"],
+        [[cm_factory_abc], "this is a function and not a CheckMate; call it"],
+        [[cm_factory_abc(), undefined], "this is not a CheckMate; make it with CheckMate.make"]
+      ] as const
+      for (const [given, told] of cases) {
+        const all: ReadonlyArray<CheckMate.Any<never, never>> = untyped(given)
+        expect(yield* defectOf(CheckMateEngine.resumeAll(all))).toContain(told)
+      }
     })))
 
   it.effect("nothing is found since a year of five digits", () =>
