@@ -336,13 +336,14 @@ export const get = (
   Effect.flatMap(CheckMateEngine, (engine) => engine.get(taskId))
 
 /**
- * Lists tasks by their summaries, without folding their journals. Fails with `TaskIOError` where the store cannot be
- * read, and with `BindLockError` where the lock is asked and cannot be.
+ * Lists tasks by their summaries, without folding their journals, but where `failure` is asked for. Fails with
+ * `TaskIOError` where the store cannot be read, and with `BindLockError` where the lock is asked and cannot be.
  *
  * ```ts
  * const failed = yield* CheckMateEngine.find({ status: ["Failed"], checkMate: "ingest", limit: 20 })
  * const secondPage = yield* CheckMateEngine.find({ order: "ascending", offset: 100, limit: 100 })
  * const abandoned = yield* CheckMateEngine.find({ status: ["Running", "RollingBack"], held: false })
+ * const forApproval = yield* CheckMateEngine.find({ failure: ["NotApproved"] })
  * ```
  *
  * @since 0.1.0

@@ -216,6 +216,14 @@ export interface FindOptions extends TaskIO.Query {
    */
   readonly held?: boolean | undefined
   /**
+   * Tasks that failed with an error of one of these tags, such as `["NotApproved"]`: Failed, RolledBack and RollbackFailed
+   * ones. A list does not tell that, so the journal of each such task that fits the rest is read, until there are as many as
+   * `limit`. Those that cannot be read are left out, with a warning.
+   *
+   * @default whatever they ended with
+   */
+  readonly failure?: ReadonlyArray<string> | undefined
+  /**
    * @default "createdAt"
    */
   readonly sort?: "createdAt" | "updatedAt" | undefined
@@ -231,8 +239,8 @@ export interface FindOptions extends TaskIO.Query {
    */
   readonly offset?: number | undefined
   /**
-   * How many at most, the first ones after `offset`. No more are kept than these and those left out, but where `held` is
-   * asked for; all that fit are read, but in SQL, which tells the first 1,000 by itself.
+   * How many at most, the first ones after `offset`. No more are kept than these and those left out, but where `held` or
+   * `failure` is asked for; all that fit are read, but in SQL, which tells the first 1,000 by itself.
    *
    * @default all
    */

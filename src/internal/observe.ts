@@ -66,6 +66,36 @@ const asHeld = Effect.fnUntraced(function*(parts: Parts, options: FindOptions, l
   )
 })
 
+/** The statuses that tell of a failure. */
+const failed: ReadonlyArray<TaskStatus.Tag> = ["Failed", "RolledBack", "RollbackFailed"]
+
+const hasFailed = (tags: ReadonlyArray<string>) => ({ status }: Task.Task): boolean =>
+  "failure" in status && status.failure !== undefined && tags.includes(status.failure.tag)
+
+/** A task that has failed as it was asked for, which only its journal tells. It may have gone on since it was listed. */
+const asFailed = Effect.fnUntraced(
+  function*(parts: Parts, tags: ReadonlyArray<string>, options: FindOptions, { taskId }: Task.Summary) {
+    const look = yield* Effect.either(parts.taskIO.get(taskId))
+    if (Either.isRight(look)) {
+      return look.right.pipe(
+        Option.filter(hasFailed(tags)),
+        Option.map(Task.summarize),
+        Option.filter(({ status }) => options.status?.includes(status) ?? true)
+      )
+    }
+    if (look.left._tag === "TaskIOError") return yield* look.left
+    yield* Effect.logWarning(`Task ${taskId} is left out, as nothing tells what it failed with: ${look.left.message}`)
+    return Option.none()
+  }
+)
+
+/** A task that is as it was asked for beyond what lists tell. */
+const asAsked = Effect.fnUntraced(function*(parts: Parts, options: FindOptions, listed: Task.Summary) {
+  const { failure, held } = options
+  const found = failure === undefined ? Option.some(listed) : yield* asFailed(parts, failure, options, listed)
+  return held === undefined || Option.isNone(found) ? found : yield* asHeld(parts, options, found.value)
+})
+
 /** How many more than those that are asked for are kept, until they are sorted out. */
 const spare = 2_000
 
@@ -101,11 +131,16 @@ export const find = Effect.fnUntraced(function*(parts: Parts, options: FindOptio
   yield* checkOrder(options)
   const limit = yield* count("limit", options.limit, Number.POSITIVE_INFINITY)
   const offset = yield* count("offset", options.offset, 0)
-  if (options.held === undefined) return (yield* first(parts, options, offset + limit)).slice(offset)
-  const tasks = yield* first(parts, options, Number.POSITIVE_INFINITY)
-  // Who holds them is asked in order, until there are enough.
+  if (options.held === undefined && options.failure === undefined) {
+    return (yield* first(parts, options, offset + limit)).slice(offset)
+  }
+  const query = options.failure === undefined
+    ? options
+    : { ...options, status: failed.filter((tag) => options.status?.includes(tag) ?? true) }
+  const tasks = yield* first(parts, query, Number.POSITIVE_INFINITY)
+  // Locks and journals are asked in order, until there are enough.
   const found = Stream.fromIterable(tasks).pipe(
-    Stream.mapEffect((listed) => asHeld(parts, options, listed), { concurrency: 16 }),
+    Stream.mapEffect((listed) => asAsked(parts, options, listed), { concurrency: 16 }),
     Stream.filterMap(identity),
     Stream.drop(offset),
     Stream.take(Math.min(limit, tasks.length))

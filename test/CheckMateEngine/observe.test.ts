@@ -18,8 +18,10 @@ import {
   TestClock
 } from "effect"
 import { BindLock, CheckMate, CheckMateEngine, CheckMateError, Stage, State, type TaskIO } from "effect-checkmate"
+import { logged } from "../support/logs.ts"
 import {
   abc,
+  Boom,
   engineOver,
   engineService,
   failing,
@@ -109,6 +111,73 @@ describe("get and find", () => {
       const [failed] = yield* CheckMateEngine.find({ status: ["Failed"] })
       expect(failed).toMatchObject({ checkMate: "abc", stage: "a", succeeded: 0, stages: 3 })
     })))
+
+  it.effect("find tells tasks by what they failed with", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const damaged: TaskIO.Encoded = {
+        ...store,
+        read: (taskId, from) =>
+          Effect.map(store.read(taskId, from), (all) => taskId === "damaged" ? ["{}", ...all] : all)
+      }
+      const { run } = yield* engineService(store)
+      const { find } = yield* engineService(damaged)
+      const task = (taskId: string, options: Parameters<typeof abc>[1]) =>
+        Effect.exit(run(abc(new Ledger(), options), { taskId, input: { seed: 1 } }))
+      const boom = (stage: string) => Effect.fail(new Boom({ stage, status: 503 }))
+      const inB = (stage: string) => stage === "b" ? boom(stage) : Effect.void
+      yield* task("failed", { fail: inB })
+      yield* task("defect", { fail: () => Effect.dieMessage("a bug") })
+      yield* task("undone", { fail: inB, onFailure: "rollback" })
+      yield* task("stuck", { fail: inB, failUndo: boom })
+      yield* task("over", {})
+      yield* task("damaged", { fail: inB })
+      const found = (options: CheckMateEngine.FindOptions) =>
+        Effect.map(find({ order: "ascending", ...options }), (tasks) => tasks.map(({ taskId }) => taskId))
+      const all = (failure: ReadonlyArray<string>) => found({ failure })
+
+      const lines = yield* logged(Effect.gen(function*() {
+        expect(yield* all(["Boom"])).toEqual(["failed", "stuck", "undone"])
+      }))
+      expect(lines).toEqual([expect.stringContaining("WARN Task damaged is left out")])
+      expect(yield* all(["RuntimeException"])).toEqual(["defect"])
+      expect(yield* all(["RuntimeException", "Boom"])).toEqual(["defect", "failed", "stuck", "undone"])
+      expect(yield* all(["Timeout"])).toEqual([])
+      expect(yield* all([])).toEqual([])
+      expect(yield* found({ failure: ["Boom"], status: ["Failed", "Succeeded"] })).toEqual(["failed"])
+      expect(yield* found({ failure: ["Boom"], status: ["Succeeded"] })).toEqual([])
+      expect(yield* found({ failure: ["Boom"], held: true })).toEqual([])
+      expect(yield* found({ failure: ["Boom"], held: false, offset: 1, limit: 1 })).toEqual(["stuck"])
+    }).pipe(Effect.scoped))
+
+  it.effect("find by failure leaves out what has gone on since it was listed", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const other = yield* engineService(store)
+      const fail = failing({ b: 1 })
+      const again = other.run(abc(new Ledger(), { fail }), { taskId: "t", input: { seed: 1 } })
+      yield* Effect.flip(again)
+      const { find } = yield* engineService({
+        ...store,
+        read: (taskId, from) => Effect.zipRight(Effect.ignore(again), store.read(taskId, from))
+      })
+      expect(yield* find({ failure: ["Boom"] })).toEqual([])
+    }).pipe(Effect.scoped))
+
+  it.effect("find by failure fails where the store does", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const other = yield* engineService(store)
+      yield* Effect.flip(other.run(abc(new Ledger(), { fail: failing({ a: 1 }) }), { taskId: "t", input: { seed: 1 } }))
+      const broken = new CheckMateError.TaskIOError({
+        taskId: "t",
+        operation: "read",
+        location: "here",
+        problem: "gone"
+      })
+      const { find } = yield* engineService({ ...store, read: () => broken })
+      expect((yield* Effect.flip(find({ failure: ["Boom"] })))._tag).toBe("TaskIOError")
+    }).pipe(Effect.scoped))
 
   it.scoped("find tells what is held from what nobody works on", () =>
     Effect.gen(function*() {
