@@ -20,7 +20,8 @@ export class TaskBoundError extends Schema.TaggedError<TaskBoundError>()("TaskBo
 }) {
   override get message(): string {
     return `Task ${quote(this.taskId)} is bound to ${this.holder} since ${String(this.since.toJSON())}. `
-      + `Wait for it with the option whenBound: "wait" of run and its kin, or cancel or pause it`
+      + `Wait until it is let go of, as run, resume, retryFrom, rollback and resumeAll do with the option `
+      + `whenBound: "wait", or have it stop with cancel or pause`
   }
 }
 

@@ -814,7 +814,13 @@ describe("start, resumeAll and clean", () => {
         CheckMateEngine.run(hangingInB(ledger), { taskId: "running", input: { seed: 1 } })
       )
       yield* until(() => ledger.count("run b") === 2)
-      expect(yield* Effect.flip(CheckMateEngine.remove("running"))).toMatchObject({ _tag: "TaskBoundError" })
+      expect(yield* Effect.flip(CheckMateEngine.remove("running"))).toMatchObject({
+        _tag: "TaskBoundError",
+        // What remove has no option for is said to be of others.
+        message: expect.stringContaining(
+          "as run, resume, retryFrom, rollback and resumeAll do with the option whenBound"
+        )
+      })
       yield* Fiber.interrupt(fiber)
       const refused = yield* Effect.flip(CheckMateEngine.remove("running"))
       expect(refused).toMatchObject({ _tag: "TaskStatusError", operation: "be removed", status: "Running" })
