@@ -149,7 +149,7 @@ export const layerFileSystem = (
  * @since 0.1.0
  * @category operations
  */
-export const run = <Input extends object, Output, E, R>(
+export const run = <Input extends object = never, Output = unknown, E = unknown, R = unknown>(
   checkMate: Of<Input, Output, E, R>,
   options: RunOptions<NoInfer<Input>>
 ): Effect.Effect<Output, E | RunError, R | CheckMateEngine> =>
@@ -170,7 +170,7 @@ export const run = <Input extends object, Output, E, R>(
  * @since 0.1.0
  * @category operations
  */
-export const start = <Input extends object, Output, E, R>(
+export const start = <Input extends object = never, Output = unknown, E = unknown, R = unknown>(
   checkMate: Of<Input, Output, E, R>,
   options: RunOptions<NoInfer<Input>>
 ): Effect.Effect<Handle<Output, E>, InvalidTaskIdError, R | CheckMateEngine> =>
@@ -196,7 +196,7 @@ export const start = <Input extends object, Output, E, R>(
  * @since 0.1.0
  * @category operations
  */
-export const resume = <Input extends object, Output, E, R>(
+export const resume = <Input extends object = never, Output = unknown, E = unknown, R = unknown>(
   checkMate: Of<Input, Output, E, R>,
   taskId: string,
   options?: ResumeOptions<Input>
@@ -243,7 +243,7 @@ export const resumeAll = <E, R>(
  * @since 0.1.0
  * @category operations
  */
-export const retryFrom = <Input extends object, Output, E, R>(
+export const retryFrom = <Input extends object = never, Output = unknown, E = unknown, R = unknown>(
   checkMate: Of<Input, Output, E, R>,
   taskId: string,
   stage: string,

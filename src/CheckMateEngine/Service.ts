@@ -327,6 +327,9 @@ export interface Resumed {
 /**
  * A CheckMate by what its tasks take, return, fail with and use.
  *
+ * Operations on one take `never` for `Input` where nothing else is to be inferred, as of a factory that is not called: all
+ * CheckMates fit that, so that the compiler asks "Did you mean to call this expression?".
+ *
  * @since 0.1.0
  * @category models
  */
@@ -339,15 +342,15 @@ export type Of<Input, Output, E, R> = CheckMate.CheckMate<string, Input, Output,
  * @category services
  */
 export interface Service {
-  readonly run: <Input extends object, Output, E, R>(
+  readonly run: <Input extends object = never, Output = unknown, E = unknown, R = unknown>(
     checkMate: Of<Input, Output, E, R>,
     options: RunOptions<NoInfer<Input>>
   ) => Effect.Effect<Output, E | RunError, R>
-  readonly start: <Input extends object, Output, E, R>(
+  readonly start: <Input extends object = never, Output = unknown, E = unknown, R = unknown>(
     checkMate: Of<Input, Output, E, R>,
     options: RunOptions<NoInfer<Input>>
   ) => Effect.Effect<Handle<Output, E>, InvalidTaskIdError, R>
-  readonly resume: <Input extends object, Output, E, R>(
+  readonly resume: <Input extends object = never, Output = unknown, E = unknown, R = unknown>(
     checkMate: Of<Input, Output, E, R>,
     taskId: string,
     options?: ResumeOptions<Input>
@@ -356,7 +359,7 @@ export interface Service {
     checkMates: ReadonlyArray<CheckMate.Any<E, R>>,
     options?: ResumeAllOptions
   ) => Effect.Effect<ReadonlyArray<Resumed>, TaskIOError, R>
-  readonly retryFrom: <Input extends object, Output, E, R>(
+  readonly retryFrom: <Input extends object = never, Output = unknown, E = unknown, R = unknown>(
     checkMate: Of<Input, Output, E, R>,
     taskId: string,
     stage: string,

@@ -198,7 +198,10 @@ const hang = Effect.async<never>(() => undefined)
 /** What stages do in place of their own work. */
 type Play = (stage: Stage.Any) => Pick<Stage.Any<unknown, never>, "execute" | "rollback">
 
-const copyOf = (checkMate: CheckMate.Any, play: Play) => {
+const copyOf = (
+  checkMate: CheckMate.Any,
+  play: Play
+): CheckMate.CheckMate<string, object, unknown, unknown, never> => {
   const state = State.make(Object.fromEntries([...checkMate.state.codecs.keys()].map((key) => [key, anything])))
   return {
     ...checkMate,

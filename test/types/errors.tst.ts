@@ -3,8 +3,8 @@
  * checked against what the compiler says.
  */
 import { type DateTime, Effect, Schema } from "effect"
-import { CheckMate, Stage, StageStatus, State, TaskStatus } from "effect-checkmate"
-import { describe, test } from "tstyche"
+import { CheckMate, CheckMateEngine, Stage, StageStatus, State, TaskStatus } from "effect-checkmate"
+import { describe, expect, test } from "tstyche"
 
 const Docs = State.make({ folder: Schema.String, files: Schema.Array(Schema.String), count: Schema.Number })
 const Other = State.make({ folder: Schema.String })
@@ -70,6 +70,26 @@ describe("CheckMate.make", () => {
   test("an input the state model does not declare", () => {
     // @ts-expect-error Type '"foldr"' is not assignable to type
     CheckMate.make("bad", { state: Docs, input: ["foldr"], stages: [scan] })
+  })
+})
+
+describe("what runs a CheckMate", () => {
+  test("a factory that is not called, of which the compiler adds: Did you mean to call this expression?", () => {
+    const cm_factory_docs = () => CheckMate.make("docs", { state: Docs, input: ["folder"], stages: [scan] })
+    const input = { folder: "." }
+    const engine = CheckMateEngine.CheckMateEngine
+    // It only asks where what the call returns would do, for which Input must be never.
+    // @ts-expect-error is not assignable to parameter of type 'Of<never, unknown, unknown, unknown>'
+    const run = CheckMateEngine.run(cm_factory_docs, { input })
+    // @ts-expect-error is not assignable to parameter of type 'Of<never, unknown, unknown, unknown>'
+    const start = CheckMateEngine.start(cm_factory_docs, { input })
+    // @ts-expect-error is not assignable to parameter of type 'Of<never, unknown, unknown, unknown>'
+    const resume = CheckMateEngine.resume(cm_factory_docs, "docs")
+    // @ts-expect-error is not assignable to parameter of type 'Of<never, unknown, unknown, unknown>'
+    const retryFrom = CheckMateEngine.retryFrom(cm_factory_docs, "docs", "scan")
+    // @ts-expect-error is not assignable to parameter of type 'Of<never, unknown, unknown, unknown>'
+    const ofService = Effect.flatMap(engine, ({ run }) => run(cm_factory_docs, { input }))
+    expect([run, start, resume, retryFrom, ofService]).type.toBe<Array<Effect.Effect<unknown, unknown, unknown>>>()
   })
 })
 
