@@ -238,6 +238,17 @@ type CheckDeclared<Name extends string, F extends State.Fields, Provides extends
     : `stage "${Name}" returns "${Exclude<KeysOf<Out>, Provides> & string}", which it does not list in provides`
     : `stage "${Name}" provides "${MissingFrom<Out, Provides> & string}", which its execute does not return`
 
+/** The same for what its retry is shown beside what execute fails with. */
+type CheckRetry<Name extends string, Retried, Timeout, Defects> = unknown extends Retried ? Name
+  : [Timeout] extends [never] ? CheckRetriedDefects<Name, Retried, Defects>
+  : [StageTimeoutError] extends [Retried] ? CheckRetriedDefects<Name, Retried, Defects>
+  : `stage "${Name}" has a timeout, so its retry is shown StageTimeoutError, too; let its Schedule take that beside what execute fails with`
+
+type CheckRetriedDefects<Name extends string, Retried, Defects> = [Defects] extends [true]
+  ? [StageDefectError] extends [Retried] ? Name
+  : `stage "${Name}" has retryDefects, so its retry is shown StageDefectError, too; let its Schedule take that beside what execute fails with`
+  : Name
+
 /**
  * What a stage is made of.
  *
@@ -376,13 +387,16 @@ export function make<
   const Timeout extends Duration.DurationInput = never,
   const Defects extends boolean = false,
   // What provides names, also where that is no attribute.
-  const Named extends string = never
+  const Named extends string = never,
+  // What retry takes, also where that is too little.
+  Retried = unknown
 >(
   state: State.State<F>,
-  name: CheckOutput<Name, F, Provides, Named, Out>,
+  name: CheckOutput<CheckRetry<Name, Retried, Timeout, Defects>, F, Provides, Named, Out>,
   options: Options<F, Requires, Provides, Out, E, R, E2, R2, R3, R4, Timeout, Defects> & {
     // With what an editor can offer.
     readonly provides?: ReadonlyArray<keyof F> | ReadonlyArray<Named>
+    readonly retry?: Schedule.Schedule<unknown, Retried, unknown> | undefined
   }
 ): Stage<
   Name,

@@ -2,8 +2,16 @@
  * The sentences that mistakes of the dataflow do not compile with. Each text stands behind its `@ts-expect-error`, and is
  * checked against what the compiler says.
  */
-import { type DateTime, Effect, Schema } from "effect"
-import { CheckMate, CheckMateEngine, Stage, StageStatus, State, TaskStatus } from "effect-checkmate"
+import { Data, type DateTime, Effect, Predicate, Schedule, Schema } from "effect"
+import {
+  CheckMate,
+  CheckMateEngine,
+  type CheckMateError,
+  Stage,
+  StageStatus,
+  State,
+  TaskStatus
+} from "effect-checkmate"
 import { describe, expect, test } from "tstyche"
 
 const Docs = State.make({ folder: Schema.String, files: Schema.Array(Schema.String), count: Schema.Number })
@@ -94,6 +102,36 @@ describe("what runs a CheckMate", () => {
 })
 
 describe("Stage.make", () => {
+  test("a retry that does not take what it is shown beside the stage's own failures", () => {
+    class HttpError extends Data.TaggedError("HttpError")<{ readonly status: number }> {}
+    const execute = (): Effect.Effect<void, HttpError> => new HttpError({ status: 503 })
+    const narrow = Schedule.recurs(3).pipe(Schedule.whileInput((error: HttpError) => error.status === 503))
+    Stage.make(Docs, "calm", { retry: narrow, execute })
+    // @ts-expect-error "stage \"late\" has a timeout, so its retry is shown StageTimeoutError, too; let its Schedule take that beside what execute fails with"
+    Stage.make(Docs, "late", { timeout: "1 second", retry: narrow, execute })
+    // @ts-expect-error "stage \"buggy\" has retryDefects, so its retry is shown StageDefectError, too; let its Schedule take that beside what execute fails with"
+    Stage.make(Docs, "buggy", { retryDefects: true, retry: narrow, execute })
+    const wider = Schedule.recurs(3).pipe(
+      Schedule.whileInput((error: HttpError | CheckMateError.StageTimeoutError) => error._tag === "HttpError")
+    )
+    Stage.make(Docs, "late", { timeout: "1 second", retry: wider, execute })
+    // @ts-expect-error "stage \"both\" has retryDefects, so its retry is shown StageDefectError, too; let its Schedule take that beside what execute fails with"
+    Stage.make(Docs, "both", { timeout: "1 second", retryDefects: true, retry: wider, execute })
+    const wide = Schedule.recurs(3).pipe(Schedule.whileInput(Predicate.isTagged("HttpError")))
+    Stage.make(Docs, "both", { timeout: "1 second", retryDefects: true, retry: wide, execute })
+  })
+  test("a retry whose function does not say what it looks at", () => {
+    const execute = (): Effect.Effect<void, { readonly status: number }> => Effect.fail({ status: 503 })
+    // @ts-expect-error 'error' is of type 'unknown'
+    Stage.make(Docs, "bare", { retry: Schedule.recurWhile((error) => error.status === 503), execute })
+  })
+  test("a stage of what a function is given", () => {
+    const of = <Name extends string, E, R>(name: Name, execute: Effect.Effect<void, E, R>) =>
+      Stage.make(Docs, name, { timeout: "1 second", retry: Schedule.recurs(3), execute: () => execute })
+    expect(of("given", Effect.fail(404))).type.toBe<
+      Stage.Stage<"given", typeof Docs.fields, never, never, number | CheckMateError.StageTimeoutError, never>
+    >()
+  })
   test("an attribute that is returned and not declared", () => {
     // @ts-expect-error "stage \"extra\" returns \"count\", which it does not list in provides"
     Stage.make(Docs, "extra", { provides: ["files"], execute: () => Effect.succeed({ files: [""], count: 1 }) })
