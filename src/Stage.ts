@@ -238,6 +238,14 @@ type CheckDeclared<Name extends string, F extends State.Fields, Provides extends
     : `stage "${Name}" returns "${Exclude<KeysOf<Out>, Provides> & string}", which it does not list in provides`
     : `stage "${Name}" provides "${MissingFrom<Out, Provides> & string}", which its execute does not return`
 
+/** The same for an execute that returns no Effect. */
+type CheckReturned<Name extends string, Returned> = [Returned] extends [Effect.Effect<unknown, unknown, unknown>] ? Name
+  : [Returned] extends [PromiseLike<unknown>]
+    ? `stage "${Name}" has an execute that returns a Promise and not an Effect; wrap that in Effect.tryPromise`
+  : [Returned] extends [Iterator<unknown, unknown, never>]
+    ? `stage "${Name}" has an execute that is a generator function; wrap its generator in Effect.gen`
+  : `stage "${Name}" has an execute that returns a value that is no Effect; wrap it in Effect.succeed`
+
 /** The same for what its retry is shown beside what execute fails with. */
 type CheckRetry<Name extends string, Retried, Timeout, Defects> = unknown extends Retried ? Name
   : [Timeout] extends [never] ? CheckRetriedDefects<Name, Retried, Defects>
@@ -389,14 +397,17 @@ export function make<
   // What provides names, also where that is no attribute.
   const Named extends string = never,
   // What retry takes, also where that is too little.
-  Retried = unknown
+  Retried = unknown,
+  // What execute returns, also where that is no Effect.
+  Returned = Effect.Effect<Out, E, R>
 >(
   state: State.State<F>,
-  name: CheckOutput<CheckRetry<Name, Retried, Timeout, Defects>, F, Provides, Named, Out>,
+  name: CheckOutput<CheckReturned<CheckRetry<Name, Retried, Timeout, Defects>, Returned>, F, Provides, Named, Out>,
   options: Options<F, Requires, Provides, Out, E, R, E2, R2, R3, R4, Timeout, Defects> & {
     // With what an editor can offer.
     readonly provides?: ReadonlyArray<keyof F> | ReadonlyArray<Named>
     readonly retry?: Schedule.Schedule<unknown, Retried, unknown> | undefined
+    readonly execute: (state: State.View<F, Requires>) => Returned
   }
 ): Stage<
   Name,

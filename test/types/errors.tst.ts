@@ -102,6 +102,23 @@ describe("what runs a CheckMate", () => {
 })
 
 describe("Stage.make", () => {
+  test("an execute that returns no Effect", () => {
+    // @ts-expect-error "stage \"async\" has an execute that returns a Promise and not an Effect; wrap that in Effect.tryPromise"
+    Stage.make(Docs, "async", { requires: ["files"], provides: ["count"], execute: async ({ files }) => files.length })
+    // @ts-expect-error "stage \"plain\" has an execute that returns a value that is no Effect; wrap it in Effect.succeed"
+    Stage.make(Docs, "plain", {
+      requires: ["files"],
+      provides: ["count"],
+      execute: ({ files }) => ({ count: files.length })
+    })
+    const star = function*() {
+      yield* Effect.void
+    }
+    // @ts-expect-error "stage \"star\" has an execute that is a generator function; wrap its generator in Effect.gen"
+    Stage.make(Docs, "star", { execute: star })
+    // @ts-expect-error Property 'execute' is missing
+    Stage.make(Docs, "none", { provides: ["count"] })
+  })
   test("a retry that does not take what it is shown beside the stage's own failures", () => {
     class HttpError extends Data.TaggedError("HttpError")<{ readonly status: number }> {}
     const execute = (): Effect.Effect<void, HttpError> => new HttpError({ status: 503 })
