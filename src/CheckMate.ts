@@ -247,7 +247,12 @@ export function make(name: string, given: ErasedOptions | undefined): Any & Pipe
 export const isCheckMate = (u: unknown): u is Any => Predicate.hasProperty(u, TypeId)
 
 /**
- * The definition, or every rule it breaks.
+ * The definition, or every rule it breaks: for tests of definitions that the compiler cannot see through. What runs one
+ * does the same first.
+ *
+ * ```ts
+ * expect(Either.isRight(CheckMate.validate(cm_factory_ingest()))).toBe(true)
+ * ```
  *
  * @since 0.1.0
  * @category validation
@@ -268,7 +273,11 @@ const notOne = (given: unknown): DefinitionProblem => ({
 const nameOf = (given: unknown): string => String(Predicate.hasProperty(given, "name") ? given.name : given)
 
 /**
- * Adds a description or tags, for whatever lists or draws the CheckMate.
+ * Adds a description or tags, for whatever lists or draws the CheckMate. Its tasks carry the tags in front of their own.
+ *
+ * ```ts
+ * const nightly = cm_factory_ingest().pipe(CheckMate.annotate({ tags: ["nightly"] }))
+ * ```
  *
  * @since 0.1.0
  * @category combinators

@@ -89,6 +89,12 @@ export class CheckMateEngine extends Context.Tag("checkmate/CheckMateEngine")<Ch
 /**
  * An engine over whatever TaskIO and BindLock are provided. Any lock works with any store.
  *
+ * ```ts
+ * const engine = CheckMateEngine.layerWith({ pollInterval: "1 second" }).pipe(
+ *   Layer.provide(Layer.merge(TaskIO.layerFileSystem(".checkmate"), BindLock.layerFileSystem(".checkmate")))
+ * )
+ * ```
+ *
  * @since 0.1.0
  * @category layers
  */

@@ -278,7 +278,8 @@ const convert = (
 }
 
 /**
- * Encodes attributes to the JSON a journal holds. Absent (`undefined`) attributes are left out.
+ * Encodes attributes to the JSON a journal holds. Absent (`undefined`) attributes are left out. Fails as {@link decode}, and
+ * where a value encodes to what JSON cannot hold.
  *
  * @since 0.1.0
  * @category codecs
@@ -289,7 +290,13 @@ export const encode = (
 ): Either.Either<Record<string, unknown>, Refusal> => convert(state, "encode", values)
 
 /**
- * Decodes attributes as a journal holds them, such as the `state` that `get` shows of a task.
+ * Decodes attributes as a journal holds them, such as the `state` that `get` shows of a task. Fails with the first attribute
+ * that its schema refuses, or that the model does not declare.
+ *
+ * ```ts
+ * const { state } = yield* CheckMateEngine.get("docs-november")
+ * const { files = [] } = yield* State.decode(Ingest, state)
+ * ```
  *
  * @since 0.1.0
  * @category codecs

@@ -268,6 +268,10 @@ const openJournal = Effect.fnUntraced(function*(driver: Driver.Encoded, taskId: 
 /**
  * Makes the typed service of a driver: task ids are checked, events encoded, decoded and folded, summaries filtered.
  *
+ * ```ts
+ * const layerMine = Layer.effect(TaskIO.TaskIO, Effect.map(makeMyDriver, TaskIO.make))
+ * ```
+ *
  * @since 0.1.0
  * @category constructors
  */

@@ -73,7 +73,13 @@ export const provide: {
 })
 
 /**
- * Turns the failure the stage gives up with into another. The stage's `retry` still sees the original.
+ * Turns the failure the stage gives up with into another. The stage's `retry` and the journal still see the original.
+ *
+ * ```ts
+ * const charge = Stage.make(Orders, "charge", { ... }).pipe(
+ *   Stage.mapError((error) => new OrderError({ because: error._tag }))
+ * )
+ * ```
  *
  * @since 0.1.0
  * @category combinators
@@ -188,6 +194,10 @@ export const transactional = <
 
 /**
  * Adds a description or tags, for whatever lists or draws the stage.
+ *
+ * ```ts
+ * const embed = Stage.make(Docs, "embed", { ... }).pipe(Stage.annotate({ description: "Asks the model", tags: ["gpu"] }))
+ * ```
  *
  * @since 0.1.0
  * @category combinators

@@ -137,7 +137,10 @@ export interface Encoded {
    * at one moment. Where too few of them fit when the query is applied again, all are asked for.
    */
   readonly listsFirst?: boolean
-  /** Removes a task's journal and mail, if there is any. */
+  /**
+   * Removes a task's journal and mail, if there is any. Whoever has it open is refused from then on, also where the id is
+   * used anew: so the epochs of that id have to go on from where they were.
+   */
   readonly remove: (taskId: string) => Effect.Effect<void, TaskIOError>
   /** Leaves a message for whoever runs the task, now or later. Durable when it returns. */
   readonly send: (taskId: string, message: string) => Effect.Effect<void, TaskIOError>
