@@ -238,8 +238,11 @@ type CheckDeclared<Name extends string, F extends State.Fields, Provides extends
     : `stage "${Name}" returns "${Exclude<KeysOf<Out>, Provides> & string}", which it does not list in provides`
     : `stage "${Name}" provides "${MissingFrom<Out, Provides> & string}", which its execute does not return`
 
-/** The same for an execute that returns no Effect. */
-type CheckReturned<Name extends string, Returned> = [Returned] extends [Effect.Effect<unknown, unknown, unknown>] ? Name
+/** The same for an execute that returns no Effect, or one of a value without names. */
+type CheckReturned<Name extends string, Returned> = [Returned] extends [Effect.Effect<object | void, unknown, unknown>]
+  ? Name
+  : [Returned] extends [Effect.Effect<unknown, unknown, unknown>]
+    ? `stage "${Name}" has an execute that comes to a value without a name; end it with Effect.asVoid, or return an object of what it provides`
   : [Returned] extends [PromiseLike<unknown>]
     ? `stage "${Name}" has an execute that returns a Promise and not an Effect; wrap that in Effect.tryPromise`
   : [Returned] extends [Iterator<unknown, unknown, never>]

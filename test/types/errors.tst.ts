@@ -116,6 +116,8 @@ describe("Stage.make", () => {
     }
     // @ts-expect-error "stage \"star\" has an execute that is a generator function; wrap its generator in Effect.gen"
     Stage.make(Docs, "star", { execute: star })
+    // @ts-expect-error "stage \"bare\" has an execute that comes to a value without a name; end it with Effect.asVoid, or return an object of what it provides"
+    Stage.make(Docs, "bare", { requires: ["files"], execute: ({ files }) => Effect.succeed(files.length) })
     // @ts-expect-error Property 'execute' is missing
     Stage.make(Docs, "none", { provides: ["count"] })
   })
