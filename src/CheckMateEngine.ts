@@ -213,8 +213,10 @@ export const resume = <Input extends object = never, Output = unknown, E = unkno
  * Goes on with every task that was running or being rolled back when its engine ended, and reports what became of each,
  * once all have ended: in a backend, fork it at the start. Tasks that another engine holds are left to it, or waited for
  * with `whenBound: "wait"`, which also takes up those of an engine that died where its lock cannot tell. Those that are left
- * are reported with `TaskBoundError`, also where it is this engine that holds them. A task of a
- * CheckMate that is not among these is reported with `WrongCheckMateError`, and one whose journal is damaged with
+ * are reported with `TaskBoundError`, also where it is this engine that holds them. Of several CheckMates of one name a task
+ * is gone on with by the first that fits it, so that the tasks of an earlier version can be finished with that one. A task of
+ * a CheckMate that is not among these is reported with `WrongCheckMateError`, one that none of them fits with
+ * `DefinitionChangedError`, and one whose journal is damaged with
  * `JournalDamagedError`, unless it is so at the very end, where lists look: then it is logged as a warning, and left out.
  *
  * Fails with `TaskIOError` where the tasks cannot be listed; why a task did not succeed stands in the report.

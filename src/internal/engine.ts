@@ -24,7 +24,7 @@ import type {
   RunOptions,
   Service
 } from "../CheckMateEngine/Service.ts"
-import { type RunError, TaskBoundError, WrongCheckMateError } from "../CheckMateError.ts"
+import { DefinitionChangedError, type RunError, TaskBoundError, WrongCheckMateError } from "../CheckMateError.ts"
 import * as Failure from "../Failure.ts"
 import * as TaskIO from "../TaskIO.ts"
 import * as goBack from "./goBack.ts"
@@ -120,6 +120,10 @@ const reportFailure = (taskId: string, cause: Cause.Cause<unknown>, hasBegun: bo
       taskId
     )
 
+/** Whether a task is refused as one of an earlier definition: of another task that would be what its stage failed with. */
+const isChanged = (taskId: string) => (error: unknown): boolean =>
+  error instanceof DefinitionChangedError && error.taskId === taskId
+
 /** An engine of these parts. What it does in the background ends with the Scope; what its callers do they end themselves. */
 export const makeOver = Effect.fnUntraced(
   function*(parts: Parts, options: Options = {}): Effect.fn.Return<Service, never, Scope.Scope> {
@@ -202,8 +206,11 @@ export const makeOver = Effect.fnUntraced(
           Stream.runCollect(parts.taskIO.list({ status: options.status ?? ["Running", "RollingBack"] }))
         ).pipe(
           Effect.flatMap(Effect.forEach((summary) => {
-            const checkMate = checkMates.find(({ name }) => name === summary.checkMate)
-            const resumed: Effect.Effect<unknown, unknown, R> = checkMate === undefined
+            const request = requestOf(maxRecoveries, summary.taskId, { whenBound: options.whenBound ?? "fail" })
+            const resume = (checkMate: CheckMate.Any<E, R>): Effect.Effect<unknown, unknown, R> =>
+              runTask.resume(parts, checkMate, request)
+            const [checkMate, ...others] = checkMates.filter(({ name }) => name === summary.checkMate)
+            const resumed = checkMate === undefined
               ? Effect.fail(
                 new WrongCheckMateError({
                   taskId: summary.taskId,
@@ -211,10 +218,10 @@ export const makeOver = Effect.fnUntraced(
                   actual: summary.checkMate
                 })
               )
-              : runTask.resume(
-                parts,
-                checkMate,
-                requestOf(maxRecoveries, summary.taskId, { whenBound: options.whenBound ?? "fail" })
+              // What no longer fits is refused before anything is done.
+              : others.reduce(
+                (tried, other) => Effect.catchIf(tried, isChanged(summary.taskId), () => resume(other)),
+                resume(checkMate)
               )
             return Effect.map(Effect.exit(resumed), (exit): Resumed => ({
               taskId: summary.taskId,

@@ -727,6 +727,71 @@ describe("start, resumeAll and clean", () => {
       expect(ledger.count("run c")).toBe(2)
     }))
 
+  it.effect("resumeAll goes on with a task by the first definition of its name that fits it", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const ran: Array<string> = []
+      const stage = (version: string, name: string) =>
+        Stage.make(Numbers, name, { execute: () => Effect.sync(() => void ran.push(`${version} ${name}`)) })
+      const versionOf = (version: string, ...names: ReadonlyArray<string>) =>
+        CheckMate.make("doc", { state: Numbers, input: [], stages: names.map((name) => stage(version, name)) })
+      const left = (taskId: string, ...names: ReadonlyArray<string>) =>
+        Effect.gen(function*() {
+          const hangs = Stage.make(Numbers, "hangs", { execute: () => Effect.uninterruptible(Effect.never) })
+          const stages = [...names.map((name) => stage("first", name)), hangs]
+          const begun = CheckMate.make("doc", { state: Numbers, input: [], stages })
+          const count = ran.length
+          yield* Effect.forkDaemon(Effect.provide(CheckMateEngine.run(begun, { taskId, input: {} }), engineOver(store)))
+          yield* until(() => ran.length === count + names.length)
+          yield* Effect.repeatN(Effect.yieldNow(), 50)
+        })
+      yield* left("new", "one", "three")
+      yield* left("old", "one", "two")
+      yield* left("older", "zero")
+      ran.length = 0
+      const now = versionOf("now", "one", "three", "hangs")
+      const before = versionOf("before", "one", "two", "hangs")
+      const report = yield* Effect.provide(
+        CheckMateEngine.resumeAll([now, before], { concurrency: 1 }),
+        engineOver(store)
+      )
+      expect(Object.fromEntries(report.map(({ failure, taskId }) => [taskId, Option.getOrNull(failure)?.tag]))).toEqual(
+        {
+          new: undefined,
+          old: undefined,
+          older: "DefinitionChangedError"
+        }
+      )
+      expect(ran.sort()).toEqual(["before hangs", "now hangs"])
+    }))
+
+  it.effect("resumeAll does not take what a stage failed with for its own task's", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      let runs = 0
+      const definition = (fails: boolean) =>
+        CheckMate.make("doc", {
+          state: Numbers,
+          input: [],
+          stages: [Stage.make(Numbers, "inner", {
+            execute: () => {
+              runs += 1
+              const given = { taskId: "inner", checkMate: "inner", recorded: ["a"], defined: [], problem: "gone" }
+              return fails
+                ? Effect.fail(new CheckMateError.DefinitionChangedError(given))
+                : Effect.uninterruptible(Effect.never)
+            }
+          })]
+        })
+      const begun = CheckMateEngine.run(definition(false), { taskId: "t", input: {} })
+      yield* Effect.forkDaemon(Effect.provide(begun, engineOver(store)))
+      yield* until(() => runs === 1)
+      const again = CheckMateEngine.resumeAll([definition(true), definition(true)])
+      const [found] = yield* Effect.provide(again, engineOver(store))
+      expect(Option.map(found!.failure, ({ tag }) => tag)).toEqual(Option.some("DefinitionChangedError"))
+      expect(runs).toBe(2)
+    }))
+
   it.effect("clean reports with dryRun what it would remove, and removes only what is over and old enough", () =>
     inMemory(Effect.gen(function*() {
       yield* CheckMateEngine.run(abc(new Ledger()), { taskId: "old", input: { seed: 1 } })
