@@ -199,7 +199,8 @@ type Checked<Given> = Given extends Schema.Schema.All
  * (`Schema.UndefinedOr`), because that is what an attribute is until it is provided. So none is declared with
  * `Schema.optional`, either; a value that may be none is a `Schema.Option` or a `Schema.NullOr`. A schema that needs
  * services does not compile, because a journal is read without any, nor without waiting: a value is refused whose schema
- * waits for something, as one with `Schema.filterEffect` may.
+ * waits for something, as one with `Schema.filterEffect` may. To tell that, a value whose schema transforms is read back
+ * before it is written.
  *
  * ```ts
  * import { State } from "effect-checkmate"

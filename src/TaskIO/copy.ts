@@ -188,7 +188,7 @@ const copier = (from: Encoded, to: Encoded, options: CopyOptions) => {
   const handsOver = removeFromSource || (options.claim ?? false)
   const claims = handsOver && !dryRun
 
-  const problem = (operation: string, taskId: string, location: string, problem: string) =>
+  const failure = (operation: string, taskId: string, location: string, problem: string) =>
     new TaskIOError({ operation, taskId, location, problem })
 
   /** Claims the target's journal until its epoch has come up to the source's. Each claim ends as the next is made. */
@@ -200,7 +200,7 @@ const copier = (from: Encoded, to: Encoded, options: CopyOptions) => {
       yield* Scope.close(scope, Exit.void)
     }
     const why = `its epoch has come to ${atLeast} in the source, and ${maximumClaims} claims do not bring it there`
-    return yield* problem("copy the task", taskId, "the target store", why)
+    return yield* failure("copy the task", taskId, "the target store", why)
   })
 
   /** Writes what the target lacks, and reads it back. */
@@ -216,7 +216,7 @@ const copier = (from: Encoded, to: Encoded, options: CopyOptions) => {
       const wrong = conflictAt(back, records) ?? (back.length === records.length ? undefined : records.length)
       if (wrong !== undefined) {
         const location = `record ${wrong} of the target store`
-        return yield* problem("copy the task", taskId, location, "it reads back as something else than was written")
+        return yield* failure("copy the task", taskId, location, "it reads back as something else than was written")
       }
     },
     Effect.scoped
@@ -234,7 +234,7 @@ const copier = (from: Encoded, to: Encoded, options: CopyOptions) => {
     const last = yield* from.open(taskId)
     if (last.epoch <= ahead.epoch) return
     const why = "both stores seem to be the same one, and removing it would lose it"
-    return yield* problem("remove the copied task", taskId, "the source store", why)
+    return yield* failure("remove the copied task", taskId, "the source store", why)
   }, Effect.scoped)
 
   /** Letters that the target does not hold. Taken from the source one by one, so that none is lost. */
@@ -253,7 +253,7 @@ const copier = (from: Encoded, to: Encoded, options: CopyOptions) => {
     const now = yield* from.read(taskId, 0)
     if (now.length === records.length) return yield* Effect.uninterruptible(from.remove(taskId))
     const why = "another engine went on with it meanwhile. Copy again once it is idle"
-    return yield* problem("remove the copied task", taskId, "the source store", why)
+    return yield* failure("remove the copied task", taskId, "the source store", why)
   })
 
   const copyFound = Effect.fnUntraced(

@@ -34,7 +34,7 @@ const round = Effect.fnUntraced(function*(parts: Parts, kept: Kept) {
           : Effect.as(Effect.logWarning(`Task ${taskId} is due to be removed, and could not be`, cause), false))
   )
   if (removed.length > 0) {
-    yield* Effect.logInfo(`Removed ${removed.length} tasks that were kept long enough`)
+    yield* Effect.logInfo(`Removed ${removed.length} task${removed.length === 1 ? "" : "s"} kept long enough`)
   }
 })
 
