@@ -24,7 +24,7 @@ import type {
   RunOptions,
   Service
 } from "../CheckMateEngine/Service.ts"
-import { DefinitionChangedError, type RunError, TaskBoundError, WrongCheckMateError } from "../CheckMateError.ts"
+import { type RunError, TaskBoundError } from "../CheckMateError.ts"
 import * as Failure from "../Failure.ts"
 import * as TaskIO from "../TaskIO.ts"
 import * as goBack from "./goBack.ts"
@@ -120,10 +120,6 @@ const reportFailure = (taskId: string, cause: Cause.Cause<unknown>, hasBegun: bo
       taskId
     )
 
-/** Whether a task is refused as one of an earlier definition: of another task that would be what its stage failed with. */
-const isChanged = (taskId: string) => (error: unknown): boolean =>
-  error instanceof DefinitionChangedError && error.taskId === taskId
-
 /** An engine of these parts. What it does in the background ends with the Scope; what its callers do they end themselves. */
 export const makeOver = Effect.fnUntraced(
   function*(parts: Parts, options: Options = {}): Effect.fn.Return<Service, never, Scope.Scope> {
@@ -207,22 +203,7 @@ export const makeOver = Effect.fnUntraced(
         ).pipe(
           Effect.flatMap(Effect.forEach((summary) => {
             const request = requestOf(maxRecoveries, summary.taskId, { whenBound: options.whenBound ?? "fail" })
-            const resume = (checkMate: CheckMate.Any<E, R>): Effect.Effect<unknown, unknown, R> =>
-              runTask.resume(parts, checkMate, request)
-            const [checkMate, ...others] = checkMates.filter(({ name }) => name === summary.checkMate)
-            const resumed = checkMate === undefined
-              ? Effect.fail(
-                new WrongCheckMateError({
-                  taskId: summary.taskId,
-                  expected: checkMates.map(({ name }) => name).join(" or "),
-                  actual: summary.checkMate
-                })
-              )
-              // What no longer fits is refused before anything is done.
-              : others.reduce(
-                (tried, other) => Effect.catchIf(tried, isChanged(summary.taskId), () => resume(other)),
-                resume(checkMate)
-              )
+            const resumed = runTask.resumeByName(parts, checkMates, summary.checkMate, request)
             return Effect.map(Effect.exit(resumed), (exit): Resumed => ({
               taskId: summary.taskId,
               checkMate: summary.checkMate,

@@ -3,11 +3,13 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as CheckMate from "../CheckMate.ts"
 import {
+  DefinitionChangedError,
   type RunError,
   type TaskCancelledError,
   TaskNotFoundError,
   TaskPoisonedError,
-  TaskRolledBackError
+  TaskRolledBackError,
+  WrongCheckMateError
 } from "../CheckMateError.ts"
 import type * as Task from "../Task.ts"
 import { checkDefinition, checkProvided, names, outputOf } from "./definition.ts"
@@ -162,4 +164,28 @@ export const resume = <E, R>(
   const { taskId } = request
   const resumed = runOr(parts, checkMate, request, Effect.suspend(() => new TaskNotFoundError({ taskId })))
   return whileTaken(parts, request, resumed, () => resumed)
+}
+
+/**
+ * Goes on with a task of a CheckMate of this name, by the first of the definitions that has it and that the task fits. One
+ * that it does not fit is refused before anything is done.
+ */
+export const resumeByName = <E, R>(
+  parts: Parts,
+  checkMates: ReadonlyArray<CheckMate.Any<E, R>>,
+  name: string,
+  request: Request
+): Effect.Effect<Values, E | RunError | TaskNotFoundError, R> => {
+  const { taskId } = request
+  const [first, ...others] = checkMates.filter((checkMate) => checkMate.name === name)
+  if (first === undefined) {
+    const expected = checkMates.map((checkMate) => checkMate.name).join(" or ")
+    return Effect.fail(new WrongCheckMateError({ taskId, expected, actual: name }))
+  }
+  // Of another task it would be what a stage of this one failed with.
+  const isChanged = (error: unknown) => error instanceof DefinitionChangedError && error.taskId === taskId
+  return others.reduce(
+    (tried, other) => Effect.catchIf(tried, isChanged, () => resume(parts, other, request)),
+    resume(parts, first, request)
+  )
 }
