@@ -217,7 +217,8 @@ export interface FindOptions extends TaskIO.Query {
   readonly held?: boolean | undefined
   /**
    * Tasks that failed with an error of one of these tags, such as `["NotApproved"]`: Failed, RolledBack and RollbackFailed
-   * ones. It is the stage's own error that counts, as `status.failure` keeps it, not what `Stage.mapError` makes of it. A list does not tell that, so the journal of each such task that fits the rest is read, until there are as many as
+   * ones. It is the stage's own error that counts, as `status.failure` keeps it, not what `Stage.mapError` makes of it. A
+   * list does not tell that, so the journal of each such task that fits the rest is read, until there are as many as
    * `limit`. Those that cannot be read are left out, with a warning.
    *
    * @default whatever they ended with
