@@ -43,16 +43,15 @@ export const arrivalsOf = (
   waiting: Effect.Effect<ReadonlyArray<string>, TaskIOError>
 ): Stream.Stream<string, TaskIOError> | undefined => {
   if (dialect.name !== "pg" || !canListen(client)) return undefined
-  let begun: number | undefined
+  let begun: bigint | undefined
   const connecting = Effect.sync(() => {
-    begun = clock.unsafeCurrentTimeMillis()
+    begun = clock.unsafeCurrentTimeNanos()
   })
-  const connected = Effect.suspend(() => {
-    const left = begun === undefined
-      ? 0
-      : Duration.toMillis(connectedAfter) - (clock.unsafeCurrentTimeMillis() - begun)
-    return left > 0 ? clock.sleep(Duration.millis(left)) : Effect.void
-  })
+  const connected = Effect.suspend(() =>
+    begun === undefined
+      ? Effect.void
+      : clock.sleep(Duration.subtract(connectedAfter, Duration.nanos(clock.unsafeCurrentTimeNanos() - begun)))
+  )
   const listening = Stream.unwrap(Effect.as(connecting, client.listen(channelOf(names)))).pipe(
     Stream.interruptAfter(listenFor),
     // A lost connection fails in ways of its own when it is closed; the looks go on meanwhile.
