@@ -55,13 +55,20 @@ const stopAtBoundary = (session: Session) =>
     Effect.fail(new TaskPausedError({ taskId: session.taskId }))
   )
 
-/** Waits for the next attempt's time, or until the task is asked to pause. */
-const waitUntil = Effect.fnUntraced(function*(session: Session, dueAt: DateTime.Utc) {
-  const left = DateTime.toEpochMillis(dueAt) - DateTime.toEpochMillis(yield* DateTime.now)
-  if (left <= 0) return
-  yield* commit(session)
-  yield* Effect.raceFirst(retry.sleep(left), session.pause.await)
-})
+/**
+ * Waits for the next attempt's time, or until the task is asked to pause; never for longer than from the failure to that
+ * time, though the clock it was written by may have been ahead of this one.
+ */
+const waitUntil = Effect.fnUntraced(
+  function*(session: Session, dueAt: DateTime.Utc, failedAt: Option.Option<DateTime.Utc>) {
+    const now = yield* DateTime.now
+    const from = DateTime.max(now, Option.getOrElse(failedAt, () => now))
+    const left = DateTime.toEpochMillis(dueAt) - DateTime.toEpochMillis(from)
+    if (left <= 0) return
+    yield* commit(session)
+    yield* Effect.raceFirst(retry.sleep(left), session.pause.await)
+  }
+)
 
 /** Ends the task after a stage failed for good, by the CheckMate's policy, with the cause the stage failed with. */
 const giveUp = Effect.fnUntraced(
@@ -133,8 +140,10 @@ const runStage = <E, R>(
     )
   })
   const tryWhenDue: Run = Effect.suspend(() => {
-    const { status } = stageOf(session, stage.name)
-    return status._tag === "Waiting" ? Effect.zipRight(restore(waitUntil(session, status.dueAt)), tryOnce) : tryOnce
+    const { finishedAt, status } = stageOf(session, stage.name)
+    return status._tag === "Waiting"
+      ? Effect.zipRight(restore(waitUntil(session, status.dueAt, finishedAt)), tryOnce)
+      : tryOnce
   })
   const goOn = (cause: Cause.Cause<E | AttributeError | StageOutputError>): Run => {
     const { status } = stageOf(session, stage.name)

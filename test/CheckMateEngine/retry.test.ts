@@ -283,6 +283,20 @@ describe("retry", () => {
       expect(at[1]).toBeLessThan(due + 101)
     }))
 
+  it.effect("a retry does not wait for a clock that was ahead of this one: for no longer than its whole delay", () =>
+    Effect.gen(function*() {
+      const { at, definition } = flaky(1, Schedule.spaced("1 minute"))
+      const store = yield* makeStore
+      const program = CheckMateEngine.run(definition, { taskId: "t", input: {} })
+      yield* TestClock.setTime(Duration.toMillis("3 hours"))
+      yield* inProcessThatDies(store, program, "10 seconds")
+      yield* TestClock.setTime(0)
+      const fiber = yield* Effect.fork(Effect.exit(Effect.provide(program, engineOver(store))))
+      yield* pass("2 minutes")
+      expect(Option.isSome(yield* Fiber.poll(fiber))).toBe(true)
+      expect(at).toEqual([Duration.toMillis("3 hours"), Duration.toMillis("1 minute")])
+    }))
+
   for (
     const [name, make] of [
       ["an error's cause", (ledger) => failsFor(ledger, (error) => error.cause.code === "ECONNRESET", rich)],
