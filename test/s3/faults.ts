@@ -8,7 +8,7 @@ import { abc, eventsOf, failing, Ledger } from "../support/pipelines.ts"
 import { freshPrefix, optionsFor, type Server } from "../support/s3.ts"
 import { type Fault, passing, type Plan, type Seen, shaky } from "../support/shakyHttp.ts"
 
-const atOnce = { concurrency: 12 } as const
+const atOnce = { concurrency: 24 } as const
 
 const engine = (options: Parameters<typeof S3.layer>[0], plan: Plan = () => undefined, seen: Array<Seen> = []) =>
   S3.layer({ lease: "4 seconds", requestTimeout: "1 second", pollInterval: "1 hour", ...options }).pipe(
