@@ -37,7 +37,8 @@ export class BindingLostError extends Schema.TaggedError<BindingLostError>()("Bi
   problem: Schema.String
 }) {
   override get message(): string {
-    return `The binding of task ${quote(this.taskId)} was lost: ${this.problem}. The task goes on under its new owner`
+    return `The binding of task ${quote(this.taskId)} was lost: ${this.problem}. `
+      + "Call run with whenBound: \"wait\": for what it comes to under its new owner, or to go on with it where there is none"
   }
 }
 
