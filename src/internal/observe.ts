@@ -53,17 +53,17 @@ const sorted = (summaries: Iterable<Task.Summary>, { order, sort = "createdAt" }
   return [...summaries].sort(order === "ascending" ? ascending : Order.reverse(ascending))
 }
 
+/** What has become of a task that was listed, if that is still as it was asked for. */
+const nowListed = (options: FindOptions, task: Option.Option<Task.Task>): Option.Option<Task.Summary> =>
+  Option.filter(Option.map(task, Task.summarize), ({ status }) => options.status?.includes(status) ?? true)
+
 /** A task that is held, or is not, as it was asked for. One that nobody holds may have ended since it was listed. */
 const asHeld = Effect.fnUntraced(function*(parts: Parts, options: FindOptions, listed: Task.Summary) {
   const isHeld = Option.isSome(yield* parts.bindLock.holder(listed.taskId))
   if (isHeld !== options.held) return Option.none()
   if (isHeld || !TaskStatus.isActive({ _tag: listed.status })) return Option.some(listed)
   const look = yield* Effect.either(parts.taskIO.look(listed.taskId))
-  if (Either.isLeft(look)) return Option.some(listed)
-  return Option.filter(
-    Option.map(look.right.task, Task.summarize),
-    ({ status }) => options.status?.includes(status) ?? true
-  )
+  return Either.isLeft(look) ? Option.some(listed) : nowListed(options, look.right.task)
 })
 
 /** The statuses that tell of a failure. */
@@ -76,13 +76,7 @@ const hasFailed = (tags: ReadonlyArray<string>) => ({ status }: Task.Task): bool
 const asFailed = Effect.fnUntraced(
   function*(parts: Parts, tags: ReadonlyArray<string>, options: FindOptions, { taskId }: Task.Summary) {
     const look = yield* Effect.either(parts.taskIO.get(taskId))
-    if (Either.isRight(look)) {
-      return look.right.pipe(
-        Option.filter(hasFailed(tags)),
-        Option.map(Task.summarize),
-        Option.filter(({ status }) => options.status?.includes(status) ?? true)
-      )
-    }
+    if (Either.isRight(look)) return nowListed(options, Option.filter(look.right, hasFailed(tags)))
     if (look.left._tag === "TaskIOError") return yield* look.left
     yield* Effect.logWarning(`Task ${taskId} is left out, as nothing tells what it failed with: ${look.left.message}`)
     return Option.none()

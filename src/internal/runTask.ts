@@ -179,7 +179,7 @@ export const resumeByName = <E, R>(
   const { taskId } = request
   const [first, ...others] = checkMates.filter((checkMate) => checkMate.name === name)
   if (first === undefined) {
-    const expected = checkMates.map((checkMate) => checkMate.name).join(" or ")
+    const expected = [...new Set(checkMates.map((checkMate) => checkMate.name))].join(" or ")
     return Effect.fail(new WrongCheckMateError({ taskId, expected, actual: name }))
   }
   // Of another task it would be what a stage of this one failed with.

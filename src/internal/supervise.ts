@@ -68,22 +68,20 @@ const bind = (
         ))
   )
   if (whenBound === "fail") return acquire
-  // A race waits for its loser, who must let itself be interrupted also where the caller does not.
-  const waiting = Effect.raceFirst(
-    Effect.interruptible(
-      Effect.retry(acquire, {
-        schedule: Schedule.spaced(waitBetween),
-        while: (error) => error._tag === "TaskBoundError"
-      })
-    ),
-    untilClosed(parts)
-  )
-  return Effect.zipRight(warnOfItself(parts, taskId), waiting)
+  const waiting = Effect.retry(acquire, {
+    schedule: Schedule.spaced(waitBetween),
+    while: (error) => error._tag === "TaskBoundError"
+  })
+  return Effect.zipRight(warnOfItself(parts, taskId), untilClosed(parts, waiting))
 }
 
 /** Ends what waits when the engine does. */
-const untilClosed = (parts: Parts) =>
-  Effect.interruptible(Effect.zipRight(parts.registry.closing.await, Effect.interrupt))
+const untilClosed = <A, E, R>(parts: Parts, waiting: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  // A race waits for its loser, who must let itself be interrupted also where the caller does not.
+  Effect.raceFirst(
+    Effect.interruptible(waiting),
+    Effect.interruptible(Effect.zipRight(parts.registry.closing.await, Effect.interrupt))
+  )
 
 /**
  * Takes a task up; `again` is what is done once another engine has taken it over midway, for a caller that waits for whoever
@@ -98,10 +96,9 @@ export const whileTaken = <A, E, R>(
   const isTaken = (error: unknown): boolean =>
     (error instanceof BindingLostError || error instanceof StaleWriterError) && error.taskId === taskId
   // A lock that is lost as often as it is got must not keep the processor busy.
-  const pause = Effect.raceFirst(Effect.interruptible(Effect.sleep(waitBetween)), untilClosed(parts))
   const waiting = Effect.zipRight(
     Effect.logInfo(`Task ${taskId} was taken over by another engine, and is waited for`),
-    pause
+    untilClosed(parts, Effect.sleep(waitBetween))
   )
   const orAgain = (work: Effect.Effect<A, E, R>, last?: E): Effect.Effect<A, E, R> =>
     Effect.catchIf(

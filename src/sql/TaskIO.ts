@@ -218,6 +218,7 @@ export const make = Effect.fnUntraced(function*(database: Database) {
   const journalText = dialect.journals(names)
 
   const readRows = (taskIds: ReadonlyArray<string>) => database.once(journalText, [JSON.stringify(taskIds)])
+  const byTask = Arr.groupBy(taskOf)
   /** A journal, read together with those of other tasks that are asked for at the same time. */
   const readJournal = yield* group.make<string, Rows, SqlError>({
     limit: journalLimit,
@@ -225,8 +226,8 @@ export const make = Effect.fnUntraced(function*(database: Database) {
     together: (taskIds) =>
       Effect.map(readRows(taskIds), (rows) => {
         if (taskIds.length === 1) return [Effect.succeed(rows)]
-        const byTask = Arr.groupBy(rows, taskOf)
-        return taskIds.map((taskId) => Effect.succeed(byTask[taskId] ?? []))
+        const found = byTask(rows)
+        return taskIds.map((taskId) => Effect.succeed(found[taskId] ?? []))
       })
   })
   const claimWith = ([text, parameters]: Dialect.Statement, taskIds: ReadonlyArray<string>) =>
@@ -242,10 +243,10 @@ export const make = Effect.fnUntraced(function*(database: Database) {
     staysToTheEnd: true,
     together: (claims) =>
       Effect.map(claimWith(claimFree(inOrder(claims)), claims.map(({ taskId }) => taskId)), (rows) => {
-        const byTask = Arr.groupBy(rows, taskOf)
+        const found = byTask(rows)
         // Where a row is locked, by an engine that is frozen in a transaction, it is waited for outside of the group.
         return claims.map((one) => {
-          const own = byTask[one.taskId]
+          const own = found[one.taskId]
           return own === undefined ? claimWith(claimLocked(one), [one.taskId]) : Effect.succeed(own)
         })
       })
