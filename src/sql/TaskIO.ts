@@ -16,7 +16,6 @@
  */
 
 import type { SqlError } from "@effect/sql/SqlError"
-import * as Arr from "effect/Array"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -218,7 +217,16 @@ export const make = Effect.fnUntraced(function*(database: Database) {
   const journalText = dialect.journals(names)
 
   const readRows = (taskIds: ReadonlyArray<string>) => database.once(journalText, [JSON.stringify(taskIds)])
-  const byTask = Arr.groupBy(taskOf)
+  /** A record would have a "constructor" of its own, which is a task's id like any other. */
+  const byTask = (rows: Rows): ReadonlyMap<string, Rows> => {
+    const found = new Map<string, Array<unknown>>()
+    for (const row of rows) {
+      const own = found.get(taskOf(row))
+      if (own === undefined) found.set(taskOf(row), [row])
+      else own.push(row)
+    }
+    return found
+  }
   /** A journal, read together with those of other tasks that are asked for at the same time. */
   const readJournal = yield* group.make<string, Rows, SqlError>({
     limit: journalLimit,
@@ -227,7 +235,7 @@ export const make = Effect.fnUntraced(function*(database: Database) {
       Effect.map(readRows(taskIds), (rows) => {
         if (taskIds.length === 1) return [Effect.succeed(rows)]
         const found = byTask(rows)
-        return taskIds.map((taskId) => Effect.succeed(found[taskId] ?? []))
+        return taskIds.map((taskId) => Effect.succeed(found.get(taskId) ?? []))
       })
   })
   const claimWith = ([text, parameters]: Dialect.Statement, taskIds: ReadonlyArray<string>) =>
@@ -246,7 +254,7 @@ export const make = Effect.fnUntraced(function*(database: Database) {
         const found = byTask(rows)
         // Where a row is locked, by an engine that is frozen in a transaction, it is waited for outside of the group.
         return claims.map((one) => {
-          const own = found[one.taskId]
+          const own = found.get(one.taskId)
           return own === undefined ? claimWith(claimLocked(one), [one.taskId]) : Effect.succeed(own)
         })
       })

@@ -600,7 +600,8 @@ describe("claims", () => {
       let said = 0
       return Effect.gen(function*() {
         const { claim, store } = yield* claiming(`claims${++number}_`)
-        const tasks = ["a", "b", "c", "d"]
+        // Names that every object has are names of tasks, too.
+        const tasks = ["__proto__", "constructor", "c", "d"]
         for (const taskId of tasks.slice(1)) {
           yield* Effect.scoped(
             Effect.flatMap(
@@ -612,7 +613,14 @@ describe("claims", () => {
         said = 0
         const claims = yield* Effect.forEach(tasks, claim, { concurrency: "unbounded" })
         expect(said).toBe(1)
-        expect(claims.map(({ records }) => records)).toEqual([[], ["\"b\"", "{}"], ["\"c\"", "{}"], ["\"d\"", "{}"]])
+        expect(claims.map(({ records }) => records)).toEqual([
+          [],
+          ...tasks.slice(1).map((taskId) => [JSON.stringify(taskId), "{}"])
+        ])
+        const looks = yield* Effect.forEach([...tasks, "toString"], (taskId) => store.read(taskId, 0), {
+          concurrency: "unbounded"
+        })
+        expect(looks).toEqual([...claims.map(({ records }) => records), []])
         expect(new Set(claims.map(({ epoch }) => epoch)).size).toBe(4)
       }).pipe(
         Effect.scoped,
