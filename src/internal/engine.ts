@@ -128,8 +128,13 @@ export const makeOver = Effect.fnUntraced(
     // NaN, as of a setting that is missing, must not let a task crash its process for ever.
     const maxRecoveries = yield* count("maxRecoveries", options.maxRecoveries, 5)
     const scope = yield* Effect.scope
-    // What is started is ended all at once.
-    const starts = yield* Scope.fork(scope, ExecutionStrategy.parallel)
+    let made: Scope.CloseableScope | undefined
+    // What is started is ended all at once. Made for the first that is: to close it takes as long as a short task.
+    const starts = Effect.suspend(() =>
+      made === undefined
+        ? Effect.map(Scope.fork(scope, ExecutionStrategy.parallel), (scope) => made ??= scope)
+        : Effect.succeed(made)
+    )
 
     // A store that nobody else reaches says that no mail arrives.
     if (!Option.contains(taskIO.arrivals, Stream.empty)) yield* inBackground(actOnMail(parts, interval))
@@ -169,7 +174,7 @@ export const makeOver = Effect.fnUntraced(
             Effect.interruptible,
             // Also of what is interrupted: there may be something that could not be written.
             Effect.onError((cause) => reportFailure(taskId, cause, next.hasHappened())),
-            Effect.forkIn(starts)
+            (started) => Effect.flatMap(starts, (scope) => Effect.forkIn(started, scope))
           )
           // An observer also hears of a fiber that was interrupted before it began: in an engine that is closed.
           fiber.addObserver(next.forget)
