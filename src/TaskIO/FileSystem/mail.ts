@@ -6,8 +6,6 @@
  * ```
  */
 
-import type * as FileSystem from "@effect/platform/FileSystem"
-import type * as Path from "@effect/platform/Path"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -16,6 +14,7 @@ import type { TaskIOError } from "../../CheckMateError.ts"
 import { entries, isNotFound, removed, storeError, syncDirectory, written } from "../../internal/files.ts"
 import { nonce } from "../../internal/nonce.ts"
 import type { Encoded, Letter } from "../Encoded.ts"
+import type { Layout } from "./layout.ts"
 
 const letterName = /^(.+)\.\d+-[0-9a-f]+\.json$/
 const draftName = /^.+\.(\d+)-[0-9a-f]+\.tmp$/
@@ -26,9 +25,7 @@ const addressee = (name: string): string => letterName.exec(name)?.[1] ?? ""
 
 /** The part of the driver that is about messages. */
 export const make = (
-  fs: FileSystem.FileSystem,
-  path: Path.Path,
-  mailbox: string
+  { fs, mail: mailbox, path }: Layout
 ): Pick<Encoded, "send" | "receive" | "acknowledge" | "waiting"> & {
   /** Removes all that is for a task. */
   readonly discard: (taskId: string) => Effect.Effect<void, TaskIOError>

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Either } from "effect"
-import { assemble } from "../../src/internal/journalChain.ts"
-import { batch, headerLine, type Seal } from "../../src/internal/journalFile.ts"
-import { summaryOf } from "../support/summary.ts"
+import { assemble } from "../../../src/TaskIO/FileSystem/chain.ts"
+import { batch, headerLine, type Seal } from "../../../src/TaskIO/FileSystem/journalFile.ts"
+import { summaryOf } from "../../support/summary.ts"
 
 const summary = summaryOf("t")
 

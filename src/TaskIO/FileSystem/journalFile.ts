@@ -15,9 +15,9 @@
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import type { EncodedSummary } from "../TaskIO/Encoded.ts"
-import { crc32 } from "./crc32.ts"
-import { SummarySchema } from "./journalCodec.ts"
+import { crc32 } from "../../internal/crc32.ts"
+import { SummarySchema } from "../../internal/journalCodec.ts"
+import type { EncodedSummary } from "../Encoded.ts"
 
 /** The newest file format this version reads, and the one it writes. */
 export const format = 1

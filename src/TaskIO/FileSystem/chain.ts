@@ -1,8 +1,8 @@
 /** The files of one task, epoch by epoch, put together to the journal they hold. */
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
-import { JournalDamagedError, JournalVersionError } from "../CheckMateError.ts"
-import type { EncodedSummary } from "../TaskIO/Encoded.ts"
+import { JournalDamagedError, JournalVersionError } from "../../CheckMateError.ts"
+import type { EncodedSummary } from "../Encoded.ts"
 import * as JournalFile from "./journalFile.ts"
 
 export type Damaged = JournalDamagedError | JournalVersionError

@@ -1,8 +1,15 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Either, FastCheck, Option } from "effect"
-import { batch, type Header, headerLine, parse, parseHeader, summaryOf } from "../../src/internal/journalFile.ts"
-import type { EncodedSummary } from "../../src/TaskIO/Encoded.ts"
-import { json } from "../support/arbitraries.ts"
+import type { EncodedSummary } from "../../../src/TaskIO/Encoded.ts"
+import {
+  batch,
+  type Header,
+  headerLine,
+  parse,
+  parseHeader,
+  summaryOf
+} from "../../../src/TaskIO/FileSystem/journalFile.ts"
+import { json } from "../../support/arbitraries.ts"
 
 const summaryAfter = (records: number): EncodedSummary => ({
   taskId: "docs",

@@ -1,0 +1,57 @@
+/** Removes tasks, each out of sight in one step. */
+
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { TaskIOError } from "../../CheckMateError.ts"
+import { entries, isNotFound, removed, storeError } from "../../internal/files.ts"
+import { nonce } from "../../internal/nonce.ts"
+import { seal } from "./claim.ts"
+import * as JournalFile from "./journalFile.ts"
+import { epochOf, isJournal, type Layout, namesIn, namesOf } from "./layout.ts"
+import { readFiles } from "./read.ts"
+import type { SyncTasks } from "./syncTasks.ts"
+
+/** The file that a task begins in. */
+const beginningOf = (layout: Layout, taskId: string) =>
+  Effect.map(readFiles(layout, taskId), (files) => {
+    const index = files.map(JournalFile.parseHeader).findIndex(Option.isSome)
+    return layout.fileOf(taskId, Math.max(1, index + 1))
+  })
+
+/** Removes a task, and what `discardMail` removes of it. */
+export const remove = Effect.fnUntraced(
+  function*(
+    layout: Layout,
+    syncTasks: SyncTasks,
+    discardMail: (taskId: string) => Effect.Effect<void, TaskIOError>,
+    taskId: string
+  ): Effect.fn.Return<void, TaskIOError> {
+    const { fs, path, secondNameOf, tasks, trash } = layout
+    const names = namesOf(taskId, yield* namesIn(layout))
+    const epochs = names.filter(isJournal).map(epochOf)
+    // Nobody writes to it any more, who may be frozen and think that it is theirs.
+    for (const epoch of epochs) yield* seal(layout, taskId, epoch)
+    // Without the file it begins in, a task is out of sight, in one step; what follows may be cut off anywhere.
+    const first = yield* beginningOf(layout, taskId)
+    const grave = path.join(trash, `${taskId}.${yield* nonce}`)
+    yield* fs.rename(first, grave).pipe(
+      Effect.zipRight(syncTasks.alone),
+      Effect.catchIf(isNotFound, () => Effect.void),
+      Effect.mapError(storeError("remove the task", first, taskId))
+    )
+    const files = names.map((name) => path.join(tasks, name))
+    const secondNames = epochs.map((epoch) => secondNameOf(taskId, epoch))
+    yield* Effect.forEach([...files, ...secondNames], (file) => removed(fs, file), { discard: true })
+    yield* discardMail(taskId)
+    yield* removed(fs, grave)
+  }
+)
+
+/** What removals that were cut off have left is out of sight, and nobody comes back for it. */
+export const emptyTrash = ({ fs, path, trash }: Layout): Effect.Effect<void> =>
+  Effect.ignore(
+    Effect.flatMap(
+      entries(fs, trash),
+      (names) => Effect.forEach(names, (name) => Effect.ignore(fs.remove(path.join(trash, name))), { discard: true })
+    )
+  )
