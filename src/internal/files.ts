@@ -3,7 +3,7 @@ import type { PlatformError } from "@effect/platform/Error"
 import type * as FileSystem from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { TaskIOError } from "../CheckMateError.ts"
+import { BindLockError, TaskIOError } from "../CheckMateError.ts"
 
 export const isNotFound = (error: PlatformError): boolean => error._tag === "SystemError" && error.reason === "NotFound"
 
@@ -26,6 +26,11 @@ export const storeError =
       problem: problemOf(error),
       cause: error
     })
+
+/** Turns a file operation's failure into a lock's. */
+export const lockError =
+  (operation: string, location: string, taskId: string) => (error: PlatformError): BindLockError =>
+    new BindLockError({ operation, taskId, location, problem: problemOf(error), cause: error })
 
 /**
  * A write to an open file, waited for whoever is interrupted: it goes on in another thread all the same, and where the file

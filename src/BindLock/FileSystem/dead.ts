@@ -1,0 +1,71 @@
+/** Which engines are dead, and what they left. */
+
+import type { PlatformError } from "@effect/platform/Error"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { entries } from "../../internal/files.ts"
+import { type Found, look, sameState } from "./engineFile.ts"
+import type { Layout } from "./layout.ts"
+
+/** Whether an engine's process is alive; none where that cannot be told from here. */
+export type IsAlive = (found: Found) => Effect.Effect<Option.Option<boolean>>
+
+/** Tells who is dead. */
+export interface Verdicts {
+  /** What whoever only asks is told: not watched any longer. */
+  readonly seemsDead: (found: Found) => Effect.Effect<boolean, PlatformError>
+  /** What a task is taken over by. A silent engine is watched for two signs' time before it is given up. */
+  readonly isDead: (found: Found) => Effect.Effect<boolean, PlatformError>
+}
+
+/** By their processes, where these are to be seen from here, else by their silence. `now` is the time files are stamped with. */
+export const verdicts = ({ fs }: Layout, isAlive: IsAlive, { isStill, lease, now }: {
+  readonly lease: Duration.Duration
+  readonly now: Effect.Effect<number, PlatformError>
+  readonly isStill: <A, E>(look: Effect.Effect<A, E>) => Effect.Effect<A, E>
+}): Verdicts => {
+  const looksSilent = (found: Found) =>
+    Option.match(found.modified, {
+      onNone: () => Effect.succeed(false),
+      onSome: (modified) => Effect.map(now, (time) => time - modified.getTime() > Duration.toMillis(lease))
+    })
+
+  return {
+    seemsDead: (found) =>
+      Effect.flatMap(
+        isAlive(found),
+        (alive) => Option.isSome(alive) ? Effect.succeed(!alive.value) : looksSilent(found)
+      ),
+    isDead: Effect.fnUntraced(function*(found) {
+      const alive = yield* isAlive(found)
+      if (Option.contains(alive, false)) return true
+      // Also of a process that lives: it may be frozen.
+      if (!(yield* looksSilent(found))) return false
+      const again = yield* isStill(look(fs, found.file))
+      return Option.isNone(again) || sameState(again.value, found)
+    })
+  }
+}
+
+const removeIfDead = Effect.fnUntraced(function*({ fs }: Layout, isAlive: IsAlive, file: string) {
+  const found = yield* look(fs, file)
+  if (Option.isSome(found) && Option.contains(yield* isAlive(found.value), false)) yield* fs.remove(file)
+})
+
+/** Removes the takes of engines that are provably dead, and the files of those that hold nothing any more. */
+export const removeDead = Effect.fnUntraced(
+  function*(layout: Layout, isAlive: IsAlive) {
+    const { fs, locks, path, takes } = layout
+    for (const entry of yield* entries(fs, takes)) {
+      yield* Effect.ignore(removeIfDead(layout, isAlive, path.join(takes, entry)))
+    }
+    for (const entry of yield* entries(fs, locks)) {
+      if (!entry.endsWith(".engine")) continue
+      const file = path.join(locks, entry)
+      const holdsNothing = Effect.map(fs.stat(file), ({ nlink }) => Option.contains(nlink, 1))
+      yield* Effect.ignore(Effect.whenEffect(removeIfDead(layout, isAlive, file), holdsNothing))
+    }
+  },
+  Effect.ignore
+)

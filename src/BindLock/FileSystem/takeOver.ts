@@ -1,0 +1,66 @@
+/** Puts this engine's link in the place of a dead one's. */
+
+import type { PlatformError } from "@effect/platform/Error"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { isNotFound } from "../../internal/files.ts"
+import { type Found, look, sameState } from "./engineFile.ts"
+import { type Layout, takesOf } from "./layout.ts"
+import type { Own } from "./own.ts"
+
+/** Removes the takes of dead engines; false where a living one tries, too. */
+const clearWay = Effect.fnUntraced(
+  function*(
+    layout: Layout,
+    taskId: string,
+    isDead: (found: Found) => Effect.Effect<boolean, PlatformError>
+  ): Effect.fn.Return<boolean, PlatformError> {
+    const { fs, path, takes } = layout
+    for (const entry of yield* takesOf(layout, taskId)) {
+      const other = yield* look(fs, path.join(takes, entry))
+      if (Option.isNone(other)) continue
+      if (!(yield* isDead(other.value))) return false
+      yield* Effect.ignore(fs.remove(other.value.file))
+    }
+    return true
+  }
+)
+
+/** Makes this engine's take the lock, if nobody else tries and the dead engine's lock is there still. */
+const takeIfFree = Effect.fnUntraced(
+  function*(
+    layout: Layout,
+    taskId: string,
+    take: string,
+    dead: Found
+  ): Effect.fn.Return<boolean, PlatformError> {
+    const { fs, lockOf } = layout
+    // In this order: a taker whose take is a lock by the time of the first look is seen by the second.
+    const isAlone = (yield* takesOf(layout, taskId)).length === 1
+    const still = yield* look(fs, lockOf(taskId))
+    const isFree = isAlone && Option.isSome(still) && sameState(still.value, dead)
+    yield* isFree ? fs.rename(take, lockOf(taskId)) : Effect.ignore(fs.remove(take))
+    return isFree
+  }
+)
+
+/** Takes a task over from a dead engine; false where another engine was in the way. */
+export const takeOver = Effect.fnUntraced(
+  function*(
+    layout: Layout,
+    own: Own,
+    taskId: string,
+    dead: Found,
+    isDead: (found: Found) => Effect.Effect<boolean, PlatformError>
+  ): Effect.fn.Return<boolean, PlatformError> {
+    if (!(yield* clearWay(layout, taskId, isDead))) return false
+    const take = layout.takeOf(taskId, own.nonce)
+    if (!(yield* own.link(take))) return false
+    return yield* takeIfFree(layout, taskId, take, dead).pipe(
+      // A take that is left would be in everybody's way for as long as this engine lives.
+      Effect.onError(() => Effect.ignore(layout.fs.remove(take))),
+      // Another engine took this one for dead, and its take away.
+      Effect.catchIf(isNotFound, () => Effect.succeed(false))
+    )
+  }
+)
