@@ -5,19 +5,18 @@
  */
 
 import type * as Cause from "effect/Cause"
-import * as Ctx from "effect/Context"
 import * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
+import type * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
 import type * as Schedule from "effect/Schedule"
 import type * as ScheduleDecision from "effect/ScheduleDecision"
-import type * as Scope from "effect/Scope"
 import type * as Types from "effect/Types"
 import type { StageDefectError, StageTimeoutError } from "./CheckMateError.ts"
-import * as eventLoop from "./internal/eventLoop.ts"
+import type { AnyOutput, CheckOutput, CheckRetry, CheckReturned } from "./Stage/checks.ts"
+import type { Provided } from "./Stage/context.ts"
 import type * as State from "./State.ts"
 
 /**
@@ -31,85 +30,6 @@ export const TypeId: unique symbol = Symbol.for("checkmate/Stage")
  * @category symbols
  */
 export type TypeId = typeof TypeId
-
-/**
- * How far a running attempt has come, as its stage reports it.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Progress {
-  /** Units done so far, in the stage's own unit. */
-  readonly done: number
-  /** Units there are, where the stage knows it. */
-  readonly total?: number | undefined
-  readonly message?: string | undefined
-}
-
-/**
- * What a stage can know about the attempt it runs in. Available in `execute` and `rollback`:
- *
- * ```ts
- * execute: ({ order }) =>
- *   Effect.gen(function*() {
- *     const { idempotencyKey } = yield* Stage.Context
- *     return { receipt: yield* Payments.charge(order, { idempotencyKey }) }
- *   })
- * ```
- *
- * @since 0.1.0
- * @category context
- */
-export class Context extends Ctx.Tag("checkmate/Stage/Context")<Context, {
-  readonly taskId: string
-  readonly stage: string
-  /** Counts from 1 over the whole life of the task. */
-  readonly attempt: number
-  /**
-   * Stable over attempts; new only once a rollback has run, because what was done under the old one is undone then, and
-   * an outside system that remembers it would answer as if it were not. It is `task id/stage`, with `/n` behind it after the
-   * nth rollback; a `/` or `%` in the stage's name is encoded as in a URL.
-   */
-  readonly idempotencyKey: string
-  /** Grows with every engine that takes the task up, so that an outside system can refuse a stale one. */
-  readonly fencingToken: number
-  /**
-   * Shows progress to whoever watches the task through this engine. Costs no write. Like all that runs beside the stage it
-   * gets through where the stage lets it: between chunks of computing, see {@link yieldToEventLoop}.
-   */
-  readonly progress: (progress: Progress) => Effect.Effect<void>
-}>() {}
-
-/**
- * Lets the event loop turn once. For a stage that computes, between two chunks of work, which is when signals, sockets,
- * timers, progress and its engine's signs of life get through. `Effect.yieldNow()` lets none of these through, and
- * `Effect.sleep(0)` keeps signals and sockets waiting while several fibers compute.
- *
- * ```ts
- * Effect.forEach(chunks, (chunk) => Effect.zipLeft(Effect.sync(() => embed(chunk)), Stage.yieldToEventLoop))
- * ```
- *
- * @since 0.1.0
- * @category context
- */
-export const yieldToEventLoop: Effect.Effect<void> = Effect.suspend(eventLoop.turn)
-
-/**
- * Says that the store is one for {@link transactional} stages. Layers of stores that commit a stage's own writes together
- * with its checkpoint provide it, so that a program with any other store does not compile.
- *
- * @since 0.1.0
- * @category context
- */
-export class Transactions extends Ctx.Tag("checkmate/Stage/Transactions")<Transactions, true>() {}
-
-/**
- * What the engine provides to every stage.
- *
- * @since 0.1.0
- * @category context
- */
-export type Provided = Context | Scope.Scope
 
 /**
  * A Schedule with its input erased. Its steps are driven by the engine, which journals its position.
@@ -210,55 +130,6 @@ export interface Stage<
 export type Output<F extends State.Fields, Provides extends keyof F> = Types.Simplify<
   { readonly [K in Provides]: State.Attributes<F>[K] }
 >
-
-// With object: what shares no attribute with the model would be refused before its sentence is told.
-type AnyOutput<F extends State.Fields> = (Partial<State.Attributes<F>> & object) | void
-type KeysOf<Out> = Out extends unknown ? keyof Out : never
-type MissingFrom<Out, Provides> = Out extends unknown ? Exclude<Provides, keyof Out> : never
-
-/** The stage's name where the output is right, a sentence where it is not. */
-type CheckOutput<Name extends string, F extends State.Fields, Provides extends keyof F, Named, Out> =
-  // What the compiler tries with before it has looked at execute.
-  [AnyOutput<F>] extends [Out] ? Name
-    // A model made at run time is checked there.
-    : string extends keyof F ? Name
-    // A name that is none makes the compiler take Provides for every attribute.
-    : [Exclude<Named, keyof F>] extends [never] ? CheckDeclared<Name, F, Provides, Out>
-    : string extends Named
-      ? `stage "${Name}" gives provides a list whose names the compiler does not know; write them in place, or end the list with as const`
-    : `stage "${Name}" provides "${Exclude<Named, keyof F> & string}", which the state model does not declare`
-
-type CheckDeclared<Name extends string, F extends State.Fields, Provides extends keyof F, Out> =
-  [MissingFrom<Out, Provides>] extends [never]
-    ? [Exclude<KeysOf<Out>, Provides>] extends [never]
-      ? [Out] extends [[Provides] extends [never] ? void | object : Output<F, Provides>] ? Name
-      : `stage "${Name}" returns an attribute it provides as another type, or perhaps not at all`
-    : [Provides] extends [never]
-      ? `stage "${Name}" provides nothing, so its execute must return nothing; end it with Effect.asVoid, or list what it returns in provides, an array`
-    : `stage "${Name}" returns "${Exclude<KeysOf<Out>, Provides> & string}", which it does not list in provides`
-    : `stage "${Name}" provides "${MissingFrom<Out, Provides> & string}", which its execute does not return`
-
-/** The same for an execute that returns no Effect, or one of a value without names. */
-type CheckReturned<Name extends string, Returned> = [Returned] extends [Effect.Effect<object | void, unknown, unknown>]
-  ? Name
-  : [Returned] extends [Effect.Effect<unknown, unknown, unknown>]
-    ? `stage "${Name}" has an execute that comes to a value without a name; end it with Effect.asVoid, or return an object of what it provides`
-  : [Returned] extends [PromiseLike<unknown>]
-    ? `stage "${Name}" has an execute that returns a Promise and not an Effect; wrap that in Effect.tryPromise`
-  : [Returned] extends [Iterator<unknown, unknown, never>]
-    ? `stage "${Name}" has an execute that is a generator function; wrap its generator in Effect.gen`
-  : `stage "${Name}" has an execute that returns a value that is no Effect; wrap it in Effect.succeed`
-
-/** The same for what its retry is shown beside what execute fails with. */
-type CheckRetry<Name extends string, Retried, Timeout, Defects> = unknown extends Retried ? Name
-  : [Timeout] extends [never] ? CheckRetriedDefects<Name, Retried, Defects>
-  : [StageTimeoutError] extends [Retried] ? CheckRetriedDefects<Name, Retried, Defects>
-  : `stage "${Name}" has a timeout, so its retry is shown StageTimeoutError, too; let its Schedule take that beside what execute fails with`
-
-type CheckRetriedDefects<Name extends string, Retried, Defects> = [Defects] extends [true]
-  ? [StageDefectError] extends [Retried] ? Name
-  : `stage "${Name}" has retryDefects, so its retry is shown StageDefectError, too; let its Schedule take that beside what execute fails with`
-  : Name
 
 /**
  * What a stage is made of.
@@ -466,3 +337,4 @@ export interface Annotations {
 }
 
 export * from "./Stage/combinators.ts"
+export * from "./Stage/context.ts"
