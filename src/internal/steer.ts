@@ -35,7 +35,7 @@ const refuse = (task: Task.Task, operation: string, problem: string) =>
   new TaskStatusError({ taskId: task.id, operation, status: task.status._tag, problem })
 
 /** Whether nothing is left to do for a task. Fails where it is past what was to be done. */
-type IsDone = (task: Task.Task) => Effect.Effect<boolean, TaskStatusError>
+export type IsDone = (task: Task.Task) => Effect.Effect<boolean, TaskStatusError>
 
 /** When a message was written, and to the holder of which task. */
 type Written = Pick<TaskIO.Message, "at" | "createdAt" | "position">
