@@ -37,18 +37,21 @@ const together = <A, E, R>(
       done = exit
       return Exit.isSuccess(exit) ? Effect.as(commit(session, eventsOf(exit.value)), exit) : Effect.fail(new Undo())
     })
-    return transaction(Effect.uninterruptible(inside)).pipe(
-      Effect.catchAllCause((cause): Effect.Effect<Exit.Exit<A, E>, AppendError> => {
-        if (done !== undefined && Exit.isFailure(done)) return Effect.succeed(done)
-        const own = Cause.flatMap(cause, (error) => error instanceof Undo ? Cause.empty : Cause.fail(error))
-        // Folded already, and undone.
-        if (done !== undefined) session.isInDoubt = true
-        // Interrupted before it had begun.
-        return done === undefined && Cause.isInterruptedOnly(own)
-          ? Effect.succeed(Exit.failCause(Cause.flatMap(own, () => Cause.empty)))
-          : Effect.failCause(own)
-      })
-    )
+    const undone = (cause: Cause.Cause<AppendError | Undo>): Effect.Effect<Exit.Exit<A, E>, AppendError> => {
+      // As it was to be: the work itself has failed.
+      if (done !== undefined && Exit.isFailure(done)) return Effect.succeed(done)
+      const own = Cause.flatMap(cause, (error) => error instanceof Undo ? Cause.empty : Cause.fail(error))
+      if (done !== undefined) {
+        // Not so: what the work came to is folded already.
+        session.isInDoubt = true
+        return Effect.failCause(own)
+      }
+      // Interrupted before it had begun, or not begun by the store.
+      return Cause.isInterruptedOnly(own)
+        ? Effect.succeed(Exit.failCause(Cause.flatMap(own, () => Cause.empty)))
+        : Effect.failCause(own)
+    }
+    return Effect.catchAllCause(transaction(Effect.uninterruptible(inside)), undone)
   })
 
 /** What an attempt is made of: its work, or what answers a failure, and what may answer what that fails with. */
@@ -71,6 +74,38 @@ const answerTo = <R>(
     }))
   })
 
+/** What is known of an attempt, also where the database has undone it. */
+interface Ran<R> {
+  /** How long its parts took; none where none began. */
+  nanos: bigint | undefined
+  /** What answers the failure of the last one, and is to run in its place. */
+  answer: Option.Option<Part<R>>
+}
+
+/** Runs one part in a Scope of its own, which ends within the transaction, and checks its output. */
+const runPart = Effect.fnUntraced(
+  function*<R>(
+    stage: Stage.Any,
+    session: Session,
+    values: Values,
+    part: Part<R | Stage.Provided>,
+    ran: Ran<R | Stage.Provided>,
+    restore: Restore
+  ): Effect.fn.Return<Output, unknown, R> {
+    const scope = yield* Scope.make()
+    const ended = yield* inStage(restore(part.work), session, stage, "checkmate.stage", scope)
+    ran.nanos = (ran.nanos ?? 0n) + ended.nanos
+    session.progress = undefined
+    const answer = answerTo(ended.exit, part, values)
+    const checked = Exit.flatMap(ended.exit, attempt.checkOutput(stage, session))
+    const closed = yield* Effect.exit(Scope.close(scope, checked))
+    if (Option.isNone(answer)) return yield* Exit.zipLeft(checked, closed)
+    // What has an answer is not what the attempt fails with, but what could not be released.
+    if (Exit.isSuccess(closed)) ran.answer = answer
+    return yield* Exit.zipRight(closed, checked)
+  }
+)
+
 /**
  * Runs one attempt of a transactional stage, and writes its success; not to be interrupted, but for what is restored. It
  * must have been started in the journal. A fallback has a transaction of its own, once that of what failed is undone: in the
@@ -84,43 +119,26 @@ export const runAttempt = Effect.fnUntraced(
     position: attempt.Position,
     restore: Restore
   ): Effect.fn.Return<attempt.Outcome<E>, AppendError | RollbackFailedError, R> {
-    let nanos: bigint | undefined
-    const run = (
-      part: Part<R | Stage.Provided>
-    ): Effect.Effect<Exit.Exit<Output, unknown>, AppendError, R> => {
-      let answer = Option.none<Part<R | Stage.Provided>>()
-      const work = Effect.flatMap(
-        Scope.make(),
-        (scope) =>
-          inStage(restore(part.work), session, stage, "checkmate.stage", scope).pipe(
-            Effect.flatMap((ended) => {
-              nanos = (nanos ?? 0n) + ended.nanos
-              session.progress = undefined
-              const found = answerTo(ended.exit, part, values)
-              const exit = Exit.flatMap(ended.exit, attempt.checkOutput(stage, session))
-              return Effect.map(Effect.exit(Scope.close(scope, exit)), (closed) => {
-                if (Exit.isSuccess(closed)) answer = found
-                // What has an answer is not what the attempt fails with, but what could not be released.
-                return Option.isSome(found) ? Exit.zipRight(closed, exit) : Exit.zipLeft(exit, closed)
-              })
-            }),
-            Effect.flatten
-          )
-      )
-      const events = (output: Output): ReadonlyArray<Untimed> => [
-        { _tag: "StageSucceeded", stage: stage.name, output: output.encoded }
-      ]
-      return Effect.flatMap(
-        restore(together(session, stage, work, events)),
-        (exit) => Option.isSome(answer) && session.stopping === undefined ? run(answer.value) : Effect.succeed(exit)
-      )
+    const ran: Ran<R | Stage.Provided> = { nanos: undefined, answer: Option.none() }
+    const run = (part: Part<R | Stage.Provided>) =>
+      restore(together<Output, unknown, R>(
+        session,
+        stage,
+        runPart(stage, session, values, part, ran, restore),
+        (output) => [{ _tag: "StageSucceeded", stage: stage.name, output: output.encoded }]
+      ))
+
+    let exit = yield* run({ work: attempt.limitedWorkOf(stage, session, values), fallbacks: stage.fallbacks })
+    while (Option.isSome(ran.answer) && session.stopping === undefined) {
+      const part = ran.answer.value
+      ran.answer = Option.none()
+      exit = yield* run(part)
     }
-    const exit = yield* run({ work: attempt.limitedWorkOf(stage, session, values), fallbacks: stage.fallbacks })
     if (Exit.isSuccess(exit)) {
-      yield* metrics.attemptEnded(session, stage.name, "succeeded", nanos)
+      yield* metrics.attemptEnded(session, stage.name, "succeeded", ran.nanos)
       return Either.right(exit.value)
     }
-    yield* attempt.failed(stage, session, values, position, exit.cause, nanos)
+    yield* attempt.failed(stage, session, values, position, exit.cause, ran.nanos)
     return Either.left(attempt.ownCause(stage, exit.cause))
   }
 )
