@@ -29,6 +29,7 @@ import * as BindLock from "../BindLock.ts"
 import { BindLockError, TaskIOError } from "../CheckMateError.ts"
 import * as TaskIO from "../TaskIO.ts"
 import type { Fault, Operation, Plan } from "./Faults/Plan.ts"
+import { hangForGood } from "./hang.ts"
 
 export * from "./Faults/Plan.ts"
 
@@ -66,9 +67,6 @@ export class Faults extends Context.Tag("checkmate/testing/Faults")<Faults, Inje
  */
 export const count = (operation: Operation): Effect.Effect<number, never, Faults> =>
   Effect.flatMap(Faults, (faults) => faults.count(operation))
-
-// Not Effect.never, whose timer would keep the process.
-const hang: Effect.Effect<never> = Effect.uninterruptible(Effect.async<never>(() => undefined))
 
 /** Lets fibers run that have something to do. */
 const noticed = Effect.repeatN(Effect.yieldNow(), 3)
@@ -113,7 +111,7 @@ export const make = (plan: Plan): Effect.Effect<Injector> =>
 
     const dying = Effect.suspend(() => {
       dead = true
-      return Effect.zipRight(Deferred.succeed(death, undefined), hang)
+      return Effect.zipRight(Deferred.succeed(death, undefined), hangForGood)
     })
 
     const lose = (taskId: string | undefined, reason: string) =>
@@ -135,7 +133,7 @@ export const make = (plan: Plan): Effect.Effect<Injector> =>
         self: Effect.Effect<A, E, R>
       ): Effect.Effect<A, E | Error, R> =>
         Effect.suspend(() => {
-          if (dead) return hang
+          if (dead) return hangForGood
           const nth = (counts.get(on) ?? 0) + 1
           counts.set(on, nth)
           const matching = plan.filter((fault) => fault.on === on && (fault.nth === undefined || fault.nth === nth))

@@ -43,6 +43,7 @@ import * as TaskIO from "../TaskIO.ts"
 import * as memory from "../TaskIO/Memory.ts"
 import * as TaskStatus from "../TaskStatus.ts"
 import { make as makeProcess, orphanage } from "./Crashes/process.ts"
+import { hang } from "./hang.ts"
 import { type OfStage, Step, stepOf, tell } from "./Simulation/story.ts"
 
 export { type Next, Step } from "./Simulation/story.ts"
@@ -191,9 +192,6 @@ function provided(schedule: Stage.RetrySchedule<unknown> | undefined): Stage.Ret
 function provided(schedule: unknown): unknown {
   return schedule
 }
-
-// Not Effect.never, whose timer would keep what is dead.
-const hang = Effect.async<never>(() => undefined)
 
 /** What stages do in place of their own work. */
 type Play = (stage: Stage.Any) => Pick<Stage.Any<unknown, never>, "execute" | "rollback">

@@ -17,6 +17,7 @@ import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Runtime from "effect/Runtime"
 import * as Scheduler from "effect/Scheduler"
+import { hangForGood } from "../hang.ts"
 
 /** The time that the processes of one story share, in milliseconds. */
 export interface Time {
@@ -127,9 +128,6 @@ const makeClock = (time: Time, whenIdle: (act: () => void) => void): Clock.Clock
   }
 }
 
-// Not Effect.never, whose timer would keep what is dead.
-const hang = Effect.uninterruptible(Effect.async<never>((_) => undefined))
-
 export interface Process {
   /** The death of the process. Never returns. */
   readonly die: Effect.Effect<never>
@@ -174,7 +172,7 @@ export const make = (time: Time, seed: string, orphaned: Orphaned): Process => {
       ),
     die: Effect.suspend(() => {
       atDeath()
-      return hang
+      return hangForGood
     }),
     // The dead cannot be interrupted.
     interrupt: Effect.suspend(() => isStopped() ? Effect.void : interrupt),
