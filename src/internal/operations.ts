@@ -117,13 +117,14 @@ const begin = Effect.fnUntraced(
   ): Effect.fn.Return<Handle<Output, E>, InvalidTaskIdError, R> {
     const taskId = options.taskId ?? (yield* makeTaskId)
     yield* checkTaskId(taskId)
+    const starts = yield* engine.starts
     // Asked for before it is forked, so that its first write is not missed.
     const next = engine.parts.registry.nextOf(taskId)
     const fiber = yield* runAs(engine, checkMate, taskId, options).pipe(
       Effect.interruptible,
       // Also of what is interrupted: there may be something that could not be written.
       Effect.onError((cause) => reportFailure(taskId, cause, next.hasHappened())),
-      Effect.forkIn(yield* engine.starts)
+      Effect.forkIn(starts)
     )
     // An observer also hears of a fiber that was interrupted before it began: in an engine that is closed.
     fiber.addObserver(next.forget)

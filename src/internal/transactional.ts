@@ -96,9 +96,10 @@ const runPart = Effect.fnUntraced(
     const ended = yield* inStage(restore(part.work), session, stage, "checkmate.stage", scope)
     ran.nanos = (ran.nanos ?? 0n) + ended.nanos
     session.progress = undefined
-    const answer = answerTo(ended.exit, part, values)
     const checked = Exit.flatMap(ended.exit, attempt.checkOutput(stage, session))
     const closed = yield* Effect.exit(Scope.close(scope, checked))
+    // Asked for last: what a stage says of its failures may throw.
+    const answer = answerTo(ended.exit, part, values)
     if (Option.isNone(answer)) return yield* Exit.zipLeft(checked, closed)
     // What has an answer is not what the attempt fails with, but what could not be released.
     if (Exit.isSuccess(closed)) ran.answer = answer

@@ -216,6 +216,38 @@ const suite = (
         })
       ))
 
+    it.effect("let go of what they have acquired, also where what maps their failure throws", () =>
+      withAccounts((engine) =>
+        Effect.gen(function*() {
+          const log: Array<string> = []
+          const note = (text: string) => Effect.sync(() => log.push(text))
+          const definition = CheckMate.make("thrower", {
+            state: Transfer,
+            input: [],
+            stages: [
+              Stage.make(Transfer, "move", {
+                execute: () =>
+                  Effect.zipRight(
+                    Effect.acquireRelease(note("acquired"), () => note("released")),
+                    Effect.fail(new Refused({ attempt: 1 }))
+                  )
+              }).pipe(
+                Stage.mapError((): Refused => {
+                  throw new Error("a mapping that throws")
+                }),
+                Stage.catchTag("Refused", () => Effect.succeed({})),
+                Stage.transactional
+              )
+            ]
+          })
+          const run = CheckMateEngine.run(definition, { taskId: "t", input: {} })
+          expect(yield* Effect.sandbox(Effect.provide(run, engine)).pipe(Effect.flip, Effect.map(String))).toContain(
+            "a mapping that throws"
+          )
+          expect(log).toEqual(["acquired", "released"])
+        })
+      ))
+
     it.live("are cancelled while they hang, also where they have the only connection", () =>
       withAccounts((engine) =>
         Effect.gen(function*() {

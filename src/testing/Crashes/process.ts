@@ -9,7 +9,6 @@ import * as DefaultServices from "effect/DefaultServices"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as FiberRef from "effect/FiberRef"
 import * as HashSet from "effect/HashSet"
@@ -17,6 +16,7 @@ import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Runtime from "effect/Runtime"
 import * as Scheduler from "effect/Scheduler"
+import { exitOf } from "../../internal/inContext.ts"
 import { hangForGood } from "../hang.ts"
 
 /** The time that the processes of one story share, in milliseconds. */
@@ -150,7 +150,7 @@ export type Orphaned = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effec
  */
 export const orphanage: Effect.Effect<{ readonly orphaned: Orphaned }> = Effect.flatMap(
   Effect.fork(Effect.transplant((orphaned) => Effect.succeed({ orphaned }))),
-  Fiber.join
+  (fiber) => Effect.flatten(exitOf(fiber))
 )
 
 /** A process; `seed` makes what is random in it the same each time. */
@@ -195,8 +195,9 @@ export const make = (time: Time, seed: string, orphaned: Orphaned): Process => {
               Context.add(Clock.Clock, makeClock(time, whenIdle)),
               Context.add(Random.Random, Random.make(seed))
             ))),
-          // What the same work logs a thousand times over is of no use to anyone.
+          // What the same work logs and traces a thousand times over is of no use to anyone.
           Effect.zipRight(FiberRef.set(FiberRef.currentLoggers, HashSet.empty())),
+          Effect.zipRight(FiberRef.set(FiberRef.currentTracerEnabled, false)),
           Effect.zipRight(program),
           Effect.fork,
           orphaned
