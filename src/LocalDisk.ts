@@ -29,6 +29,7 @@ import * as FileSystem from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
 import * as NFS from "node:fs"
 import { appendsBy } from "./internal/files.ts"
 
@@ -90,12 +91,13 @@ const over = (beneath: FileSystem.FileSystem): FileSystem.FileSystem => {
     open: (path, options) => {
       const opened = beneath.open(path, options)
       // What is only appended to has no position to be kept.
-      return options?.flag === "a" || options?.flag === "ax"
-        ? Effect.tap(
+      if (options?.flag !== "a" && options?.flag !== "ax") return opened
+      return Effect.flatMap(Effect.scope, (scope) =>
+        Effect.tap(
           Effect.map(opened, appended),
-          ({ fd }) => Effect.addFinalizer(() => Effect.sync(() => written.delete(fd)))
-        )
-        : opened
+          // Not Effect's own, which compares all FiberRefs and takes as long as to open the file.
+          ({ fd }) => Scope.addFinalizer(scope, Effect.sync(() => written.delete(fd)))
+        ))
     },
     stat: (path) => direct(() => infoOf(NFS.statSync(path)), beneath.stat(path)),
     link: (from, to) => direct(() => NFS.linkSync(from, to), beneath.link(from, to)),
