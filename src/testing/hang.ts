@@ -2,8 +2,8 @@
 
 import * as Effect from "effect/Effect"
 
-/** Never ends, unless it is interrupted. */
-export const hang: Effect.Effect<never> = Effect.async<never>(() => undefined)
+/** Never ends, unless it is interrupted. With its one parameter: without it each time makes an AbortController. */
+export const hang: Effect.Effect<never> = Effect.async<never>((_) => undefined)
 
 /** What the dead do, who cannot be interrupted. */
 export const hangForGood: Effect.Effect<never> = Effect.uninterruptible(hang)
