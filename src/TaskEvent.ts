@@ -71,7 +71,8 @@ export const TaskEvent = Schema.Union(
 export type TaskEvent = typeof TaskEvent.Type
 
 const decodeEvent = ParseResult.decodeUnknownEither(TaskEvent)
-const parseJson = Schema.decodeUnknownEither(Schema.parseJson())
+// What `Schema.parseJson` does, in a fifth of its time.
+const parseJson = (text: string) => Either.try((): unknown => JSON.parse(text))
 
 /**
  * An event as its journal text: one line of JSON. An event is its own JSON, but for its times, and those say
