@@ -19,8 +19,9 @@
  * first append and the one with which it comes to rest are two. Going on with a task reads about log2 of its appends.
  * While tasks are held, an engine makes two requests five times in a lease. A list reads one small object for each task
  * that it has not read before, and two or three for each that runs. Removing a task removes an object for each append,
- * and leaves one of about 200 bytes, and one more for each time it was taken over, by which a writer that was frozen all
- * that time is still refused. Going on with a task makes one small request to see that its claim stands.
+ * some hundred in a request where the store can do that, and leaves one of about 200 bytes, and one more for each time it
+ * was taken over, by which a writer that was frozen all that time is still refused. Going on with a task makes one small
+ * request to see that its claim stands.
  *
  * Needs the package `aws4fetch`.
  *

@@ -6,6 +6,7 @@
  */
 
 import type * as HttpClient from "@effect/platform/HttpClient"
+import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
@@ -16,6 +17,7 @@ import { S3Failure } from "./failure.ts"
 import * as http from "./http.ts"
 import { type Page, pageOf } from "./listing.ts"
 import type { S3Options } from "./Options.ts"
+import { bodyOf, leftOf, mostAtOnce } from "./removing.ts"
 
 /** An object as it was found. */
 export interface Found {
@@ -49,6 +51,8 @@ export interface Client {
   readonly put: (key: string, content: string, condition: Condition) => Effect.Effect<Outcome, S3Failure>
   /** Removes an object; with an ETag, only that one, where the store can do that. */
   readonly remove: (key: string, etag?: string) => Effect.Effect<void, S3Failure>
+  /** Removes objects, whatever they are by then. */
+  readonly removeAll: (keys: ReadonlyArray<string>) => Effect.Effect<void, S3Failure>
   /** One page of what is under a prefix; `after` is the `next` of the one before. */
   readonly page: (prefix: string, options?: ListOptions, after?: string) => Effect.Effect<Page, S3Failure>
   /** All pages. */
@@ -60,6 +64,9 @@ export interface Client {
     headers: Readonly<Record<string, string>>
   ) => Effect.Effect<Answer, S3Failure>
 }
+
+/** How many requests are under way at once for one operation. */
+export const atOnce = 16
 
 const ageOf = (answer: Answer): Option.Option<number> =>
   Option.zipWith(timeOf(answer, "date"), timeOf(answer, "last-modified"), (now, then) => now - then)
@@ -163,6 +170,9 @@ export const make = Effect.fnUntraced(
         }).pipe(retry)
       })
 
+    const unreadable = (what: string, key: string) =>
+      new S3Failure({ location: location(key), problem: `its answer to ${what} could not be read`, kind: "passing" })
+
     // --- listing ---------------------------------------------------------------
 
     const page = (prefix: string, { folders, limit }: ListOptions = {}, after?: string) =>
@@ -178,13 +188,7 @@ export const make = Effect.fnUntraced(
           },
           fine: [200]
         }),
-        (answer) =>
-          Effect.mapError(pageOf(textOf(answer)), () =>
-            new S3Failure({
-              location: location(prefix),
-              problem: "its answer to a listing could not be read",
-              kind: "passing"
-            }))
+        (answer) => Effect.mapError(pageOf(textOf(answer)), () => unreadable("a listing", prefix))
       ))
 
     const list = Effect.fnUntraced(
@@ -226,6 +230,28 @@ export const make = Effect.fnUntraced(
         }).pipe(retry)
       })
 
+    /** Whether the store is still to be asked to remove many at once, which not every one can. */
+    let asksForMany = true
+
+    /** Removes many, and says which are left. */
+    const removeMany = (keys: ReadonlyArray<string>) =>
+      retry(Effect.flatMap(
+        request({ method: "POST", query: { delete: "" }, body: bodyOf(keys), fine: [200] }),
+        (answer) => Effect.mapError(leftOf(textOf(answer)), () => unreadable("a removal", keys[0] ?? ""))
+      ))
+
+    const removeAll = Effect.fnUntraced(function*(keys: ReadonlyArray<string>): Effect.fn.Return<void, S3Failure> {
+      for (const some of Arr.chunksOf(keys, mostAtOnce)) {
+        const left = asksForMany && some.length > 1
+          ? yield* Effect.catchIf(removeMany(some), ({ kind }) => kind === "lasting", () => {
+            asksForMany = false
+            return Effect.succeed(some)
+          })
+          : some
+        yield* Effect.forEach(left, (key) => remove(key), { concurrency: atOnce, discard: true })
+      }
+    })
+
     const given = options.prefix ?? "checkmate/"
     return {
       prefix: given === "" || given.endsWith("/") ? given : `${given}/`,
@@ -233,6 +259,7 @@ export const make = Effect.fnUntraced(
       get: (key) => retry(readWhole(key)),
       put,
       remove,
+      removeAll,
       page,
       list,
       tryPut: (key, content, headers) =>

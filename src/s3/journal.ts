@@ -35,7 +35,7 @@ const version = 1
 const Head = Schema.Struct({
   v: Schema.Literal(version),
   kind: Schema.Literal("claim", "append", "removed"),
-  /** The slot of the claim under which this was written: the fencing token. */
+  /** The fencing token of the claim under which this was written; no earlier claim's is as great. */
   epoch: Schema.Int,
   slot: Schema.Int,
   /** The slot behind which the journal begins: 0, or that of the task's removal before it was begun anew. */
@@ -104,15 +104,15 @@ export const encode = (piece: Piece): string => {
 const fencing = (fences: ReadonlyArray<number>): Pick<Head, "fences"> => fences.length === 0 ? {} : { fences }
 
 /** The slots that stay filled when a task is removed, or was: with the mark of that, if this is it. */
-const fencesOf = ({ fences = [], kind, slot }: Piece): ReadonlyArray<number> =>
+export const fencesOf = ({ fences = [], kind, slot }: Piece): ReadonlyArray<number> =>
   kind === "removed" ? [...fences, slot] : fences
 
 /** What stays of a task that was removed: no writer of it may find its next slot empty. */
-export const encodeRemoval = (slot: number, fences: ReadonlyArray<number> = []): string =>
+export const encodeRemoval = (slot: number, epoch = slot, fences: ReadonlyArray<number> = []): string =>
   encodeHead({
     v: version,
     kind: "removed",
-    epoch: slot,
+    epoch,
     slot,
     base: slot,
     after: slot,
@@ -198,27 +198,32 @@ export const grow = (chain: Chain, piece: Piece): Chain => ({
 })
 
 /** A task that is not there, or was removed in that slot. */
-const emptyAt = (slot: number, fences: ReadonlyArray<number> = []): Chain => ({
+const emptyAt = (slot: number, epoch = slot, fences: ReadonlyArray<number> = []): Chain => ({
   pieces: [],
   slot,
   base: slot,
   records: 0,
-  epoch: 0,
+  epoch,
   summary: null,
   fences
 })
 
+/** What others put there, the mark of a folder for instance, is passed over. */
+const slotsIn = (client: Client, taskId: string, { entries }: Page): ReadonlyArray<number> =>
+  entries.flatMap(({ key }) => Option.toArray(slotOf(client, taskId, key)))
+
+/** All slots of a task that are filled, newest first. */
+export const slotsOf = (client: Client, taskId: string): Effect.Effect<ReadonlyArray<number>, S3Failure> =>
+  Effect.map(client.list(folderOf(client, taskId)), (all) => slotsIn(client, taskId, all))
+
 /** The newest slot of a task; 0 where it has none. */
-export const newestSlot = (client: Client, taskId: string): Effect.Effect<number, S3Failure> => {
-  const folder = folderOf(client, taskId)
-  const newestIn = ({ entries }: Page) => Option.firstSomeOf(entries.map(({ key }) => slotOf(client, taskId, key)))
-  return Effect.flatMap(client.page(folder, { limit: 1 }), (first) => {
-    const slot = newestIn(first)
-    if (first.entries.length === 0 || Option.isSome(slot)) return Effect.succeed(Option.getOrElse(slot, () => 0))
-    // What others put there, the mark of a folder for instance, is passed over.
-    return Effect.map(client.list(folder), (all) => Option.getOrElse(newestIn(all), () => 0))
+export const newestSlot = (client: Client, taskId: string): Effect.Effect<number, S3Failure> =>
+  Effect.flatMap(client.page(folderOf(client, taskId), { limit: 1 }), (first) => {
+    const [slot] = slotsIn(client, taskId, first)
+    return slot !== undefined || first.entries.length === 0
+      ? Effect.succeed(slot ?? 0)
+      : Effect.map(slotsOf(client, taskId), ([newest = 0]) => newest)
   })
-}
 
 export const pieceAt = (client: Client, operation: string, taskId: string, slot: number) =>
   Effect.flatMap(
@@ -261,7 +266,7 @@ export const read = Effect.fnUntraced(
       new JournalDamagedError({ taskId, location: client.location(keyOf(client, taskId, slot)), problem })
     const last = yield* newest(client, operation, taskId)
     if (Option.isNone(last)) return emptyAt(0)
-    if (last.value.kind === "removed") return emptyAt(last.value.slot, fencesOf(last.value))
+    if (last.value.kind === "removed") return emptyAt(last.value.slot, last.value.epoch, fencesOf(last.value))
     const { base, epoch, fences = [], records, slot, summary } = last.value
     const pieces: Array<Piece> = [last.value]
     let oldest = last.value

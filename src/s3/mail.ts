@@ -12,11 +12,8 @@ import * as Option from "effect/Option"
 import { TaskIOError } from "../CheckMateError.ts"
 import { nonce } from "../internal/nonce.ts"
 import type { Encoded } from "../TaskIO/Encoded.ts"
-import type { Client } from "./client.ts"
+import { atOnce, type Client } from "./client.ts"
 import { toTaskIOError } from "./failure.ts"
-
-/** How many requests are under way at once for one operation. */
-export const atOnce = 16
 
 /** What is called otherwise was put there by others, as the mark of a folder is. */
 const letterName = /^[0-9a-f]+-[0-9a-f]+-[0-9a-f]+$/
@@ -33,10 +30,7 @@ export const make = (
   let sent = 0
 
   const remove = (operation: string, taskId: string, keys: ReadonlyArray<string>) =>
-    Effect.forEach(keys, (key) => Effect.mapError(client.remove(key), toTaskIOError(operation, taskId)), {
-      concurrency: atOnce,
-      discard: true
-    })
+    Effect.mapError(client.removeAll(keys), toTaskIOError(operation, taskId))
 
   const keysOf = (operation: string, taskId: string) =>
     Effect.map(

@@ -3,12 +3,13 @@
 import { AwsV4Signer } from "aws4fetch"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
+import * as Encoding from "effect/Encoding"
 import * as Redacted from "effect/Redacted"
 import type { Credentials } from "./Options.ts"
 
 /** A request before it is signed. */
 export interface Unsigned {
-  readonly method: "GET" | "PUT" | "DELETE"
+  readonly method: "GET" | "PUT" | "POST" | "DELETE"
   readonly url: string
   readonly headers: Readonly<Record<string, string>>
   readonly body: Uint8Array
@@ -38,7 +39,14 @@ export const makeSigner = (region: string) => {
         const { headers } = await new AwsV4Signer({
           method: request.method,
           url: request.url,
-          headers: { ...request.headers, "x-amz-content-sha256": hex(new Uint8Array(digest)) },
+          headers: {
+            ...request.headers,
+            "x-amz-content-sha256": hex(new Uint8Array(digest)),
+            // Asked for where many objects are removed at once.
+            ...(request.method === "POST"
+              ? { "x-amz-checksum-sha256": Encoding.encodeBase64(new Uint8Array(digest)) }
+              : {})
+          },
           accessKeyId: Redacted.value(credentials.accessKeyId),
           secretAccessKey: Redacted.value(credentials.secretAccessKey),
           ...(credentials.sessionToken === undefined ? {} : { sessionToken: Redacted.value(credentials.sessionToken) }),

@@ -24,6 +24,9 @@ const unescape = (text: string): string =>
     return code <= 0x10ffff ? String.fromCodePoint(code) : whole
   })
 
+/** A text as it stands in a document, also what no document holds as it is. */
+export const escape = (text: string): string => text.replace(/[&<>"'\p{Cc}]/gu, (char) => `&#${char.codePointAt(0)};`)
+
 interface Open {
   readonly name: string
   readonly children: Array<Element>

@@ -6,7 +6,7 @@ import { type TaskIO } from "effect-checkmate"
 import * as S3 from "effect-checkmate/s3"
 import { seal, unseal } from "../../src/s3/envelope.ts"
 import { summaryOf } from "../support/summary.ts"
-import { credentials, make, options, refusal } from "./madeUpStore.ts"
+import { type Asked, credentials, make, options, refusal } from "./madeUpStore.ts"
 
 const summary = summaryOf("t")
 
@@ -98,6 +98,80 @@ describe("S3: a store that does not remove under a condition", () => {
       expect(Option.isNone(yield* lock.holder("t"))).toBe(true)
       yield* Effect.scoped(lock.acquire("t"))
     }).pipe(Effect.scoped))
+})
+
+describe("S3: what is removed", () => {
+  /** A store with so many letters, all of which are acknowledged, and what it was asked for that. */
+  const acknowledged = (count: number, answers: Parameters<typeof make>[0]) =>
+    Effect.gen(function*() {
+      const letters = Array.from({ length: count }, (_, number) => `${number.toString(16)}-0-0`)
+      const requests: Array<Asked> = []
+      const store = make((asked) => {
+        if (asked.method === "POST" || asked.method === "DELETE") requests.push(asked)
+        return answers?.(asked) ?? Effect.void
+      })
+      const driver = yield* Effect.provide(S3.makeTaskIO(options), store.layer)
+      for (const letter of letters) store.put(`p/mail/t/${letter}`, "")
+      requests.length = 0
+      yield* driver.acknowledge("t", letters)
+      expect([...store.objects.keys()]).toEqual([])
+      return requests
+    })
+
+  it.live("is asked for some hundred at once, with the checksum that stores want", () =>
+    Effect.gen(function*() {
+      const requests = yield* acknowledged(1_200, () => Effect.void)
+      expect(requests.map(({ method }) => method)).toEqual(["POST", "POST", "POST"])
+      for (const { headers } of requests) {
+        const sum = Buffer.from(headers["x-amz-content-sha256"] ?? "", "hex").toString("base64")
+        expect([sum.length, headers["x-amz-checksum-sha256"]]).toEqual([44, sum])
+      }
+    }))
+
+  it.live(
+    "is asked for one by one where the store knows no other way, which it is asked once",
+    () =>
+      Effect.gen(function*() {
+        for (
+          const [status, code] of [[501, "NotImplemented"], [400, "InvalidRequest"], [405, "MethodNotAllowed"]] as const
+        ) {
+          const requests = yield* acknowledged(501, ({ method }) =>
+            Effect.succeed(method === "POST" ? refusal(status, code) : undefined))
+          expect(requests.filter(({ method }) =>
+            method === "POST"
+          )).toHaveLength(1)
+          expect(requests).toHaveLength(502)
+        }
+      }),
+    60_000
+  )
+
+  it.live("and is left, is asked for by itself, and what is wrong is told", () =>
+    Effect.gen(function*() {
+      const left = (keys: ReadonlyArray<string>) => ({
+        status: 200,
+        body: `<DeleteResult>${
+          keys.map((key) => `<Error><Key>${key}</Key><Code>AccessDenied</Code></Error>`).join("")
+        }</DeleteResult>`
+      })
+      const store = make(({ key, method }) =>
+        Effect.succeed(
+          method === "POST"
+            ? left(["p/mail/t/1-0-0", "p/mail/t/2-0-0"])
+            : method === "DELETE" && key.endsWith("2-0-0")
+            ? refusal(403, "AccessDenied")
+            : undefined
+        )
+      )
+      const driver = yield* Effect.provide(S3.makeTaskIO(options), store.layer)
+      for (const number of [1, 2]) store.put(`p/mail/t/${number}-0-0`, "")
+      const error = yield* Effect.flip(driver.acknowledge("t", ["1-0-0", "2-0-0"]))
+      expect(error).toMatchObject({
+        operation: "acknowledge messages",
+        problem: expect.stringContaining("AccessDenied")
+      })
+      expect([...store.objects.keys()]).toEqual(["p/mail/t/2-0-0"])
+    }))
 })
 
 describe("S3: a store that lists nothing", () => {
@@ -241,6 +315,39 @@ describe("S3: what was tampered with", () => {
       yield* driver.remove("t")
       expect(yield* listed(driver)).toEqual(["s Failed", "u Succeeded"])
     }), 30_000)
+
+  it.live(
+    "a journal that cannot be read any more is removed, and whoever was overtaken in it is refused all the same",
+    () =>
+      Effect.gen(function*() {
+        for (const damaged of [1, 2, 3]) {
+          const store = make()
+          const driver = Effect.provide(S3.makeTaskIO(options), store.layer)
+          const claim = Effect.scoped(Effect.flatMap(driver, ({ open }) => open("t", 10)))
+          const stale = yield* claim
+          yield* stale.append(0, ["1"], summary)
+          const overtaken = yield* claim
+          yield* overtaken.append(1, ["2"], summary)
+          const last = yield* claim
+          yield* last.append(2, ["3"], summary)
+          const newest = [...store.objects.keys()].filter((key) => key.startsWith("p/journal/t/")).toSorted()
+          for (const key of newest.slice(0, damaged)) store.put(key, "no object of ours")
+          const fresh = yield* driver
+          yield* fresh.remove("t")
+          for (const [journal, position] of [[stale, 1], [overtaken, 2], [last, 3]] as const) {
+            const error = yield* Effect.flip(journal.append(position, ["late"], summary))
+            expect(error).toMatchObject({ _tag: "StaleWriterError" })
+          }
+          expect(yield* fresh.read("t", 0)).toEqual([])
+          const left = [...store.objects].filter(([, { body }]) =>
+            !new TextDecoder().decode(body).includes(`"removed"`)
+          )
+          expect(left).toEqual([])
+          expect((yield* claim).epoch).toBeGreaterThan(last.epoch)
+        }
+      }),
+    30_000
+  )
 
   it.live("an object that says to be read before itself is damage, and not read for ever", () =>
     Effect.gen(function*() {

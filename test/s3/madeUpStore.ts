@@ -96,6 +96,11 @@ export const make = (
         if (key === "") return answer(200, listing(url.searchParams))
         return there ? answer(200, there.body, there.etag, there.modified) : answer(404, null)
       }
+      if (request.method === "POST") {
+        const body = request.body._tag === "Uint8Array" ? new TextDecoder().decode(request.body.body) : ""
+        for (const [, gone = ""] of body.matchAll(/<Key>([^<]*)<\/Key>/g)) objects.delete(gone)
+        return answer(200, "<DeleteResult/>")
+      }
       const match = request.headers["if-match"]
       if (request.method === "DELETE") {
         if (conditionalDelete && match !== undefined && there !== undefined && match !== `"${there.etag}"`) {

@@ -99,6 +99,25 @@ const behaviour = (server: Server): void => {
         expect(ledger.entries).toEqual(["run a", "run b", "run c"])
       }))
 
+    it.live("are removed with a handful of requests, whatever is in their prefix", () =>
+      Effect.gen(function*() {
+        const seen: Array<Seen> = []
+        const { prefix, ...reached } = options()
+        const odd = `${prefix}a b+c&d<e>'"%25&amp;/ü/\u{1f642}/`
+        const io = yield* Effect.provide(S3.makeTaskIO({ ...reached, prefix: odd }), shaky(() => undefined, seen))
+        const journal = yield* Effect.scoped(io.open("t"))
+        for (let index = 0; index < 30; index++) {
+          yield* journal.append(index, [`${index}`], summary)
+          yield* io.send("t", "mail")
+        }
+        seen.length = 0
+        yield* io.remove("t")
+        expect(seen.length).toBeLessThan(20)
+        const left = yield* Effect.promise(() => keysUnder(server, prefix))
+        expect(left).toEqual([expect.stringMatching(/\/journal\/t\/\d+$/)])
+        expect(yield* io.waiting).toEqual([])
+      }))
+
     it.live("are claimed at the epoch that another store has brought them to, and at later ones from there", () =>
       Effect.gen(function*() {
         const driver = yield* Effect.provide(S3.makeTaskIO(options()), platform)
@@ -109,6 +128,16 @@ const behaviour = (server: Server): void => {
           5_001,
           5_002
         ])
+      }))
+
+    it.live("go on from the epoch they had come to where their id is used anew, however far that was from their slot", () =>
+      Effect.gen(function*() {
+        const driver = yield* Effect.provide(S3.makeTaskIO(options()), platform)
+        yield* Effect.scoped(driver.open("t", 5_000))
+        for (const epoch of [5_001, 5_002]) {
+          yield* driver.remove("t")
+          expect((yield* Effect.scoped(driver.open("t"))).epoch).toBe(epoch)
+        }
       }))
 
     it.live("outlive any death: every write of a run cut, before and after", () =>
