@@ -49,8 +49,8 @@ export interface S3Options {
    */
   readonly region?: string
   /**
-   * Who asks. An effect is asked when the layer is built, and again when the store says that what it gave has expired or
-   * is not known, so that credentials can be rotated.
+   * Who asks. An effect is asked when the layer is built, and again when the store says that what it gave has expired, is
+   * not known or does not fit, so that credentials can be rotated. Then it may take as long as a request.
    *
    * @default those of the environment, see {@link credentialsFromEnvironment}
    */

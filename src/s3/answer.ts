@@ -54,6 +54,8 @@ const kindOf = (status: number, code: string): S3Failure["kind"] => {
     case "ExpiredTokenException":
     case "InvalidAccessKeyId":
     case "InvalidToken":
+    // A secret may be changed behind the same key.
+    case "SignatureDoesNotMatch":
     case "TokenRefreshRequired":
       return "credentials"
     case "ConditionalRequestConflict":

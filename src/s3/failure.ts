@@ -11,7 +11,7 @@ export class S3Failure extends Data.TaggedError("S3Failure")<{
    * - `passing`      it may be better the next time: no connection, time-outs, 5xx, broken answers
    * - `conflict`     the store was asked for the same key by two at once
    * - `clock`        it finds our clock wrong
-   * - `credentials`  it finds them expired, or does not know them
+   * - `credentials`  it finds them expired, does not know them, or is given a wrong secret
    * - `damaged`      what it holds is not what was written
    * - `lasting`      all else
    */

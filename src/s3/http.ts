@@ -85,9 +85,21 @@ export const make = Effect.fnUntraced(
     const client = HttpClient.withTracerPropagation(yield* HttpClient.HttpClient, false)
     const sign = makeSigner(region)
     const given = options.credentials ?? credentialsFromEnvironment
+    // Whoever asks later may have another configuration.
+    const configured = yield* Effect.configProviderWith(Effect.succeed)
+
+    /** Bounds what has nobody else to end it. */
+    const inTime = (here: string, problem: string) => <A>(self: Effect.Effect<A, S3Failure>) =>
+      self.pipe(
+        Effect.timeoutFail({
+          duration: timeout,
+          onTimeout: () => new S3Failure({ location: here, problem, kind: "passing" })
+        }),
+        apart
+      )
 
     const ask: Effect.Effect<Credentials, S3Failure> = Effect.isEffect(given)
-      ? Effect.mapError(given, (cause) =>
+      ? Effect.mapError(Effect.withConfigProvider(given, configured), (cause) =>
         new S3Failure({
           location: where,
           problem: `there are no credentials for it: ${describe(cause)}`,
@@ -96,6 +108,31 @@ export const make = Effect.fnUntraced(
         }))
       : Effect.succeed(given)
     const state = { credentials: yield* ask, offset: 0 }
+    const asking = yield* Effect.makeSemaphore(1)
+
+    /** Credentials that are not those that were refused: of many that were at once, one asks for them. */
+    const renewed = (refused: S3Failure, used: Credentials): Effect.Effect<Credentials, S3Failure> =>
+      Effect.suspend(() =>
+        same(used, state.credentials)
+          ? Effect.map(ask, (fresh) => {
+            state.credentials = fresh
+          })
+          : Effect.void
+      ).pipe(
+        asking.withPermits(1),
+        inTime(where, "there are no credentials for it: they did not come in time"),
+        Effect.flatMap(() =>
+          same(used, state.credentials)
+            ? Effect.fail(
+              new S3Failure({
+                location: refused.location,
+                problem: `${refused.problem}. There were no other credentials to be had; renew them`,
+                kind: "credentials"
+              })
+            )
+            : Effect.succeed(state.credentials)
+        )
+      )
 
     const send = Effect.fnUntraced(function*(request: Request, credentials: Credentials) {
       const here = location(request.key ?? "")
@@ -140,11 +177,7 @@ export const make = Effect.fnUntraced(
             cause: error.cause
           })
         ),
-        Effect.timeoutFail({
-          duration: timeout,
-          onTimeout: () => new S3Failure({ location: here, problem: "it did not answer in time", kind: "passing" })
-        }),
-        apart
+        inTime(here, "it did not answer in time")
       )
       const failure = failureOf(here, answer, request.fine)
       if (Option.isNone(failure)) {
@@ -157,43 +190,27 @@ export const make = Effect.fnUntraced(
       return yield* failure.value
     })
 
+    const sendByItsClock = (request: Request, credentials: Credentials) =>
+      Effect.catchIf(
+        send(request, credentials),
+        ({ kind }) => kind === "clock",
+        () =>
+          Effect.mapError(send(request, credentials), (again) =>
+            again.kind !== "clock" ? again : new S3Failure({
+              location: again.location,
+              problem: `${again.problem}. Its own time was tried, too; set the clocks`,
+              kind: "clock"
+            }))
+      )
+
     return {
       location,
       request: (request) =>
         Effect.suspend(() => {
           const used = state.credentials
-          return Effect.catchAll(send(request, used), (failure) => {
-            switch (failure.kind) {
-              case "clock":
-                return Effect.mapError(send(request, used), (again) =>
-                  again.kind !== "clock" ? again : new S3Failure({
-                    location: again.location,
-                    problem: `${again.problem}. Its own time was tried, too; set the clocks`,
-                    kind: "clock"
-                  }))
-              case "credentials":
-                // Another request that was refused at the same time may have been given others already.
-                return same(used, state.credentials)
-                  ? Effect.flatMap(ask, (fresh) => {
-                    state.credentials = fresh
-                    return same(used, fresh)
-                      ? Effect.fail(
-                        new S3Failure({
-                          location: failure.location,
-                          problem: `${failure.problem}. There were no other credentials to be had; renew them`,
-                          kind: "credentials"
-                        })
-                      )
-                      : send(request, fresh)
-                  })
-                  : send(request, state.credentials)
-              case "passing":
-              case "conflict":
-              case "damaged":
-              case "lasting":
-                return Effect.fail(failure)
-            }
-          })
+          return Effect.catchIf(sendByItsClock(request, used), ({ kind }) =>
+            kind === "credentials", (refused) =>
+            Effect.flatMap(renewed(refused, used), (fresh) => sendByItsClock(request, fresh)))
         })
     }
   }

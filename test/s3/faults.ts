@@ -162,16 +162,18 @@ export const faults = (server: Server): void => {
 
     it.live("credentials that are not valid any more are asked for again", () =>
       Effect.gen(function*() {
-        const given = options()
-        const wrong: S3.Credentials = {
-          accessKeyId: Redacted.make("unknown"),
-          secretAccessKey: Redacted.make("of no use")
+        for (const accessKeyId of ["unknown", server.accessKeyId]) {
+          const given = options()
+          const wrong: S3.Credentials = {
+            accessKeyId: Redacted.make(accessKeyId),
+            secretAccessKey: Redacted.make("of no use")
+          }
+          let asked = 0
+          const rotating = Effect.sync(() => asked++ === 0 ? wrong : given.credentials)
+          const end = yield* Effect.provide(story(new Ledger()), engine({ ...given, credentials: rotating }))
+          expect(end).toMatchObject(undisturbed)
+          expect(asked).toBe(2)
         }
-        let asked = 0
-        const rotating = Effect.sync(() => asked++ === 0 ? wrong : given.credentials)
-        const end = yield* Effect.provide(story(new Ledger()), engine({ ...given, credentials: rotating }))
-        expect(end).toMatchObject(undisturbed)
-        expect(asked).toBe(2)
       }))
 
     it.live("credentials that have expired and are not renewed are an error that says so, and the task goes on later", () =>
