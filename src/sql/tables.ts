@@ -70,7 +70,8 @@ export const migrate = Effect.fnUntraced(function*(database: Database): Effect.f
     Effect.map(database.within(text, parameters), Option.getOrElse((): Rows => []))
   // One process at a time: the others find it done, maybe by a newer library, so that it is asked again what there is.
   yield* database.transaction(
-    tell(dialect.beforeMigrating(names)).pipe(
+    // Said within the patience, as the one before may be frozen.
+    Effect.forEach(dialect.beforeMigrating(names), (text) => within(text, []), { discard: true }).pipe(
       Effect.zipRight(versionBy(within)),
       Effect.flatMap(usable),
       Effect.flatMap(run)

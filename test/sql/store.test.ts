@@ -59,6 +59,29 @@ describe("the tables", () => {
       }
     }))
 
+  it.live(
+    "are not waited for longer than the patience where another that makes them is frozen: Postgres",
+    () =>
+      Effect.gen(function*() {
+        const frozen = yield* Effect.flatMap(SqlClient.SqlClient, (sql) => sql.reserve)
+        const say = (text: string) => frozen.executeUnprepared(text, [], undefined)
+        for (const schema of [undefined, "frozen"]) {
+          yield* say("begin")
+          yield* say(
+            schema === undefined
+              ? "select pg_advisory_xact_lock(hashtext('checkmate .frozen_'))"
+              : `select pg_advisory_xact_lock(hashtext('checkmate schema ${schema}'))`
+          )
+          const open = Sql.makeTaskIO({ prefix: "frozen_", schema, patience: "1 second" })
+          const error = yield* Effect.flip(Effect.scoped(open)).pipe(Effect.timeout("15 seconds"))
+          expect(error).toMatchObject({ _tag: "TaskIOError", problem: expect.stringContaining("within 1s") })
+          yield* say("rollback")
+          yield* Effect.scoped(open)
+        }
+      }).pipe(Effect.scoped, (self) => Effect.suspend(() => Effect.provide(self, server))),
+    60_000
+  )
+
   it.effect("of two schemas or two prefixes are two stores", () =>
     Effect.gen(function*() {
       const run = CheckMateEngine.run(abc(new Ledger()), { taskId: "t", input: { seed: 1 } })
