@@ -17,14 +17,14 @@
  */
 
 import * as FileSystem from "@effect/platform/FileSystem"
-import { SqlError } from "@effect/sql/SqlError"
+import type { SqlError } from "@effect/sql/SqlError"
 import * as DateTime from "effect/DateTime"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import { identity } from "effect/Function"
 import * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
 import type { Driver, Holder } from "../BindLock/Driver.ts"
 import { BindLockError, TaskBoundError } from "../CheckMateError.ts"
 import * as group from "../internal/group.ts"
@@ -33,8 +33,9 @@ import * as Lease from "../internal/lease.ts"
 import { nonce } from "../internal/nonce.ts"
 import { Once } from "../internal/once.ts"
 import * as Identity from "../internal/processIdentity.ts"
-import type { Database, Rows } from "./database.ts"
+import type { Database } from "./database.ts"
 import { problemOf } from "./failure.ts"
+import { type Engine, type Found, type LockRows, lockRowsOf, processOf } from "./lockRows.ts"
 
 /**
  * How a lock in a database decides that a holder is gone.
@@ -52,236 +53,202 @@ export interface Options {
   readonly lease?: Duration.DurationInput | undefined
 }
 
-const Process = Schema.NullOr(Schema.parseJson(Identity.ProcessIdentity))
-const Found = Schema.Array(Schema.Struct({
-  engine: Schema.String,
-  since: Schema.NumberFromString,
-  name: Schema.NullOr(Schema.String),
-  process: Schema.NullOr(Schema.String),
-  beat: Schema.NullOr(Schema.Number),
-  expired: Schema.NumberFromString
-}))
-type Found = typeof Found.Type[number]
-
-const TaskIds = Schema.Array(Schema.Struct({ task_id: Schema.String }))
-const decodeTaskIds = (rows: Rows) =>
-  Effect.mapError(
-    Schema.decodeUnknown(TaskIds)(rows),
-    (issue) => new SqlError({ message: `the rows are not what was written: ${issue.message}` })
-  )
-
 /** How many tasks are bound by one statement at most. */
 const groupLimit = 128
-const decodeProcess = Schema.decodeUnknownOption(Process)
-const encodeProcess = Schema.encodeSync(Schema.parseJson(Identity.ProcessIdentity))
 
 const holderOf = ({ name, since }: Found): Holder => ({
   name: name ?? "an engine that is gone",
   since: DateTime.unsafeMake(since)
 })
 
-/**
- * The lock over a database. The engine's own row goes with the Scope.
- *
- * @since 0.1.0
- * @category constructors
- */
-export const make = Effect.fnUntraced(function*(database: Database, options: Options = {}) {
-  const { dialect, location, names } = database
-  const fs = yield* Effect.serviceOption(FileSystem.FileSystem)
-  const [engines, locks] = [names.of("engines"), names.of("locks")]
-  const leased = yield* Lease.make<void>(options.lease, "30 seconds", "1 second")
-  const { held } = leased
-  const leaseMillis = Math.round(Duration.toMillis(leased.lease))
-  const me = yield* Option.match(fs, {
-    onNone: () => Effect.succeedNone,
-    onSome: Identity.self
-  })
-  const host = Option.isSome(fs) ? yield* Identity.hostName(fs.value) : "an unknown host"
-  const id = yield* nonce
-  const name = Option.match(me, {
-    onNone: () => Option.isSome(fs) ? `engine ${id} on ${host}` : `engine ${id}`,
-    onSome: ({ pid }) => `process ${pid} on ${host}`
-  })
+const failureOf = ({ location }: Database, operation: string, taskId: string) => (error: SqlError) =>
+  new BindLockError({ operation, taskId, location, problem: problemOf(error), cause: error })
 
-  const failure = (operation: string, taskId: string) => (error: SqlError) =>
-    new BindLockError({ operation, taskId, location, problem: problemOf(error), cause: error })
-  const decode = <A, I>(operation: string, taskId: string, schema: Schema.Schema<A, I>) => (rows: Rows) =>
-    Effect.mapError(Schema.decodeUnknown(schema)(rows), (issue) =>
-      new BindLockError({
-        operation,
-        taskId,
-        location,
-        problem: `the rows are not what was written: ${issue.message}`
-      }))
+// --- an engine and its rows ----------------------------------------------------------
 
-  /** A write that ends in `returning`, and whether it found anything to write. */
-  const wrote = (text: string, parameters: ReadonlyArray<unknown>) =>
-    Effect.map(database.lightly(dialect.lightly(text), parameters), (rows) => rows.length > 0)
-
-  // --- statements ----------------------------------------------------------------
-
-  const lookText = `select l.engine, cast(l.since as text) as since, e.name, e.process, e.beat,
-      cast(case when e.expires >= ${dialect.now} then 0 else 1 end as text) as expired
-      from ${locks} l left join ${engines} e on e.id = l.engine where l.task_id = ?`
-  const takeOverText = `update ${locks} set engine = ?, since = ${dialect.now} where task_id = ? and engine = ?
-      and not exists (
-        select 1 from (select beat from ${engines} where id = ? ${dialect.asTheyAre}) as holder where beat <> ?
-      ) returning 1`
-  const signText = `insert into ${engines} (id, name, process, beat, expires)
-      select ?, ?, ?, 1, ${dialect.now} + ${leaseMillis} where true on conflict (id) do update set
-      beat = ${engines}.beat + 1, expires = excluded.expires returning 1`
-  const heldText = `select task_id from ${locks} where engine = ?`
-  const leaveText = `delete from ${engines} where id = ? returning 1`
-  // Their tasks, if any, are free for whoever asks: the engine of the lock is not there.
-  const sweepText = `delete from ${engines} where expires < ${dialect.now} - ${leaseMillis} - 86400000 returning 1`
-
-  const look = (taskId: string) =>
-    Effect.map(
-      database.patiently(database.once(lookText, [taskId])).pipe(
-        Effect.mapError(failure("look for who holds", taskId)),
-        Effect.flatMap(decode("look for who holds", taskId, Found))
-      ),
-      (rows) => Option.fromNullable(rows[0])
-    )
-
-  const isAlive = (found: Found) =>
-    Option.match(fs, {
-      onNone: () => Effect.succeedNone,
-      onSome: (files) =>
-        Identity.isAlive(
-          files,
-          me,
-          found.process === null ? null : Option.getOrNull(decodeProcess(found.process))
-        )
+/** Who this engine is. */
+const identify = Effect.fnUntraced(
+  function*(files: Option.Option<FileSystem.FileSystem>): Effect.fn.Return<Engine> {
+    const id = yield* nonce
+    if (Option.isNone(files)) return { id, name: `engine ${id}`, process: Option.none() }
+    const process = yield* Identity.self(files.value)
+    const host = yield* Identity.hostName(files.value)
+    const name = Option.match(process, {
+      onNone: () => `engine ${id} on ${host}`,
+      onSome: ({ pid }) => `process ${pid} on ${host}`
     })
+    return { id, name, process }
+  }
+)
 
-  /** Whether an engine is dead. One whose lease ran out is watched for two signs' time before it is given up. */
-  const isDead = Effect.fnUntraced(function*(taskId: string, found: Found) {
-    if (found.beat === null || Option.contains(yield* isAlive(found), false)) return true
-    if (found.expired === 0) return false
-    const again = yield* leased.isStill(look(taskId))
-    return Option.isNone(again) || (again.value.engine === found.engine && again.value.beat === found.beat)
-  })
-
-  // --- signs of life -----------------------------------------------------------------
-
+/** What the parts of one engine's lock share. */
+interface Lock {
+  readonly database: Database
+  readonly engine: Engine
+  readonly rows: LockRows
+  readonly leased: Effect.Effect.Success<ReturnType<typeof Lease.make<void>>>
   /** What is being bound just now, each with what opens once that has come to something. */
-  const trying = new Map<string, Once<void>>()
+  readonly trying: Map<string, Once<void>>
   /** What is being let go of just now. */
-  const releasing = new Set<string>()
+  readonly releasing: Set<string>
+  /** Writes the row of a task that nobody holds, and says whether it did. */
+  readonly bindRow: (taskId: string) => Effect.Effect<boolean, SqlError>
+  readonly letGo: (taskId: string) => Effect.Effect<boolean, SqlError>
+  /** Whether an engine is provably dead or alive; none where that cannot be told. */
+  readonly isAlive: (found: Found) => Effect.Effect<Option.Option<boolean>>
+}
 
-  const giveSign = leased.sign(
-    wrote(signText, [id, name, Option.match(me, { onNone: () => null, onSome: (own) => encodeProcess(own) })])
-  )
+const lockOf = Effect.fnUntraced(
+  function*(database: Database, options: Options): Effect.fn.Return<Lock, never, Scope.Scope> {
+    const files = yield* Effect.serviceOption(FileSystem.FileSystem)
+    const leased = yield* Lease.make<void>(options.lease, "30 seconds", "1 second")
+    const engine = yield* identify(files)
+    const rows = lockRowsOf(database, engine, leased.lease)
+    const trying = new Map<string, Once<void>>()
+    const releasing = new Set<string>()
 
-  /** Binds, or lets go of, whatever waits for that, in one statement, and says of each whether a row was written. */
-  const inGroups = (text: string) =>
-    group.make<string, boolean, SqlError>({
-      limit: groupLimit,
-      keyOf: identity,
-      isAlone: (context) => held.size + trying.size <= 1 || database.isHeldBy(context),
-      together: (taskIds) =>
-        // In one order for all, so that no two statements wait for each other.
-        database.lightly(text, [id, JSON.stringify([...taskIds].sort())]).pipe(
-          Effect.flatMap(decodeTaskIds),
-          Effect.map((rows) => {
-            const written = new Set(rows.map(({ task_id }) => task_id))
-            return taskIds.map((taskId) => Effect.succeed(written.has(taskId)))
-          })
-        )
-    })
-  const bindRow = yield* inGroups(dialect.bind(names))
-  const releaseRow = yield* inGroups(dialect.release(names))
-  const letGo = (taskId: string) =>
-    Effect.suspend(() => {
+    /** Writes for whatever waits for that in one statement, and says of each whether a row was written. */
+    const inGroups = (write: (taskIds: ReadonlyArray<string>) => Effect.Effect<ReadonlySet<string>, SqlError>) =>
+      group.make<string, boolean, SqlError>({
+        limit: groupLimit,
+        keyOf: identity,
+        isAlone: (context) => leased.held.size + trying.size <= 1 || database.isHeldBy(context),
+        together: (taskIds) =>
+          Effect.map(write(taskIds), (written) => taskIds.map((taskId) => Effect.succeed(written.has(taskId))))
+      })
+    const bindRow = yield* inGroups(rows.bind)
+    const releaseRow = yield* inGroups(rows.release)
+    return {
+      database,
+      engine,
+      rows,
+      leased,
+      trying,
+      releasing,
+      bindRow,
+      letGo: (taskId) =>
+        Effect.suspend(() => {
+          releasing.add(taskId)
+          return Effect.ensuring(releaseRow(taskId), Effect.sync(() => releasing.delete(taskId)))
+        }),
+      isAlive: (found) =>
+        Option.match(files, {
+          onNone: () => Effect.succeedNone,
+          onSome: (fs) => Identity.isAlive(fs, engine.process, processOf(found))
+        })
+    }
+  }
+)
+
+/** Whether an engine is dead. One whose lease ran out is watched for two signs' time before it is given up. */
+const isDead = Effect.fnUntraced(function*({ isAlive, leased, rows }: Lock, taskId: string, found: Found) {
+  if (found.beat === null || Option.contains(yield* isAlive(found), false)) return true
+  if (found.expired === 0) return false
+  const again = yield* leased.isStill(rows.look(taskId))
+  return Option.isNone(again) || (again.value.engine === found.engine && again.value.beat === found.beat)
+})
+
+// --- signs of life -------------------------------------------------------------------
+
+/** Tells whoever holds a task that it is another engine's. What is bound after that does not go with it. */
+const giveUp = ({ leased }: Lock, taskId: string, mine: Lease.Held<void> | undefined) =>
+  Effect.suspend(() => {
+    if (mine === undefined || leased.held.get(taskId) !== mine) return Effect.void
+    return Effect.zipRight(leased.takenOver(taskId), Effect.sync(() => leased.held.delete(taskId)))
+  })
+
+/** Whether a task is this engine's after all: its row may have gone with a server that crashed. */
+const holdAgain = Effect.fnUntraced(function*(lock: Lock, taskId: string, mine: Lease.Held<void>) {
+  if (yield* lock.bindRow(taskId)) return
+  const found = yield* lock.rows.look(taskId)
+  if (Option.isSome(found) && found.value.engine === lock.engine.id) return
+  yield* giveUp(lock, taskId, mine)
+})
+
+/** Gives up what is another engine's, and says which tasks have a row of this one. */
+const checkHeld = Effect.fnUntraced(function*(lock: Lock) {
+  const { leased: { held }, rows } = lock
+  // Only what was held before the look can be missed by it.
+  const before = [...held]
+  const mine = yield* rows.held
+  for (const [taskId, one] of before) {
+    if (!mine.has(taskId) && held.get(taskId) === one) yield* holdAgain(lock, taskId, one)
+  }
+  return mine
+})
+
+/** A sign counts once it is known what is still held: who was taken over knows it within the lease. */
+const giveSign = (lock: Lock) => lock.leased.sign(Effect.zipRight(lock.rows.sign, checkHeld(lock)))
+
+/** Lets go of what could not be let go of while the database could not be told. */
+const settle = Effect.fnUntraced(function*(lock: Lock, mine: ReadonlySet<string>) {
+  const { leased: { held }, releasing, trying } = lock
+  for (const taskId of mine) {
+    // Seen to its end by another fiber: until then nothing may be bound by the row, however long this one waits. That is
+    // noted before that fiber begins, which others may come before.
+    const left = yield* Effect.uninterruptible(Effect.suspend(() => {
+      if (held.has(taskId) || trying.has(taskId) || releasing.has(taskId)) return Effect.succeedNone
       releasing.add(taskId)
-      return Effect.ensuring(releaseRow(taskId), Effect.sync(() => releasing.delete(taskId)))
-    })
+      return Effect.asSome(Effect.forkDaemon(lock.letGo(taskId)))
+    }))
+    if (Option.isSome(left)) yield* Fiber.join(left.value)
+  }
+})
 
-  /** Tells whoever holds a task that it is another engine's. What is bound after that does not go with it. */
-  const giveUp = (taskId: string, mine: Lease.Held<void> | undefined) =>
-    Effect.suspend(() => {
-      if (mine === undefined || held.get(taskId) !== mine) return Effect.void
-      return Effect.zipRight(leased.takenOver(taskId), Effect.sync(() => held.delete(taskId)))
-    })
-
-  /** Whether a task is this engine's after all: its row may have gone with a server that crashed. */
-  const holdAgain = Effect.fnUntraced(function*(taskId: string, mine: Lease.Held<void>) {
-    if (yield* bindRow(taskId)) return
-    const found = yield* look(taskId)
-    if (Option.isSome(found) && found.value.engine === id) return
-    yield* giveUp(taskId, mine)
-  })
-
-  const checkHeld = Effect.gen(function*() {
-    // Only what was held before the look can be missed by it.
-    const before = [...held]
-    const rows = yield* Effect.flatMap(database.once(heldText, [id]), decodeTaskIds)
-    const mine = new Set(rows.map(({ task_id }) => task_id))
-    for (const [taskId, one] of before) {
-      if (!mine.has(taskId) && held.get(taskId) === one) yield* holdAgain(taskId, one)
-    }
-    // Let go of while the database could not be told.
-    for (const taskId of mine) {
-      // Seen to its end by another fiber: until then nothing may be bound by the row, however long this one waits. That is
-      // noted before that fiber begins, which others may come before.
-      const left = yield* Effect.uninterruptible(Effect.suspend(() => {
-        if (held.has(taskId) || trying.has(taskId) || releasing.has(taskId)) return Effect.succeedNone
-        releasing.add(taskId)
-        return Effect.asSome(Effect.forkDaemon(letGo(taskId)))
-      }))
-      if (Option.isSome(left)) yield* Fiber.join(left.value)
-    }
-  })
-
-  yield* Effect.mapError(database.patiently(giveSign), failure("prepare to bind", "*"))
-  yield* Effect.addFinalizer(() => Effect.ignore(database.lightly(dialect.lightly(leaveText), [id])))
-  yield* Effect.ignore(database.lightly(dialect.lightly(sweepText), []))
-  const signAndCheck = Effect.zipRight(giveSign, checkHeld)
+/** Gives signs of life as long as the Scope, with which the engine's own row goes. */
+const live = Effect.fnUntraced(function*(lock: Lock): Effect.fn.Return<void, BindLockError, Scope.Scope> {
+  const { database, leased, rows } = lock
+  yield* Effect.mapError(database.patiently(giveSign(lock)), failureOf(database, "prepare to bind", "*"))
+  yield* Effect.addFinalizer(() => Effect.ignore(rows.leave))
+  yield* Effect.ignore(rows.sweep)
+  const signAndSettle = Effect.flatMap(giveSign(lock), (mine) => settle(lock, mine))
   yield* leased.keepAlive(
     // A statement without an answer must not keep the next sign from being given. In SQLite it waits for a transaction of
     // this very process, behind which nobody else can write, and is given then.
-    (dialect.name === "sqlite" ? signAndCheck : Effect.timeout(signAndCheck, leased.beat)).pipe(
+    (database.dialect.name === "sqlite" ? signAndSettle : Effect.timeout(signAndSettle, leased.beat)).pipe(
       Effect.catchAll(({ message }) => leased.outOfReach(message))
     )
   )
+})
 
-  // --- binding -----------------------------------------------------------------------
+// --- binding -------------------------------------------------------------------------
 
-  /** Whether it is written that this engine holds a task; none where another was in the way and has not bound it. */
-  const tryToHold = Effect.fnUntraced(
-    function*(taskId: string, restore: Restore): Effect.fn.Return<Option.Option<void>, BindLockError | TaskBoundError> {
-      const patiently = <A>(self: Effect.Effect<A, SqlError>) =>
-        Effect.mapError(database.patiently(self), failure("bind", taskId))
-      const mine = (written: boolean): Option.Option<void> => written ? Option.some(undefined) : Option.none()
-      // Its row is about to go, and with it whatever was bound by it.
-      if (releasing.has(taskId)) return mine(false)
-      // What is held now may be let go of between a look at its row and the answer.
-      const before = held.get(taskId)
-      if (!(yield* leased.isSeenAlive)) yield* patiently(giveSign)
-      if (yield* patiently(bindRow(taskId))) {
-        // The row of what is held may have been gone. Whoever has not been told of that goes on by the new one.
-        if (before === undefined || (before.lost.isSettled && held.get(taskId) === before)) return mine(true)
-      }
-      const found = yield* look(taskId)
-      if (Option.isNone(found)) return mine(false)
-      const { beat, engine } = found.value
-      // Its own row, and not held: the answer to an earlier statement was lost.
-      if (engine === id && !held.has(taskId)) return mine(before === undefined)
-      if (engine !== id) {
-        yield* giveUp(taskId, before)
-        if (yield* restore(isDead(taskId, found.value))) {
-          return mine(yield* patiently(wrote(takeOverText, [id, taskId, engine, engine, beat ?? 0])))
-        }
-      }
-      const holder = holderOf(found.value)
-      return yield* new TaskBoundError({ taskId, holder: holder.name, since: holder.since })
+/** Whether it is written that this engine holds a task; none where another was in the way and has not bound it. */
+const tryToHold = Effect.fnUntraced(
+  function*(
+    lock: Lock,
+    taskId: string,
+    restore: Restore
+  ): Effect.fn.Return<Option.Option<void>, SqlError | TaskBoundError> {
+    const { bindRow, database: { patiently }, engine, leased, releasing, rows } = lock
+    const { held } = leased
+    const mine = (written: boolean): Option.Option<void> => written ? Option.some(undefined) : Option.none()
+    // Its row is about to go, and with it whatever was bound by it.
+    if (releasing.has(taskId)) return mine(false)
+    // What is held now may be let go of between a look at its row and the answer.
+    const before = held.get(taskId)
+    if (!(yield* leased.isSeenAlive)) yield* patiently(giveSign(lock))
+    if (yield* patiently(bindRow(taskId))) {
+      // The row of what is held may have been gone. Whoever has not been told of that goes on by the new one.
+      if (before === undefined || (before.lost.isSettled && held.get(taskId) === before)) return mine(true)
     }
-  )
+    const looked = yield* rows.look(taskId)
+    if (Option.isNone(looked)) return mine(false)
+    const found = looked.value
+    // Its own row, and not held: the answer to an earlier statement was lost.
+    if (found.engine === engine.id && !held.has(taskId)) return mine(before === undefined)
+    if (found.engine !== engine.id) {
+      yield* giveUp(lock, taskId, before)
+      if (yield* restore(isDead(lock, taskId, found))) return mine(yield* patiently(rows.takeOver(taskId, found)))
+    }
+    const holder = holderOf(found)
+    return yield* new TaskBoundError({ taskId, holder: holder.name, since: holder.since })
+  }
+)
 
-  /** One try at a time: to another one a row that was just written, and not answered yet, would look like its own. */
-  const inTurn = Effect.fnUntraced(function*<A, E>(taskId: string, self: Effect.Effect<A, E>, restore: Restore) {
+/** One try at a time: to another one a row that was just written, and not answered yet, would look like its own. */
+const inTurn = Effect.fnUntraced(
+  function*<A, E>({ trying }: Lock, taskId: string, self: Effect.Effect<A, E>, restore: Restore) {
     for (let other = trying.get(taskId); other !== undefined; other = trying.get(taskId)) {
       yield* restore(other.await)
     }
@@ -294,29 +261,41 @@ export const make = Effect.fnUntraced(function*(database: Database, options: Opt
         ended.settle()
       })
     )
-  })
-
-  const acquiring = Effect.fnUntraced(function*(taskId: string, restore: Restore) {
-    const mine = yield* inTurn(taskId, leased.hold(taskId, tryToHold(taskId, restore), restore), restore)
-    // Where it cannot be told now, it is with the next sign of life.
-    const letItGo = Effect.ignore(letGo(taskId))
-    return yield* Lease.bind(name, mine, leased.release(taskId, mine, letItGo))
-  })
-
-  const driver: Driver = {
-    acquire: (taskId) => Effect.uninterruptibleMask((restore) => acquiring(taskId, restore)),
-    holder: (taskId) =>
-      Effect.flatMap(
-        look(taskId),
-        Option.match({
-          onNone: () => Effect.succeedNone,
-          onSome: (found) =>
-            Effect.map(isAlive(found), (alive) => {
-              const gone = found.beat === null || !Option.getOrElse(alive, () => found.expired === 0)
-              return gone ? Option.none() : Option.some(holderOf(found))
-            })
-        })
-      )
   }
-  return driver
+)
+
+const acquire = Effect.fnUntraced(function*(lock: Lock, taskId: string, restore: Restore) {
+  const { database, engine, leased, letGo } = lock
+  const holding = leased.hold(taskId, tryToHold(lock, taskId, restore), restore)
+  const mine = yield* Effect.mapError(
+    inTurn(lock, taskId, holding, restore),
+    (error) => error._tag === "SqlError" ? failureOf(database, "bind", taskId)(error) : error
+  )
+  // Where it cannot be told now, it is with the next sign of life.
+  return yield* Lease.bind(engine.name, mine, leased.release(taskId, mine, Effect.ignore(letGo(taskId))))
 })
+
+const holder = Effect.fnUntraced(function*({ isAlive, rows }: Lock, taskId: string) {
+  const found = yield* rows.look(taskId)
+  if (Option.isNone(found)) return Option.none()
+  const alive = yield* isAlive(found.value)
+  const gone = found.value.beat === null || !Option.getOrElse(alive, () => found.value.expired === 0)
+  return gone ? Option.none() : Option.some(holderOf(found.value))
+})
+
+/**
+ * The lock over a database. The engine's own row goes with the Scope.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = Effect.fnUntraced(
+  function*(database: Database, options: Options = {}): Effect.fn.Return<Driver, BindLockError, Scope.Scope> {
+    const lock = yield* lockOf(database, options)
+    yield* live(lock)
+    return {
+      acquire: (taskId) => Effect.uninterruptibleMask((restore) => acquire(lock, taskId, restore)),
+      holder: (taskId) => Effect.mapError(holder(lock, taskId), failureOf(database, "look for who holds", taskId))
+    }
+  }
+)

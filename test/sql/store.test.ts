@@ -854,6 +854,25 @@ describe("the lock", () => {
       expect(yield* Fiber.join(fiber)).toContain("another engine took it over")
     })))
 
+  it.effect("is lost within the lease where it cannot be seen whether it was taken over, though signs of life are given", () => {
+    let isSeen = true
+    const client = answering(memory, (text) =>
+      isSeen || !text.startsWith("select task_id from \"checkmate_locks\"")
+        ? Effect.void
+        : new SqlError({ message: "the test says so" }))
+    return Effect.gen(function*() {
+      const { lost } = yield* (yield* Sql.makeBindLock({ lease: "5 seconds" })).acquire("t")
+      const loss = yield* Effect.fork(lost)
+      const isLostIn = (seconds: number) =>
+        Effect.zipRight(TestClock.adjust(`${seconds} seconds`), Effect.map(Fiber.poll(loss), Option.isSome))
+      expect(yield* isLostIn(20)).toBe(false)
+      isSeen = false
+      expect(yield* isLostIn(4)).toBe(false)
+      expect(yield* isLostIn(3)).toBe(true)
+      expect(yield* Fiber.join(loss)).toBe("its lock cannot be reached: the test says so")
+    }).pipe(Effect.scoped, Effect.provide(client))
+  })
+
   it.scopedLive("is not taken for its own by a try beside which another of the same engine is being answered", () =>
     Effect.gen(function*() {
       const prefix = `store${++number}_`
