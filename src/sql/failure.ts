@@ -20,11 +20,11 @@ export const isSaid = (error: SqlError, text: string): boolean => causeOf(error)
 
 /**
  * SQLite's busy and locked; Postgres's lost connections (08), serialization failures and deadlocks (40), lack of
- * resources (53), shut-downs (57P), servers that may only be read (25006), and locks that were not to be had in the time
- * that the server gives them (55P03); and what the network says.
+ * resources (53), shut-downs (57P), servers that may only be read (25006), and what was not done in the time that the server
+ * gives it (57014), or its locks (55P03); and what the network says.
  */
 const passing =
-  /^(SQLITE_BUSY|SQLITE_LOCKED|SQLITE_PROTOCOL|08|40|53|57P|25006|55P03|ECONN|EPIPE|ETIMEDOUT|EHOST|ENET|EAI_AGAIN|ENOENT$)/
+  /^(SQLITE_BUSY|SQLITE_LOCKED|SQLITE_PROTOCOL|08|40|53|57014|57P|25006|55P03|ECONN|EPIPE|ETIMEDOUT|EHOST|ENET|EAI_AGAIN|ENOENT$)/
 
 /** Whether the same statement may go through later. */
 export const isPassing = (error: SqlError): boolean => {

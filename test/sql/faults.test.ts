@@ -178,27 +178,29 @@ describe("Postgres", () => {
 })
 
 // At the same time, each on a server of its own: they wait most of the time.
-describe.concurrent("Postgres that gives locks little time", () => {
-  it.live("is asked again, for as long as the store's patience", () =>
-    Effect.gen(function*() {
-      const server = yield* postgres({ lock_timeout: "50ms" })
-      yield* Effect.gen(function*() {
-        const sql = yield* SqlClient.SqlClient
-        const { open } = yield* Sql.makeTaskIO()
-        const { epoch } = yield* open("t")
-        const locked = yield* Effect.makeLatch()
-        const other = yield* Effect.fork(sql.withTransaction(
-          sql`select 1 from checkmate_tasks where task_id = 't' for update`.pipe(
-            Effect.zipRight(locked.open),
-            Effect.zipRight(Effect.sleep("500 millis"))
-          )
-        ))
-        yield* locked.await
-        expect((yield* open("t")).epoch).toBeGreaterThan(epoch)
-        yield* Fiber.join(other)
-      }).pipe(Effect.scoped, Effect.provide(clientOf(server)))
-    }).pipe(Effect.scoped), limit)
-})
+for (const setting of ["lock_timeout", "statement_timeout"]) {
+  describe.concurrent(`Postgres that gives little time (${setting})`, () => {
+    it.live("is asked again, for as long as the store's patience", () =>
+      Effect.gen(function*() {
+        const server = yield* postgres({ [setting]: "100ms" })
+        yield* Effect.gen(function*() {
+          const sql = yield* SqlClient.SqlClient
+          const { open } = yield* Sql.makeTaskIO()
+          const { epoch } = yield* open("t")
+          const locked = yield* Effect.makeLatch()
+          const other = yield* Effect.fork(sql.withTransaction(
+            sql`select 1 from checkmate_tasks where task_id = 't' for update`.pipe(
+              Effect.zipRight(locked.open),
+              Effect.zipRight(Effect.sleep("500 millis"))
+            )
+          ))
+          yield* locked.await
+          expect((yield* open("t")).epoch).toBeGreaterThan(epoch)
+          yield* Fiber.join(other)
+        }).pipe(Effect.scoped, Effect.provide(clientOf(server)))
+      }).pipe(Effect.scoped), limit)
+  })
+}
 
 const signalTo = (server: Postgres) => (name: "SIGSTOP" | "SIGCONT") =>
   Effect.flatMap(server.processes, (pids) =>
