@@ -6,7 +6,9 @@ import { CheckMateEngine } from "effect-checkmate"
 import * as S3 from "effect-checkmate/s3"
 import { abc, eventsOf, failing, Ledger } from "../support/pipelines.ts"
 import { freshPrefix, optionsFor, type Server } from "../support/s3.ts"
+import { keysUnder, readKey } from "../support/s3keys.ts"
 import { type Fault, passing, type Plan, type Seen, shaky } from "../support/shakyHttp.ts"
+import { summaryOf } from "../support/summary.ts"
 
 const atOnce = { concurrency: 24 } as const
 
@@ -84,6 +86,45 @@ export const faults = (server: Server): void => {
             ), atOnce)
           expect(ends.filter(({ exit }) => !Exit.isSuccess(exit))).toEqual([])
           for (const { exit, ...at } of ends) expect({ at, exit }).toEqual({ at, exit: Exit.succeed(reference) })
+        }),
+      180_000
+    )
+
+    it.live(
+      "whatever befalls any one request of a removal, nothing is left but the marks of it",
+      () =>
+        Effect.gen(function*() {
+          /** What is left once one request of the removal has met a fault, and how many there were. */
+          const removed = Effect.fnUntraced(function*(plan: (nth: number) => Fault | undefined) {
+            const seen: Array<Seen> = []
+            const reached = { ...options(), requestTimeout: "1 second" } as const
+            let begun = Infinity
+            const io = yield* Effect.provide(S3.makeTaskIO(reached), shaky((nth) => plan(nth - begun), seen))
+            for (const position of [0, 1, 2]) {
+              const journal = yield* Effect.scoped(io.open("t"))
+              yield* journal.append(position, ["1"], summaryOf("t", { status: "Failed" }))
+              yield* io.send("t", "mail")
+            }
+            begun = seen.length
+            yield* io.remove("t")
+            const left = yield* Effect.promise(() => keysUnder(server, reached.prefix))
+            const contents = yield* Effect.promise(() => Promise.all(left.map((key) => readKey(server, key))))
+            const marks = contents.filter((content) => content.includes(`"removed"`))
+            return { left: left.length, marks: marks.length, requests: seen.length - begun }
+          })
+          // Of two claims that took over, and of the removal itself.
+          const marks = { left: 3, marks: 3 }
+          const { requests, ...undisturbed } = yield* removed(() => undefined)
+          expect(undisturbed).toEqual(marks)
+          const cases = Array.from({ length: requests }, (_, index) =>
+            passing
+              .filter((_, number) => (number - index) % 4 === 0)
+              .map((fault) => ({ fault, nth: index + 1 }))).flat()
+          yield* Effect.forEach(cases, ({ fault, nth }) =>
+            Effect.map(
+              removed((now) => now === nth ? fault : undefined),
+              (end) => expect({ fault, nth, ...end }).toMatchObject({ fault, nth, ...marks })
+            ), atOnce)
         }),
       180_000
     )
