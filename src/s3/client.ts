@@ -243,12 +243,16 @@ export const make = Effect.fnUntraced(
     const removeAll = Effect.fnUntraced(function*(keys: ReadonlyArray<string>): Effect.fn.Return<void, S3Failure> {
       for (const some of Arr.chunksOf(keys, mostAtOnce)) {
         const left = asksForMany && some.length > 1
-          ? yield* Effect.catchIf(removeMany(some), ({ kind }) => kind === "lasting", () => {
-            asksForMany = false
-            return Effect.succeed(some)
-          })
-          : some
-        yield* Effect.forEach(left, (key) => remove(key), { concurrency: atOnce, discard: true })
+          ? yield* Effect.asSome(removeMany(some)).pipe(
+            Effect.catchIf(({ kind }) => kind !== "passing", () => Effect.succeedNone)
+          )
+          : Option.some(some)
+        yield* Effect.forEach(Option.getOrElse(left, () => some), (key) => remove(key), {
+          concurrency: atOnce,
+          discard: true
+        })
+        // It can remove them, and not so many.
+        if (Option.isNone(left)) asksForMany = false
       }
     })
 

@@ -218,19 +218,19 @@ describe("S3: what is removed", () => {
       }
     }))
 
+  const ways = [[501, "NotImplemented"], [400, "InvalidRequest"], [403, "SignatureDoesNotMatch"]] as const
+
   it.live(
     "is asked for one by one where the store knows no other way, which it is asked once",
     () =>
       Effect.gen(function*() {
-        for (
-          const [status, code] of [[501, "NotImplemented"], [400, "InvalidRequest"], [405, "MethodNotAllowed"]] as const
-        ) {
+        for (const [status, code] of ways) {
           const requests = yield* acknowledged(501, ({ method }) =>
             Effect.succeed(method === "POST" ? refusal(status, code) : undefined))
-          expect(requests.filter(({ method }) =>
+          const together = requests.filter(({ method }) =>
             method === "POST"
-          )).toHaveLength(1)
-          expect(requests).toHaveLength(502)
+          )
+          expect([together.length, requests.length]).toEqual([1, 502])
         }
       }),
     60_000
