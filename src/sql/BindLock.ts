@@ -24,6 +24,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import { identity } from "effect/Function"
 import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type { Driver, Holder } from "../BindLock/Driver.ts"
 import { BindLockError, TaskBoundError } from "../CheckMateError.ts"
@@ -35,7 +36,7 @@ import { Once } from "../internal/once.ts"
 import * as Identity from "../internal/processIdentity.ts"
 import type { Database } from "./database.ts"
 import { problemOf } from "./failure.ts"
-import { type Engine, type Found, type LockRows, lockRowsOf, processOf } from "./lockRows.ts"
+import { type Engine, type Found, type LockRows, lockRowsOf } from "./lockRows.ts"
 
 /**
  * How a lock in a database decides that a holder is gone.
@@ -66,20 +67,30 @@ const failureOf = ({ location }: Database, operation: string, taskId: string) =>
 
 // --- an engine and its rows ----------------------------------------------------------
 
-/** Who this engine is. */
-const identify = Effect.fnUntraced(
-  function*(files: Option.Option<FileSystem.FileSystem>): Effect.fn.Return<Engine> {
-    const id = yield* nonce
-    if (Option.isNone(files)) return { id, name: `engine ${id}`, process: Option.none() }
-    const process = yield* Identity.self(files.value)
-    const host = yield* Identity.hostName(files.value)
-    const name = Option.match(process, {
-      onNone: () => `engine ${id} on ${host}`,
-      onSome: ({ pid }) => `process ${pid} on ${host}`
-    })
-    return { id, name, process }
+const Process = Schema.parseJson(Identity.ProcessIdentity)
+const encodeProcess = Schema.encodeSync(Process)
+const decodeProcess = Schema.decodeUnknownOption(Process)
+
+/** Who this engine is, and how to tell which others live: without a FileSystem nobody is provably dead. */
+const identify = Effect.gen(function*() {
+  const id = yield* nonce
+  const files = yield* Effect.serviceOption(FileSystem.FileSystem)
+  if (Option.isNone(files)) {
+    const engine: Engine = { id, name: `engine ${id}`, process: null }
+    return { engine, isAlive: () => Effect.succeedNone }
   }
-)
+  const fs = files.value
+  const me = yield* Identity.self(fs)
+  const host = yield* Identity.hostName(fs)
+  const engine: Engine = Option.match(me, {
+    onNone: () => ({ id, name: `engine ${id} on ${host}`, process: null }),
+    onSome: (process) => ({ id, name: `process ${process.pid} on ${host}`, process: encodeProcess(process) })
+  })
+  return {
+    engine,
+    isAlive: ({ process }: Found) => Identity.isAlive(fs, me, Option.getOrNull(decodeProcess(process)))
+  }
+})
 
 /** What the parts of one engine's lock share. */
 interface Lock {
@@ -100,9 +111,8 @@ interface Lock {
 
 const lockOf = Effect.fnUntraced(
   function*(database: Database, options: Options): Effect.fn.Return<Lock, never, Scope.Scope> {
-    const files = yield* Effect.serviceOption(FileSystem.FileSystem)
     const leased = yield* Lease.make<void>(options.lease, "30 seconds", "1 second")
-    const engine = yield* identify(files)
+    const { engine, isAlive } = yield* identify
     const rows = lockRowsOf(database, engine, leased.lease)
     const trying = new Map<string, Once<void>>()
     const releasing = new Set<string>()
@@ -131,11 +141,7 @@ const lockOf = Effect.fnUntraced(
           releasing.add(taskId)
           return Effect.ensuring(releaseRow(taskId), Effect.sync(() => releasing.delete(taskId)))
         }),
-      isAlive: (found) =>
-        Option.match(files, {
-          onNone: () => Effect.succeedNone,
-          onSome: (fs) => Identity.isAlive(fs, engine.process, processOf(found))
-        })
+      isAlive
     }
   }
 )

@@ -5,7 +5,6 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import * as Identity from "../internal/processIdentity.ts"
 import type { Database, Rows } from "./database.ts"
 
 /** Who an engine is, as its row says. */
@@ -13,7 +12,8 @@ export interface Engine {
   readonly id: string
   /** For people. */
   readonly name: string
-  readonly process: Option.Option<Identity.ProcessIdentity>
+  /** What tells whether it lives, for who can look. */
+  readonly process: string | null
 }
 
 const Found = Schema.Array(Schema.Struct({
@@ -42,13 +42,6 @@ const decodeTaskIds = decode(TaskIds)
 const idsIn = (rows: Rows) =>
   Effect.map(decodeTaskIds(rows), (found): ReadonlySet<string> => new Set(found.map(({ task_id }) => task_id)))
 
-const encodeProcess = Schema.encodeSync(Schema.parseJson(Identity.ProcessIdentity))
-const Process = Schema.decodeUnknownOption(Schema.parseJson(Identity.ProcessIdentity))
-
-/** The process that an engine runs in, where it says so. */
-export const processOf = ({ process }: Found): Identity.ProcessIdentity | null =>
-  Option.getOrNull(Option.flatMap(Option.fromNullable(process), Process))
-
 export type LockRows = ReturnType<typeof lockRowsOf>
 
 export const lockRowsOf = (database: Database, { id, name, process }: Engine, lease: Duration.Duration) => {
@@ -73,7 +66,7 @@ export const lockRowsOf = (database: Database, { id, name, process }: Engine, le
   /** A write that ends in `returning`, and whether it found anything to write. */
   const wrote = (text: string, parameters: ReadonlyArray<unknown>) =>
     Effect.map(database.lightly(dialect.lightly(text), parameters), (rows) => rows.length > 0)
-  const sign = wrote(signText, [id, name, Option.match(process, { onNone: () => null, onSome: encodeProcess })])
+  const sign = wrote(signText, [id, name, process])
 
   /** Writes for many tasks, and says for which a row was written. In one order for all, so that no two wait for each other. */
   const together = (text: string) => (taskIds: ReadonlyArray<string>) =>
