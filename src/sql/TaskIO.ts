@@ -22,6 +22,7 @@ import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
 import { JournalDamagedError, StaleWriterError, type TaskIOError } from "../CheckMateError.ts"
 import * as group from "../internal/group.ts"
 import { nonce } from "../internal/nonce.ts"
@@ -148,15 +149,16 @@ export const make = Effect.fnUntraced(function*(database: Database) {
   let writers = 0
   // Who holds what the group waits for must not wait for the group.
   const isAlone = (context: Context.Context<never>) => writers <= 1 || database.isHeldBy(context)
-  const writing = Effect.acquireRelease(
-    Effect.sync(() => {
-      writers += 1
-    }),
-    () =>
+  // Not Effect's own finalizer, which compares all FiberRefs and takes as long as a statement.
+  const writing = Effect.flatMap(Effect.scope, (scope) => {
+    writers += 1
+    return Scope.addFinalizer(
+      scope,
       Effect.sync(() => {
         writers -= 1
       })
-  )
+    )
+  })
   const submit = yield* group.make<Append, void, TaskIOError | StaleWriterError>({
     limit: groupLimit,
     size: { limit: groupSize, of: ({ records }) => records.reduce((sum, record) => sum + record.length, 0) },
