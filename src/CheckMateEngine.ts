@@ -365,7 +365,8 @@ export const find = (
 /**
  * One task as it changes, beginning with how it is now and ending when it has settled and its engine has let go of it: so
  * the last two views may differ in their `holder` alone. It ends where this engine is closed, too, whatever the task's status.
- * Fails as {@link get}, also where there is no such task yet; one that {@link start} has returned is there.
+ * A look that takes long, as at thousands of stages, is not followed by the next at once, so that most time is left to the
+ * task. Fails as {@link get}, also where there is no such task yet; one that {@link start} has returned is there.
  *
  * ```ts
  * yield* Stream.runForEach(CheckMateEngine.watch(taskId), ({ task }) => Effect.log(task.status._tag))

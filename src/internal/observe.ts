@@ -1,7 +1,8 @@
 /** Shows tasks: one, many, and as they change. */
 import * as Chunk from "effect/Chunk"
+import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import { identity } from "effect/Function"
@@ -163,25 +164,51 @@ const ticks = (parts: Parts, interval: Duration.Duration, isRelevant: (taskId: s
       ))
   )
 
+/** Before the next look everything else has its turn, so many times as long as the last one took. */
+const leisure = 3
+
+/**
+ * Looks at every tick, but not at once after a look that took its time: a task that changes all the time would wait for
+ * whoever watches it, the more the longer it is.
+ */
+const looks = <Seen, A, E>(
+  parts: Parts,
+  ticking: Stream.Stream<void>,
+  first: Seen,
+  look: (seen: Seen) => Effect.Effect<readonly [Seen, A], E>
+): Stream.Stream<A, E> =>
+  Stream.mapAccumEffect(ticking, { seen: first, due: 0 }, ({ due, seen }) =>
+    Effect.gen(function*() {
+      const asked = yield* Clock.currentTimeMillis
+      if (asked < due) yield* Effect.raceFirst(Effect.sleep(due - asked), parts.registry.closing.await)
+      const [took, [next, shown]] = yield* Effect.timed(look(seen))
+      const now = yield* Clock.currentTimeMillis
+      return [{ seen: next, due: now + Math.floor(Duration.toMillis(took)) * leisure }, shown] as const
+    }))
+
 const mark = (view: View): string =>
   JSON.stringify([view.task.position, Option.isSome(view.holder), Option.getOrNull(view.progress)])
 
 export const watch = (parts: Parts, interval: Duration.Duration, taskId: string) =>
-  ticks(parts, interval, (changed) => changed === taskId).pipe(
-    Stream.mapAccumEffect(
-      Option.none<TaskIO.Look>(),
-      (earlier) => Effect.map(see(parts, taskId, earlier), ({ look, view }) => [Option.some(look), view] as const)
-    ),
+  looks(
+    parts,
+    ticks(parts, interval, (changed) => changed === taskId),
+    Option.none<TaskIO.Look>(),
+    (earlier) => Effect.map(see(parts, taskId, earlier), ({ look, view }) => [Option.some(look), view] as const)
+  ).pipe(
     Stream.changesWith((left, right) => mark(left) === mark(right)),
     Stream.takeUntil((view) => !TaskStatus.isActive(view.task.status) && Option.isNone(view.holder))
   )
 
 export const watchAll = (parts: Parts, interval: Duration.Duration, query: TaskIO.Query) =>
-  ticks(parts, interval, () => true).pipe(
-    Stream.mapEffect(() => Stream.runCollect(parts.taskIO.list(query))),
-    Stream.mapAccum(new Map<string, string>(), (seen, summaries) => {
-      const marks = new Map([...summaries].map((summary) => [summary.taskId, JSON.stringify(summary)]))
-      return [marks, [...summaries].filter((summary) => seen.get(summary.taskId) !== marks.get(summary.taskId))]
-    }),
-    Stream.flatMap(Stream.fromIterable)
-  )
+  looks(
+    parts,
+    ticks(parts, interval, () => true),
+    new Map<string, string>(),
+    (seen) =>
+      Effect.map(Stream.runCollect(parts.taskIO.list(query)), (summaries) => {
+        const marks = new Map([...summaries].map((summary) => [summary.taskId, JSON.stringify(summary)]))
+        const changed = [...summaries].filter((summary) => seen.get(summary.taskId) !== marks.get(summary.taskId))
+        return [marks, changed] as const
+      })
+  ).pipe(Stream.flatMap(Stream.fromIterable))

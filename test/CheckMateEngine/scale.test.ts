@@ -1,8 +1,8 @@
 /** What must not grow with what is there: counted, not timed. */
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Stream } from "effect"
-import { CheckMateEngine } from "effect-checkmate"
-import { abc, engineOver, Ledger, makeStore, until } from "../support/pipelines.ts"
+import { Effect, Fiber, Stream, TestClock } from "effect"
+import { CheckMate, CheckMateEngine, Stage } from "effect-checkmate"
+import { abc, engineOver, Ledger, makeStore, Numbers, until } from "../support/pipelines.ts"
 
 describe("watching", () => {
   it.effect("one look at all tasks shows all that has changed by then", () =>
@@ -33,6 +33,48 @@ describe("watching", () => {
         yield* until(() => seen.size === tasks.length)
         yield* Effect.repeatN(Effect.yieldNow(), 2_000)
         expect(lists).toBeLessThanOrEqual(4)
+      }).pipe(Effect.provide(engineOver(slow)))
+    }))
+
+  it.effect("looks that take their time leave most of it to the task, however often that changes", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const counted = { read: 0, list: 0 }
+      const slow = {
+        ...store,
+        read: (...args: Parameters<typeof store.read>) => {
+          counted.read += 1
+          return Effect.delay(store.read(...args), "1 second")
+        },
+        list: () => {
+          counted.list += 1
+          return Stream.unwrap(Effect.delay(Effect.succeed(store.list({})), "1 second"))
+        }
+      }
+      const busy = CheckMate.make("busy", {
+        state: Numbers,
+        input: [],
+        stages: [
+          Stage.make(Numbers, "counts", {
+            execute: () =>
+              Effect.flatMap(
+                Stage.Context,
+                ({ progress }) => Effect.repeatN(Effect.delay(progress({ done: 1 }), "100 millis"), 400)
+              )
+          })
+        ]
+      })
+      yield* Effect.gen(function*() {
+        const started = yield* Effect.fork(CheckMateEngine.start(busy, { taskId: "t", input: {} }))
+        yield* TestClock.adjust("5 seconds")
+        yield* Fiber.join(started)
+        counted.read = 0
+        const views = yield* Effect.fork(Stream.runDrain(CheckMateEngine.watch("t")))
+        yield* Effect.fork(Stream.runDrain(CheckMateEngine.watchAll()))
+        yield* Effect.repeatN(TestClock.adjust("500 millis"), 100)
+        yield* Fiber.join(views)
+        expect(counted.read).toBeLessThanOrEqual(13)
+        expect(counted.list).toBeLessThanOrEqual(13)
       }).pipe(Effect.provide(engineOver(slow)))
     }))
 })
