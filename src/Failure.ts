@@ -42,7 +42,7 @@ export interface Failure {
   readonly stack?: string
   /** The chain of `error.cause`, outermost first. */
   readonly causes?: ReadonlyArray<Failure>
-  /** What failed beside it: other branches, finalizers. */
+  /** What failed beside it: other branches, finalizers. Of typed failures, of defects and of what an error gathers 20 each. */
   readonly others?: ReadonlyArray<Failure>
 }
 
@@ -66,6 +66,8 @@ const hidden = new Set(["_tag", "message", "stack", "cause"])
 const maximumStack = 4_000
 const maximumMessage = 8_000
 const maximumChain = 8
+/** What fails in a thousand fibers at once is kept with every attempt. */
+const maximumOthers = 20
 
 /** A text property, where the error has one that can be read. */
 const textOf = (error: object, key: string): string | undefined => {
@@ -126,7 +128,7 @@ const gatheredIn = (error: unknown): ReadonlyArray<unknown> => {
     : typeof error === "object" && error !== null && isError(error)
     ? readProperty(error, "errors")
     : undefined
-  return isList(gathered) ? Array.from(gathered.slice(0, 20)) : []
+  return isList(gathered) ? Array.from(gathered.slice(0, maximumOthers)) : []
 }
 
 /**
@@ -166,17 +168,17 @@ export const crash: Failure = {
 }
 
 /**
- * Keeps a whole Cause: its first typed failure, else its first defect, else the interruption leads; the rest stands
- * in `others`.
+ * Keeps a Cause: its first typed failure, else its first defect, else the interruption leads; what failed beside it
+ * stands in `others`.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const fromCause = (cause: Cause.Cause<unknown>): Failure => {
-  const failures = Chunk.toReadonlyArray(Cause.failures(cause)).map((error) =>
+  const failures = [...Chunk.take(Cause.failures(cause), 1 + maximumOthers)].map((error) =>
     fromUnknown(error, tagOf(error) === "StageTimeoutError" ? "Timeout" : "Failure")
   )
-  const defects = Chunk.toReadonlyArray(Cause.defects(cause)).map((defect) => fromUnknown(defect, "Defect"))
+  const defects = [...Chunk.take(Cause.defects(cause), maximumOthers)].map((defect) => fromUnknown(defect, "Defect"))
   const [first, ...others] = [...failures, ...defects]
   if (first === undefined) {
     return { kind: "Interruption", tag: "Interruption", message: "The attempt was interrupted" }

@@ -1,6 +1,6 @@
 import { Headers, HttpClientError, HttpClientRequest, HttpClientResponse } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
-import { Cause, Data, Duration, Effect, Exit, FastCheck, FiberId, Option, Redacted, Schema } from "effect"
+import { Cause, Data, Duration, Effect, Exit, FastCheck, Fiber, FiberId, Option, Redacted, Schema } from "effect"
 import { CheckMateError } from "effect-checkmate"
 import * as Failure from "effect-checkmate/Failure"
 import { createServer, get } from "node:http"
@@ -236,6 +236,24 @@ describe("Failure", () => {
         ["Defect", "in a finalizer"]
       ])
     })
+
+    it.effect("keeps twenty of what failed in a thousand fibers at once, and what failed after them", () =>
+      Effect.gen(function*() {
+        const gate = yield* Effect.makeLatch()
+        const call = Effect.zipRight(gate.await, Effect.fail(http))
+        const fiber = yield* Effect.fork(
+          Effect.forEach(Array.from({ length: 1_000 }), () => call, { concurrency: "unbounded" }).pipe(
+            Effect.ensuring(Effect.die("finalizer"))
+          )
+        )
+        yield* Effect.yieldNow()
+        yield* gate.open
+        const failure = sound(Failure.fromCause(Option.getOrThrow(Exit.causeOption(yield* Fiber.await(fiber)))))
+        expect(failure.others?.map(({ message }) => message)).toEqual([
+          ...Array.from({ length: 20 }, () => failure.message),
+          "finalizer"
+        ])
+      }))
 
     it.effect("keeps all that a validation gathered, with the fields of each", () =>
       Effect.gen(function*() {
