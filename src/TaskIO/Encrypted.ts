@@ -28,6 +28,7 @@ import * as ConfigError from "effect/ConfigError"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
@@ -101,7 +102,19 @@ interface Ring {
   readonly keys: ReadonlyMap<string, Cipher.Key>
 }
 
-const makeRing = Effect.fnUntraced(function*({ current, keys }: Keys): Effect.fn.Return<Ring, EncryptionKeysError> {
+/** Whether they are keys, which untyped code may only say they are. */
+const areKeys = (given: unknown): given is Keys =>
+  Predicate.hasProperty(given, "current") && Predicate.isString(given.current)
+  && Predicate.hasProperty(given, "keys") && Predicate.isRecord(given.keys)
+
+const makeRing = Effect.fnUntraced(function*(given: Keys): Effect.fn.Return<Ring, EncryptionKeysError> {
+  if (!areKeys(given)) {
+    return yield* new EncryptionKeysError({
+      keyId: "?",
+      problem: "is not told: what is given is no { current: id, keys: { id: Redacted } }"
+    })
+  }
+  const { current, keys } = given
   const ring = new Map<string, Cipher.Key>()
   for (const [id, secret] of Object.entries(keys)) {
     if (!keyId.test(id)) return yield* new EncryptionKeysError({ keyId: id, problem: "is no id for a key" })

@@ -53,6 +53,7 @@ const toBase64 = (bytes: Uint8Array): string => {
 /** Makes a key of 32 bytes, given as they are or as base64. */
 export const makeKey = Effect.fnUntraced(
   function*(secret: Redacted.Redacted<string | Uint8Array>): Effect.fn.Return<Key, UnusableKey> {
+    if (!RedactedValue.isRedacted(secret)) return yield* new UnusableKey({ problem: "is no Redacted" })
     const bytes = yield* bytesOf(RedactedValue.value(secret))
     if (bytes.length !== keyLength) {
       return yield* new UnusableKey({ problem: `has ${bytes.length} bytes, not ${keyLength}` })

@@ -211,6 +211,21 @@ describe("keys", () => {
       }
     }))
 
+  it.effect("that untyped code gives in another shape are refused the same way", () =>
+    Effect.gen(function*() {
+      const refused = (keys: unknown) =>
+        Effect.flip(Effect.provide(TaskIO.TaskIO, TaskIO.encrypted(keys as Encrypted.Keys)(TaskIO.layerMemory)))
+      const plain = Encoding.encodeBase64(new Uint8Array(32).fill(77))
+      const shapes = [undefined, null, plain, {}, [], { current: "a" }, { keys: { a: keyOf(1) } }]
+      for (const error of yield* Effect.forEach(shapes, refused)) {
+        expect(error._tag).toBe("EncryptionKeysError")
+        expect(error.message).toContain("{ current: id, keys: { id: Redacted } }")
+      }
+      const error = yield* refused({ current: "a", keys: { a: plain } })
+      expect(error).toMatchObject({ _tag: "EncryptionKeysError", keyId: "a", problem: "is no Redacted" })
+      expect(String(error)).not.toContain(plain)
+    }))
+
   it.effect("come from configuration, the current one first", () =>
     Effect.gen(function*() {
       const [one, two] = [1, 2].map((fill) => Encoding.encodeBase64(new Uint8Array(32).fill(fill)))
