@@ -180,11 +180,16 @@ const looks = <Seen, A, E>(
   Stream.mapAccumEffect(ticking, { seen: first, due: 0 }, ({ due, seen }) =>
     Effect.gen(function*() {
       const asked = yield* Clock.currentTimeMillis
-      if (asked < due) yield* Effect.raceFirst(Effect.sleep(due - asked), parts.registry.closing.await)
+      if (asked < due) {
+        const { closing } = parts.registry
+        yield* Effect.raceFirst(Effect.sleep(due - asked), closing.await)
+        // There may be no store any more.
+        if (closing.isSettled) return [{ seen, due }, Option.none<A>()] as const
+      }
       const [took, [next, shown]] = yield* Effect.timed(look(seen))
       const now = yield* Clock.currentTimeMillis
-      return [{ seen: next, due: now + Math.floor(Duration.toMillis(took)) * leisure }, shown] as const
-    }))
+      return [{ seen: next, due: now + Math.floor(Duration.toMillis(took)) * leisure }, Option.some(shown)] as const
+    })).pipe(Stream.filterMapWhile(identity))
 
 const mark = (view: View): string =>
   JSON.stringify([view.task.position, Option.isSome(view.holder), Option.getOrNull(view.progress)])

@@ -1,8 +1,8 @@
 /** What must not grow with what is there: counted, not timed. */
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Fiber, Stream, TestClock } from "effect"
+import { Effect, Exit, Fiber, Scope, Stream, TestClock } from "effect"
 import { CheckMate, CheckMateEngine, Stage } from "effect-checkmate"
-import { abc, engineOver, Ledger, makeStore, Numbers, until } from "../support/pipelines.ts"
+import { abc, engineOver, engineService, hangingInB, Ledger, makeStore, Numbers, until } from "../support/pipelines.ts"
 
 describe("watching", () => {
   it.effect("one look at all tasks shows all that has changed by then", () =>
@@ -76,5 +76,30 @@ describe("watching", () => {
         expect(counted.read).toBeLessThanOrEqual(13)
         expect(counted.list).toBeLessThanOrEqual(13)
       }).pipe(Effect.provide(engineOver(slow)))
+    }))
+
+  it.effect("ends with the engine also between two looks, and looks at nothing then", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      let reads = 0
+      const slow = {
+        ...store,
+        read: (...args: Parameters<typeof store.read>) => {
+          reads += 1
+          return Effect.delay(store.read(...args), "1 second")
+        }
+      }
+      const scope = yield* Scope.make()
+      const engine = yield* Scope.extend(engineService(slow), scope)
+      yield* Effect.fork(engine.run(hangingInB(new Ledger()), { taskId: "t", input: { seed: 1 } }))
+      yield* TestClock.adjust("5 seconds")
+      reads = 0
+      const views = yield* Effect.fork(Stream.runCount(engine.watch("t")))
+      // The first look is over, and the next one is due.
+      yield* TestClock.adjust("2 seconds")
+      expect(reads).toBe(1)
+      yield* Scope.close(scope, Exit.void)
+      expect(yield* Fiber.join(views)).toBe(1)
+      expect(reads).toBe(1)
     }))
 })
