@@ -150,7 +150,7 @@ export const make = Effect.fnUntraced(function*(database: Database) {
   // Who holds what the group waits for must not wait for the group.
   const isAlone = (context: Context.Context<never>) => writers <= 1 || database.isHeldBy(context)
   // Not Effect's own finalizer, which compares all FiberRefs and takes as long as a statement.
-  const writing = Effect.flatMap(Effect.scope, (scope) => {
+  const writing = Effect.uninterruptible(Effect.flatMap(Effect.scope, (scope) => {
     writers += 1
     return Scope.addFinalizer(
       scope,
@@ -158,7 +158,7 @@ export const make = Effect.fnUntraced(function*(database: Database) {
         writers -= 1
       })
     )
-  })
+  }))
   const submit = yield* group.make<Append, void, TaskIOError | StaleWriterError>({
     limit: groupLimit,
     size: { limit: groupSize, of: ({ records }) => records.reduce((sum, record) => sum + record.length, 0) },
