@@ -165,7 +165,9 @@ const ticks = (parts: Parts, interval: Duration.Duration, isRelevant: (taskId: s
   )
 
 /** Before the next look everything else has its turn, so many times as long as the last one took. */
-const leisure = 3
+const leisure = 3n
+
+const millisecond = 1_000_000n
 
 /**
  * Looks at every tick, but not at once after a look that took its time: a task that changes all the time would wait for
@@ -177,18 +179,21 @@ const looks = <Seen, A, E>(
   first: Seen,
   look: (seen: Seen) => Effect.Effect<readonly [Seen, A], E>
 ): Stream.Stream<A, E> =>
-  Stream.mapAccumEffect(ticking, { seen: first, due: 0 }, ({ due, seen }) =>
+  Stream.mapAccumEffect(ticking, { seen: first, due: 0n }, ({ due, seen }) =>
     Effect.gen(function*() {
-      const asked = yield* Clock.currentTimeMillis
+      // By a clock that is never set back.
+      const asked = yield* Clock.currentTimeNanos
       if (asked < due) {
         const { closing } = parts.registry
-        yield* Effect.raceFirst(Effect.sleep(due - asked), closing.await)
+        yield* Effect.raceFirst(Effect.sleep(Duration.nanos(due - asked)), closing.await)
         // There may be no store any more.
         if (closing.isSettled) return [{ seen, due }, Option.none<A>()] as const
       }
-      const [took, [next, shown]] = yield* Effect.timed(look(seen))
-      const now = yield* Clock.currentTimeMillis
-      return [{ seen: next, due: now + Math.floor(Duration.toMillis(took)) * leisure }, Option.some(shown)] as const
+      const from = yield* Clock.currentTimeNanos
+      const [next, shown] = yield* look(seen)
+      const now = yield* Clock.currentTimeNanos
+      const rest = (now - from) / millisecond * millisecond * leisure
+      return [{ seen: next, due: now + rest }, Option.some(shown)] as const
     })).pipe(Stream.filterMapWhile(identity))
 
 const mark = (view: View): string =>
