@@ -40,7 +40,8 @@ const bind = (lock: Driver, taskId: string) =>
   Effect.gen(function*() {
     const scope = yield* Scope.fork(yield* Effect.scope, ExecutionStrategy.sequential)
     const { holder, lost } = yield* Scope.extend(lock.acquire(taskId), scope)
-    return { holder, lost, release: Scope.close(scope, Exit.void) }
+    const end = (exit: Exit.Exit<unknown, unknown>) => Scope.close(scope, exit)
+    return { holder, lost, end, release: end(Exit.void) }
   })
 
 /** Many tries at once, by both engines in turn; those that hold the task now. */
@@ -102,6 +103,15 @@ export const rules: ReadonlyArray<Rule<Subject, Capability>> = [
       yield* (yield* bind(one, "t")).release
       const bound = yield* Effect.exit(bind(other, "t"))
       yield* expect.that(Exit.isSuccess(bound), "the other engine to bind the task", bound)
+    })),
+
+  rule("a task is released also where its work failed or died", ({ one, other }, expect) =>
+    Effect.gen(function*() {
+      for (const [ended, exit] of [["failed", Exit.fail("no")], ["died", Exit.die("no")]] as const) {
+        yield* (yield* bind(one, ended)).end(exit)
+        const bound = yield* Effect.exit(bind(other, ended))
+        yield* expect.that(Exit.isSuccess(bound), `the other engine to bind a task whose work ${ended}`, bound)
+      }
     })),
 
   rule("a task that is held is TaskBoundError for another engine", ({ one, other }, expect) =>
@@ -181,11 +191,14 @@ export const rules: ReadonlyArray<Rule<Subject, Capability>> = [
 
   rule("releasing a task leaves the engine's other tasks bound", ({ one, other }, expect) =>
     Effect.gen(function*() {
-      const first = yield* bind(one, "first")
-      yield* bind(one, "second")
-      yield* first.release
-      const second = yield* Effect.exit(bind(other, "second"))
-      yield* expect.that(Exit.isFailure(second), "the second task to be refused while it is held", "it was bound")
+      const released = yield* bind(one, "a")
+      const kept = ["second", "a.b", "a-1", "aa", "1.a"]
+      for (const id of kept) yield* bind(one, id)
+      yield* released.release
+      for (const id of kept) {
+        const again = yield* Effect.exit(bind(other, id))
+        yield* expect.that(Exit.isFailure(again), `task "${id}" to be refused while it is held`, "it was bound")
+      }
     })),
 
   rule("of many that try at once exactly one holds it", (locks, expect) =>

@@ -80,6 +80,19 @@ export const brokenLocks: Readonly<Record<string, () => Locks>> = {
     }))
   },
 
+  // Gives back what its work came to an end with, or what was interrupted.
+  "a task is released also where its work failed or died": () =>
+    locksWith((memory) => ({
+      acquire: (taskId) =>
+        Effect.gen(function*() {
+          const scope = yield* Effect.acquireRelease(
+            Scope.make(),
+            (scope, exit) => Exit.isSuccess(exit) || Exit.isInterrupted(exit) ? Scope.close(scope, exit) : Effect.void
+          )
+          return yield* Scope.extend(memory.acquire(taskId), scope)
+        })
+    })),
+
   "a task that is held is TaskBoundError for another engine": () =>
     locksWith((memory, engine) =>
       engine === "other" ? { acquire: heldWith(memory, ({ taskId }) => refused(taskId, "it is held")) } : {}
@@ -166,16 +179,21 @@ export const brokenLocks: Readonly<Record<string, () => Locks>> = {
       acquire: (taskId) => taskId.includes("=") ? refused(taskId, "a bad name") : memory.acquire(taskId)
     })),
 
+  // Gives back all whose ids begin so.
   "releasing a task leaves the engine's other tasks bound": () => {
-    const scopes = new Set<Scope.CloseableScope>()
-    const releaseAll = Effect.suspend(() => Effect.forEach([...scopes], (scope) => Scope.close(scope, Exit.void)))
+    const scopes = new Map<string, Scope.CloseableScope>()
+    const free = (taskId: string) =>
+      Effect.forEach(
+        [...scopes].filter(([id]) => id.startsWith(taskId)),
+        ([id, scope]) => Effect.zipRight(Effect.sync(() => scopes.delete(id)), Scope.close(scope, Exit.void))
+      )
     return locksWith((memory) => ({
       acquire: (taskId) =>
         Effect.gen(function*() {
           const scope = yield* Scope.make()
           const binding = yield* Scope.extend(memory.acquire(taskId), scope)
-          scopes.add(scope)
-          yield* Effect.addFinalizer(() => releaseAll)
+          scopes.set(taskId, scope)
+          yield* Effect.addFinalizer(() => free(taskId))
           return binding
         })
     }))

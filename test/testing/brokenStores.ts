@@ -137,6 +137,30 @@ export const brokenStores: Readonly<Record<string, Store>> = {
     }
   }),
 
+  // Keeps what each claim wrote under its epoch, and reads that in the order of texts, in which 10 comes before 2.
+  "a journal that was taken up a dozen times comes back in order": storeWith((memory) => {
+    const epochs = new Map<string, ReadonlyArray<string>>()
+    const epochOf = (taskId: string, position: number) => epochs.get(taskId)?.[position] ?? ""
+    return {
+      open: openWith(memory, ({ append, epoch }, taskId) => ({
+        append: (position, records, summary) =>
+          Effect.map(append(position, records, summary), () => {
+            const before = epochs.get(taskId)?.slice(0, position) ?? []
+            epochs.set(taskId, [...before, ...records.map(() => String(epoch))])
+          })
+      })),
+      read: (taskId, from) =>
+        Effect.map(
+          memory.read(taskId, 0),
+          (records) =>
+            records.map((record, position) => ({ record, epoch: epochOf(taskId, position) }))
+              .toSorted((left, right) => left.epoch < right.epoch ? -1 : left.epoch > right.epoch ? 1 : 0)
+              .map(({ record }) => record)
+              .slice(from)
+        )
+    }
+  }),
+
   "opening again returns all that was acknowledged before": storeWith((memory) => {
     const claimedAt = new Map<string, number>()
     return {
@@ -315,7 +339,7 @@ export const brokenStores: Readonly<Record<string, Store>> = {
             const all = claims.get(taskId) ?? []
             const greatest = all.map((journal) => String(journal.epoch)).sort().at(-1)
             const newest = all.at(-1)
-            return all.length < 10 || newest === undefined
+            return all.length < 10 || records.length > 0 || newest === undefined
               ? append(...args)
               : greatest === String(epoch)
               ? newest.append(...args)
@@ -326,9 +350,35 @@ export const brokenStores: Readonly<Record<string, Store>> = {
     }
   }),
 
-  "a writer whose task was removed is refused": refusalsWith(
-    "was removed",
-    (error, position) => position > 0 ? Effect.void : Effect.fail(error)
+  // Finds no task that is another's.
+  "a writer whose task was removed is refused": storeWith((memory) => ({
+    open: refuseWith(
+      memory,
+      "was removed",
+      (error, position) =>
+        Effect.flatMap(
+          Effect.orDie(memory.read(error.taskId, 0)),
+          ({ length }) => position > 0 && length === 0 ? Effect.void : Effect.fail(error)
+        )
+    )
+  })),
+
+  // Tells writers by their epochs alone, which begin anew with the task.
+  "a writer whose task was removed is refused also where the new task of that id was claimed as often": storeWith(
+    (memory) => {
+      const newest = new Map<string, TaskIO.EncodedJournal>()
+      return {
+        open: openWith(memory, (journal, taskId) => {
+          newest.set(taskId, journal)
+          return {
+            append: (...args) => {
+              const now = newest.get(taskId)
+              return (now?.epoch === journal.epoch ? now : journal).append(...args)
+            }
+          }
+        })
+      }
+    }
   ),
 
   // Finds nothing to remove, and leaves the claim.
@@ -501,8 +551,10 @@ export const brokenStores: Readonly<Record<string, Store>> = {
       })
   })),
 
+  // Sorts its numbers as texts.
   "messages are read oldest first": storeWith((memory) => ({
-    receive: (taskId) => Effect.map(memory.receive(taskId), (letters) => letters.toReversed())
+    receive: (taskId) =>
+      Effect.map(memory.receive(taskId), (letters) => letters.toSorted(({ id }, other) => id < other.id ? -1 : 1))
   })),
 
   "messages of any text survive": storeWith((memory) => ({
@@ -540,6 +592,29 @@ export const brokenStores: Readonly<Record<string, Store>> = {
           ? memory.acknowledge(taskId, ids)
           : refused("acknowledge", taskId, "no such letter"))
   })),
+
+  // Numbers letters by those that are there.
+  "acknowledging what is gone removes no later letter": storeWith((memory) => {
+    const numbers = new Map<string, number>()
+    const numbered = (taskId: string) =>
+      Effect.map(memory.receive(taskId), (letters) => {
+        let last = 0
+        return letters.map(({ id, message }) => {
+          last = numbers.get(id) ?? last + 1
+          numbers.set(id, last)
+          return { id: String(last), message, within: id }
+        })
+      })
+    return {
+      receive: numbered,
+      acknowledge: (taskId, ids) =>
+        Effect.flatMap(
+          numbered(taskId),
+          (letters) =>
+            memory.acknowledge(taskId, letters.filter(({ id }) => ids.includes(id)).map(({ within }) => within))
+        )
+    }
+  }),
 
   "a task has mail waiting until its last letter is acknowledged": storeWith((memory) => {
     const read = new Set<string>()

@@ -73,6 +73,13 @@ export const journals: ReadonlyArray<Rule<Encoded, Capability>> = [
       yield* expect.same("the records of the third claim", third.records, [0, 1, 2].map(record))
     })),
 
+  rule("a journal that was taken up a dozen times comes back in order", (io, expect) =>
+    Effect.gen(function*() {
+      const values = Array.from({ length: 12 }, (_, index) => index)
+      for (const value of values) yield* write(io, "t", value, [value])
+      yield* expect.same("the records", yield* io.read("t", 0), values.map(record))
+    })),
+
   rule("each claim has a greater epoch than every earlier one", (io, expect) =>
     Effect.gen(function*() {
       let last = 0

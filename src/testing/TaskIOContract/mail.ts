@@ -80,12 +80,13 @@ export const mail: ReadonlyArray<Rule<Encoded, Capability>> = [
 
   rule("messages are read oldest first", (io, expect) =>
     Effect.gen(function*() {
-      for (const number of [1, 2, 3]) {
+      const numbers = Array.from({ length: 12 }, (_, index) => index)
+      for (const number of numbers) {
         yield* io.send("t", record(number))
         // Stores may order what they are sent by the clock.
         yield* TestClock.adjust("1 second")
       }
-      yield* expect.same("the mail", yield* messages(io, "t"), [1, 2, 3].map(record))
+      yield* expect.same("the mail", yield* messages(io, "t"), numbers.map(record))
     })),
 
   rule("messages of any text survive", (io, expect) =>
@@ -124,6 +125,16 @@ export const mail: ReadonlyArray<Rule<Encoded, Capability>> = [
       yield* io.acknowledge("t", named)
       const again = yield* Effect.exit(io.acknowledge("t", named))
       yield* expect.that(Exit.isSuccess(again), "acknowledging a letter for a second time to succeed", again)
+    })),
+
+  rule("acknowledging what is gone removes no later letter", (io, expect) =>
+    Effect.gen(function*() {
+      yield* io.send("t", record(1))
+      const named = (yield* io.receive("t")).map(({ id }) => id)
+      yield* io.acknowledge("t", named)
+      yield* io.send("t", record(2))
+      yield* Effect.exit(io.acknowledge("t", named))
+      yield* expect.same("the mail", yield* messages(io, "t"), [record(2)])
     })),
 
   rule("a task has mail waiting until its last letter is acknowledged", (io, expect) =>

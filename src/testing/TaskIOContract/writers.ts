@@ -104,6 +104,27 @@ export const writers: ReadonlyArray<Rule<Encoded, Capability>> = [
     }), ["secondWriter"]),
 
   rule(
+    "a writer whose task was removed is refused also where the new task of that id was claimed as often",
+    (io, expect) =>
+      Effect.gen(function*() {
+        for (const times of [1, 2, 3]) {
+          const taskId = `t-${times}`
+          for (let time = 1; time < times; time++) yield* write(io, taskId, time - 1, ["old"])
+          const late = yield* claim(io, taskId)
+          yield* late.append(times - 1, ["old"])
+          yield* io.remove(taskId)
+          for (let time = 0; time < times; time++) yield* (yield* claim(io, taskId)).append(time, [time])
+          const what = `the append of claim ${times} to a new task that was claimed ${times} times`
+          yield* expect.failure(what, late.append(times, ["late"]), "StaleWriterError")
+          yield* late.close
+          const anew = Array.from({ length: times }, (_, time) => record(time))
+          yield* expect.same("the records of the new task", yield* io.read(taskId, 0), anew)
+        }
+      }),
+    ["secondWriter"]
+  ),
+
+  rule(
     "a writer whose task was removed before its first append is refused too",
     (io, expect) =>
       Effect.gen(function*() {
