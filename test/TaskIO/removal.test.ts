@@ -2,7 +2,7 @@
 import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
-import { Chunk, Effect, Scope, Stream } from "effect"
+import { Chunk, Effect, type Exit, Scope, Stream } from "effect"
 import type { TaskIO } from "effect-checkmate"
 import * as FileDriver from "effect-checkmate/TaskIO/FileSystem"
 import { failure, shaky } from "../support/shakyFiles.ts"
@@ -71,6 +71,44 @@ describe("a removal that was cut off", () => {
         expect(yield* driver.read("t", 0)).toEqual(["new 1"])
         yield* write(driver, 1, "new 2")
         expect(yield* driver.read("t", 0)).toEqual(["new 1", "new 2"])
+      })
+    ))
+
+  it.scoped("lets two take over what was begun anew without letting in who wrote it", () =>
+    onFiles((directory) =>
+      Effect.gen(function*() {
+        const driver = yield* FileDriver.make(directory)
+        yield* write(driver, 0, "old 1")
+        yield* write(driver, 1, "old 2")
+        yield* removeHalf(directory)
+        const writer = yield* write(driver, 0, "new 1")
+        // Of two that find the second name of the removed task's file one has taken over before the other goes on.
+        let between: Effect.Effect<unknown, unknown, Scope.Scope> = driver.open("t")
+        const late: Array<Exit.Exit<void, unknown>> = []
+        const append = Effect.map(
+          Effect.exit(writer.append(1, ["new 2"], summaryOf("t", {}))),
+          (exit) => late.push(exit)
+        )
+        const scope = yield* Effect.scope
+        const other = yield* FileDriver.make(directory).pipe(shaky((fs) => ({
+          stat: (file) =>
+            Effect.tap(fs.stat(file), () => {
+              if (!file.endsWith("t.1.ndjson")) return Effect.void
+              const now = between
+              between = Effect.void
+              return Effect.ignore(Effect.provideService(now, Scope.Scope, scope))
+            }),
+          // As soon as it might be let in.
+          remove: (file) => Effect.zipLeft(fs.remove(file), file.includes("/t.1.") ? append : Effect.void)
+        })))
+        yield* other.open("t")
+        yield* append
+        expect(late.map((exit) => exit._tag)).not.toContain("Success")
+        expect(yield* driver.read("t", 0)).toEqual(["new 1"])
+        yield* driver.remove("t")
+        const fs = yield* FileSystem.FileSystem
+        expect([yield* fs.readDirectory(`${directory}/tasks`), yield* fs.readDirectory(`${directory}/trash`)])
+          .toEqual([[], []])
       })
     ))
 })

@@ -5,7 +5,8 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type { TaskIOError } from "../../CheckMateError.ts"
-import { alreadyExists, removed, storeError } from "../../internal/files.ts"
+import { alreadyExists, isNotFound, removed, storeError } from "../../internal/files.ts"
+import { nonce } from "../../internal/nonce.ts"
 import type { Layout } from "./layout.ts"
 
 /** The file of an epoch, for whoever has created it. */
@@ -35,18 +36,39 @@ const link = ({ fileOf, fs, secondNameOf }: Layout, taskId: string, epoch: numbe
     Effect.mapError(storeError("open the journal", fileOf(taskId, epoch), taskId))
   )
 
-const isSealed = ({ fileOf, fs }: Layout, taskId: string, epoch: number) =>
-  Effect.mapBoth(fs.stat(fileOf(taskId, epoch)), {
-    onFailure: storeError("read the journal", fileOf(taskId, epoch), taskId),
-    onSuccess: ({ nlink }) => Option.exists(nlink, (names) => names > 1)
-  })
+/** Whether the second name is the file's own, and not that of a removed task's file, or of a copy. */
+const isSealed = ({ fileOf, fs, secondNameOf }: Layout, taskId: string, epoch: number) =>
+  Effect.zipWith(
+    fs.stat(fileOf(taskId, epoch)),
+    Effect.map(fs.stat(secondNameOf(taskId, epoch)), Option.some).pipe(
+      Effect.catchIf(isNotFound, () => Effect.succeedNone)
+    ),
+    ({ ino, nlink }, second) =>
+      Option.exists(nlink, (names) => names > 1)
+      && Option.exists(second, (other) => Option.getOrNull(other.ino) === Option.getOrNull(ino))
+  ).pipe(Effect.mapError(storeError("read the journal", fileOf(taskId, epoch), taskId)))
+
+/**
+ * Gives a file its second name in place of what is called so. In one step: to remove that first could remove the name that
+ * another claimant has given it, and the file's writer would be let in again.
+ */
+const replaceSecondName = Effect.fnUntraced(
+  function*({ fileOf, fs, path, secondNameOf, trash }: Layout, taskId: string, epoch: number) {
+    const name = path.join(trash, `${taskId}.${yield* nonce}`)
+    yield* Effect.zipRight(fs.link(fileOf(taskId, epoch), name), fs.rename(name, secondNameOf(taskId, epoch))).pipe(
+      // The trash was emptied meanwhile, or the file is gone, which the next look tells.
+      Effect.catchIf(isNotFound, () => Effect.void),
+      Effect.mapError(storeError("open the journal", fileOf(taskId, epoch), taskId))
+    )
+    // Where another claimant was first both are names of one file, and a rename does nothing.
+    yield* removed(fs, name)
+  }
+)
 
 /** Gives an older epoch's file its second name, which tells its writer that it has been taken over. */
 export const seal = Effect.fnUntraced(
   function*(layout: Layout, taskId: string, epoch: number): Effect.fn.Return<void, TaskIOError> {
-    // A name that is there may be that of a removed task's file.
-    while (!(yield* link(layout, taskId, epoch)) && !(yield* isSealed(layout, taskId, epoch))) {
-      yield* removed(layout.fs, layout.secondNameOf(taskId, epoch))
-    }
+    if (yield* link(layout, taskId, epoch)) return
+    while (!(yield* isSealed(layout, taskId, epoch))) yield* replaceSecondName(layout, taskId, epoch)
   }
 )
