@@ -174,6 +174,23 @@ export const make = Effect.fnUntraced(
             })
           ))
 
+    /** What is read while nobody removes the task, or claims it: else some may be gone, or be of another one of its id. */
+    const found = (taskId: string): Effect.Effect<ReadonlyArray<string>, TaskIOError | JournalDamagedError> => {
+      const head = read("read the journal", headOf(taskId), Head, taskId)
+      return Effect.flatMap(
+        head,
+        Option.match({
+          onNone: () => Effect.succeed([]),
+          onSome: (before) =>
+            Effect.zipWith(
+              Effect.either(whole(taskId, before)),
+              head,
+              (records, now) => Option.exists(now, ({ owner }) => owner === before.owner) ? records : found(taskId)
+            ).pipe(Effect.flatten)
+        })
+      )
+    }
+
     const open: Encoded["open"] = (taskId, atLeast = 0) =>
       inTurn(Effect.gen(function*() {
         const found = yield* read("open the journal", headOf(taskId), Head, taskId)
@@ -239,14 +256,7 @@ export const make = Effect.fnUntraced(
 
     return {
       open,
-      read: (taskId, from) =>
-        Effect.flatMap(
-          read("read the journal", headOf(taskId), Head, taskId),
-          Option.match({
-            onNone: () => Effect.succeed([]),
-            onSome: (head) => Effect.map(whole(taskId, head), (records) => records.slice(from))
-          })
-        ),
+      read: (taskId, from) => Effect.map(found(taskId), (records) => from === 0 ? records : records.slice(from)),
       list: () =>
         Stream.fromIterable(parts).pipe(
           Stream.mapEffect((part) => readList("list tasks", idsOf(part), Texts)),

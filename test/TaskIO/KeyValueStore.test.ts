@@ -122,6 +122,47 @@ describe("journals in a KeyValueStore", () => {
       expect(error).toMatchObject({ _tag: "TaskIOError", problem: expect.stringContaining("ENAMETOOLONG") })
     }).pipe(Effect.provide(NodeContext.layer)))
 
+  it.effect("are read as they were or as they are, where the task is removed and begun anew meanwhile", () =>
+    withStore((store) =>
+      Effect.gen(function*() {
+        const driver = (over: KeyValueStore.KeyValueStore) =>
+          Effect.provideService(KeyValueDriver.make(), KeyValueStore.KeyValueStore, over)
+        const io = yield* driver(store)
+        const write = (...records: ReadonlyArray<string>) =>
+          Effect.scoped(Effect.flatMap(io.open("t"), ({ append }) =>
+            Effect.forEach(records, (record, position) =>
+              append(position, [record], summaryOf("t")))))
+        const meanwhile = [
+          { what: Effect.void, found: ["old 1", "old 2"] },
+          { what: io.remove("t"), found: [] },
+          {
+            what: Effect.zipRight(io.remove("t"), write("new 1", "new 2", "new 3")),
+            found: ["new 1", "new 2", "new 3"]
+          }
+        ]
+        for (const { found, what } of meanwhile) {
+          for (const place of ["head/t", "batch/t/0"]) {
+            yield* io.remove("t")
+            yield* write("old 1", "old 2")
+            let between: Effect.Effect<unknown, unknown> = what
+            const reader = yield* driver({
+              ...store,
+              get: (key) =>
+                Effect.tap(store.get(key), () => {
+                  if (key !== `checkmate/${place}`) {
+                    return Effect.void
+                  }
+                  const now = between
+                  between = Effect.void
+                  return Effect.orDie(now)
+                })
+            })
+            expect(yield* reader.read("t", 0)).toEqual(found)
+          }
+        }
+      })
+    ))
+
   it.effect("say which key is damaged", () =>
     withStore((store) =>
       Effect.gen(function*() {
