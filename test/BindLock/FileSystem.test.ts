@@ -271,6 +271,21 @@ describe("the lock on files", () => {
       yield* lock.acquire("t")
     })))
 
+  it.scoped("tells of a task that was lost also where a lock cannot be let go of", () =>
+    onFiles(Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const directory = yield* fs.makeTempDirectoryScoped()
+      const lock = yield* FileLock.make(directory).pipe(shaky((whole) => ({
+        remove: (file) => file.endsWith("left.lock") ? Effect.fail(failure) : whole.remove(file)
+      })))
+      yield* Effect.scoped(lock.acquire("left"))
+      const { lost } = yield* lock.acquire("t")
+      // As if another engine had taken it over.
+      yield* fs.remove(`${directory}/locks/t.lock`)
+      const { exit } = yield* inTime(Effect.timeoutOption(lost, "20 seconds"))
+      expect(exit).toMatchObject({ _tag: "Success", value: { _tag: "Some" } })
+    })))
+
   it.scoped("to let go of what was lost takes nothing from whoever holds it now, be it the same engine", () =>
     onFiles(Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem

@@ -37,7 +37,8 @@ export const make = (
     letGo,
     check: Effect.gen(function*() {
       yield* Effect.forEach([...leftover], letGo, { discard: true })
-      if (Option.contains(yield* own.names, held.size + 1)) return
+      // What is left has a name, too, which would stand for that of a lock that was lost.
+      if (Option.contains(yield* own.names, held.size + leftover.size + 1)) return
       for (const taskId of held.keys()) {
         if (yield* own.isMine(taskId)) continue
         yield* takenOver(taskId)
