@@ -1,5 +1,19 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Clock, Context, Data, DateTime, Deferred, Effect, Fiber, Layer, Option, Ref, Schedule, Schema } from "effect"
+import {
+  Clock,
+  Context,
+  Data,
+  DateTime,
+  Deferred,
+  Effect,
+  Fiber,
+  Layer,
+  Option,
+  Ref,
+  Schedule,
+  Schema,
+  Stream
+} from "effect"
 import { CheckMate, CheckMateEngine, Stage, State, type TaskIO } from "effect-checkmate"
 import * as MemoryDriver from "effect-checkmate/TaskIO/Memory"
 import { Crashes, Faults } from "effect-checkmate/testing"
@@ -423,14 +437,21 @@ describe("Crashes.explore", () => {
             ...journal,
             append: (...args) => Effect.zipRight(aMoment, journal.append(...args))
           })),
-        read: (taskId, from) => Effect.zipRight(aMoment, driver.read(taskId, from))
+        read: (taskId, from) => Effect.zipRight(aMoment, driver.read(taskId, from)),
+        list: (query) => Stream.zipRight(Stream.fromEffect(aMoment), driver.list(query))
       }))
       const { cuts } = yield* Crashes.verify(abc(new Ledger()), {
         input: { seed: 1 },
         store,
         pairs: false,
         program: (definition) =>
-          Effect.timeout(CheckMateEngine.run(definition, { taskId: "task", input: { seed: 1 } }), "1 second"),
+          Effect.timeout(
+            Effect.zipRight(
+              CheckMateEngine.run(definition, { taskId: "task", input: { seed: 1 } }),
+              CheckMateEngine.find()
+            ),
+            "1 second"
+          ),
         invariant: ({ exit }) => exit
       })
       expect(cuts).toBeGreaterThan(4)

@@ -91,7 +91,7 @@ const elsewhere = (store: TaskIO.Encoded, outside: ReturnType<Process["outside"]
       append: (...args) => outside(journal.append(...args))
     })),
   read: (taskId, from) => outside(store.read(taskId, from)),
-  list: (query) => store.list(query),
+  list: (query) => Stream.unwrap(outside(Effect.map(Stream.runCollect(store.list(query)), Stream.fromChunk))),
   remove: (taskId) => outside(store.remove(taskId)),
   send: (taskId, message) => outside(store.send(taskId, message)),
   receive: (taskId) => outside(store.receive(taskId)),
