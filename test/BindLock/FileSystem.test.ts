@@ -251,6 +251,26 @@ describe("the lock on files", () => {
       expect(exit._tag).toBe("Success")
     })))
 
+  it.scoped("a take that could not be removed is in its own engine's way no longer than it takes to try again", () =>
+    onFiles(Effect.gen(function*() {
+      const { directory } = yield* heldBy(dead, longAgo)
+      let looks = 0
+      let fails = true
+      const lock = yield* FileLock.make(directory).pipe(shaky((fs) => ({
+        readFileString: (file) =>
+          file.endsWith("t.lock") && ++looks === 2 ? Effect.fail(failure) : fs.readFileString(file),
+        remove: (file) => {
+          if (!fails || !file.endsWith(".take")) return fs.remove(file)
+          fails = false
+          return Effect.fail(failure)
+        }
+      })))
+      expect(yield* Effect.flip(Effect.scoped(lock.acquire("t")))).toMatchObject({ _tag: "BindLockError" })
+      const again = Effect.timeoutOption(Effect.scoped(lock.acquire("t")), "20 seconds")
+      const { exit } = yield* inTime(Effect.disconnect(Effect.interruptible(again)))
+      expect(exit).toMatchObject({ _tag: "Success", value: { _tag: "Some" } })
+    })))
+
   it.scoped("a lock that could not be let go of is let go of with the next sign of life", () =>
     onFiles(Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem

@@ -14,6 +14,8 @@ import type { Layout } from "./layout.ts"
 /** The file of the engine that runs here. */
 export interface Own {
   readonly nonce: string
+  /** The tasks that it tries to take over just now. */
+  readonly trying: Set<string>
   /** Lengthens the file. */
   readonly giveSign: Effect.Effect<void, PlatformError>
   /** The file system's own time, which it stamps this engine's sign of life with, as it does others'. */
@@ -51,6 +53,7 @@ export const create = Effect.fnUntraced(
     const giveSign = asSign(written(handle.writeAll(sign)))
     return {
       nonce: created.nonce,
+      trying: new Set(),
       giveSign,
       now: Effect.map(
         Effect.zipRight(giveSign, handle.stat),

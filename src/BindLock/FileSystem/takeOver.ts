@@ -8,18 +8,20 @@ import { type Found, look, sameState } from "./engineFile.ts"
 import { type Layout, takesOf } from "./layout.ts"
 import type { Own } from "./own.ts"
 
-/** Removes the takes of dead engines; false where a living one tries, too. */
+/** Removes the takes of dead engines, and what this one left of an earlier try; false where a living one tries, too. */
 const clearWay = Effect.fnUntraced(
   function*(
     layout: Layout,
     taskId: string,
+    take: string,
     isDead: (found: Found) => Effect.Effect<boolean, PlatformError>
   ): Effect.fn.Return<boolean, PlatformError> {
     const { fs, path, takes } = layout
     for (const entry of yield* takesOf(layout, taskId)) {
-      const other = yield* look(fs, path.join(takes, entry))
+      const file = path.join(takes, entry)
+      const other = yield* look(fs, file)
       if (Option.isNone(other)) continue
-      if (!(yield* isDead(other.value))) return false
+      if (file !== take && !(yield* isDead(other.value))) return false
       yield* Effect.ignore(fs.remove(other.value.file))
     }
     return true
@@ -44,7 +46,7 @@ const takeIfFree = Effect.fnUntraced(
   }
 )
 
-/** Takes a task over from a dead engine; false where another engine was in the way. */
+/** Takes a task over from a dead engine; false where another engine, or another try of this one, was in the way. */
 export const takeOver = Effect.fnUntraced(
   function*(
     layout: Layout,
@@ -53,14 +55,21 @@ export const takeOver = Effect.fnUntraced(
     dead: Found,
     isDead: (found: Found) => Effect.Effect<boolean, PlatformError>
   ): Effect.fn.Return<boolean, PlatformError> {
-    if (!(yield* clearWay(layout, taskId, isDead))) return false
     const take = layout.takeOf(taskId, own.nonce)
+    if (!(yield* clearWay(layout, taskId, take, isDead))) return false
     if (!(yield* own.link(take))) return false
     return yield* takeIfFree(layout, taskId, take, dead).pipe(
-      // A take that is left would be in everybody's way for as long as this engine lives.
+      // A take that is left is in everybody's way until this engine tries again, or ends.
       Effect.onError(() => Effect.ignore(layout.fs.remove(take))),
       // Another engine took this one for dead, and its take away.
       Effect.catchIf(isNotFound, () => Effect.succeed(false))
     )
-  }
+  },
+  // One try at a time: each would take the other's take for left over.
+  (tried, _, { trying }, taskId) =>
+    Effect.suspend(() => {
+      if (trying.has(taskId)) return Effect.succeed(false)
+      trying.add(taskId)
+      return Effect.ensuring(tried, Effect.sync(() => trying.delete(taskId)))
+    })
 )
