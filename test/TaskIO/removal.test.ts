@@ -74,6 +74,24 @@ describe("a removal that was cut off", () => {
       })
     ))
 
+  it.scoped("is in nobody's way where somebody has tidied up meanwhile", () =>
+    onFiles((directory) =>
+      Effect.gen(function*() {
+        const driver = yield* FileDriver.make(directory)
+        yield* write(driver, 0, "old 1")
+        yield* write(driver, 1, "old 2")
+        yield* removeHalf(directory)
+        const writer = yield* write(driver, 0, "new 1")
+        const fs = yield* FileSystem.FileSystem
+        yield* fs.remove(`${directory}/trash`, { recursive: true })
+        yield* write(driver, 1, "new 2")
+        expect(yield* Effect.flip(writer.append(2, ["late"], summaryOf("t", {})))).toMatchObject({
+          _tag: "StaleWriterError"
+        })
+        expect(yield* driver.read("t", 0)).toEqual(["new 1", "new 2"])
+      })
+    ))
+
   it.scoped("lets two take over what was begun anew without letting in who wrote it", () =>
     onFiles((directory) =>
       Effect.gen(function*() {

@@ -56,8 +56,8 @@ const replaceSecondName = Effect.fnUntraced(
   function*({ fileOf, fs, path, secondNameOf, trash }: Layout, taskId: string, epoch: number) {
     const name = path.join(trash, `${taskId}.${yield* nonce}`)
     yield* Effect.zipRight(fs.link(fileOf(taskId, epoch), name), fs.rename(name, secondNameOf(taskId, epoch))).pipe(
-      // The trash was emptied meanwhile, or the file is gone, which the next look tells.
-      Effect.catchIf(isNotFound, () => Effect.void),
+      // Somebody has tidied up, or the file is gone, which the next look tells.
+      Effect.catchIf(isNotFound, () => fs.makeDirectory(trash, { recursive: true })),
       Effect.mapError(storeError("open the journal", fileOf(taskId, epoch), taskId))
     )
     // Where another claimant was first both are names of one file, and a rename does nothing.
