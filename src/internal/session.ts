@@ -50,6 +50,8 @@ export class Session {
   /** Settled once the task is let go of, its binding included. */
   readonly left = new Once<void>()
   task: Task.Task | undefined
+  /** The fiber that works on it. */
+  work: Fiber.RuntimeFiber<unknown, unknown> | undefined = undefined
   /** Folded into `task`, and not yet written. */
   pending = none
   /** Whether a write failed, after which the task may not stand as it was folded. */

@@ -132,43 +132,45 @@ const seenToItsEnd = <A, E>(
     onSuccess: Effect.succeed
   })
 
+const interrupted: Stop = { _tag: "Interrupted" }
+
+/** Interrupts a task's work, and returns once that is over. */
+const stopFor = (session: Session, reason: Stop): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    if (session.cancelling && reason._tag === "Cancelled") return Effect.void
+    // Whatever else was asked for, nothing is written about a task that somebody else has.
+    if (session.stopping === undefined || reason._tag === "Lost") session.stopping = reason
+    if (isEnding(session)) session.ending.settle()
+    return session.work === undefined ? Effect.void : Effect.asVoid(Fiber.interrupt(session.work))
+  })
+
+/** Fails where the task is another engine's now. */
+const unlessLost = ({ stopping, taskId }: Session): Effect.Effect<void, BindingLostError> =>
+  stopping?._tag === "Lost" ? new BindingLostError({ taskId, problem: stopping.problem }) : Effect.void
+
 /** Runs work in a fiber of its own, so that why it is interrupted is known before it is. Not to be interrupted itself. */
 const supervise = Effect.fnUntraced(
   function*<A, E, R>(
     parts: Parts,
     session: Session,
-    binding: BindLock.Binding,
     work: Effect.Effect<A, E, R>,
     restore: Restore
   ): Effect.fn.Return<Exit.Exit<A, E>, never, R> {
-    let fiber: Fiber.RuntimeFiber<A, E> | undefined
-    const stop = (reason: Stop) =>
-      Effect.suspend(() => {
-        if (session.cancelling && reason._tag === "Cancelled") return Effect.void
-        // Whatever else was asked for, nothing is written about a task that somebody else has.
-        if (session.stopping === undefined || reason._tag === "Lost") session.stopping = reason
-        if (isEnding(session)) session.ending.settle()
-        return fiber === undefined ? Effect.void : Effect.asVoid(Fiber.interrupt(fiber))
-      })
-    // Forked first, so that work whose binding is lost already does not begin.
-    const watcher = binding.lost === Effect.never ? undefined : yield* parts.fork(
-      Effect.interruptible(Effect.flatMap(binding.lost, (problem) => stop({ _tag: "Lost", problem })))
-    )
     const marks = yield* FiberRef.get(FiberRef.currentLogAnnotations)
     // Run by a stage of another task, whose marks are not its own.
     const isWithin = Option.isSome(yield* Effect.serviceOption(Stage.Context))
     const outside = isWithin ? HashMap.removeMany(marks, ["stage", "attempt"]) : marks
-    fiber = yield* parts.fork(Effect.zipRight(
+    const fiber = yield* parts.fork(Effect.zipRight(
       FiberRef.set(FiberRef.currentLogAnnotations, HashMap.set(outside, "task", session.taskId)),
       Effect.interruptible(Effect.suspend(() => session.stopping === undefined ? work : Effect.interrupt))
     ))
-    parts.registry.enter({ session, stop })
-    if (parts.registry.closing.isSettled) yield* stop({ _tag: "Interrupted" })
-    const exit = yield* seenToItsEnd(fiber, restore, stop({ _tag: "Interrupted" }))
+    session.work = fiber
+    parts.registry.enter({ session, stop: (reason) => stopFor(session, reason) })
+    if (parts.registry.closing.isSettled) yield* stopFor(session, interrupted)
+    const exit = yield* seenToItsEnd(fiber, restore, stopFor(session, interrupted))
     yield* Fiber.inheritAll(fiber)
     // The marks on the logs, and those that stages set, end with the task.
     yield* FiberRef.set(FiberRef.currentLogAnnotations, marks)
-    watcher?.unsafeInterruptAsFork(FiberId.none)
     return exit
   }
 )
@@ -180,9 +182,14 @@ export const cancelledError = (taskId: string, reason: string | undefined): Task
 export const writeCancelled = (session: Session, reason: string | undefined): Effect.Effect<unknown, AppendError> =>
   commit(session, [{ _tag: "TaskCancelled", ...(reason === undefined ? {} : { reason }) }])
 
-/** Writes what is left to be written as an engine lets go of a task, which others will go on with. */
+/**
+ * Writes what is left to be written as an engine lets go of a task, which others will go on with. Nothing behind an append that
+ * failed: it would be refused, and that told in place of why.
+ */
 const leave = (session: Session): Effect.Effect<unknown, AppendError> =>
-  commit(session, session.task !== undefined && isMidway(session.task) ? [{ _tag: "TaskLeft" }] : [])
+  session.isInDoubt
+    ? Effect.void
+    : commit(session, session.task !== undefined && isMidway(session.task) ? [{ _tag: "TaskLeft" }] : [])
 
 /** What is held for the length of the Scope; only where it restores may it be interrupted. */
 const holding = Effect.fnUntraced(function*<A, E, R, E2, R2>(
@@ -202,10 +209,14 @@ const holding = Effect.fnUntraced(function*<A, E, R, E2, R2>(
   }
   parts.registry.begin()
   let session: Session | undefined
+  let watcher: Fiber.RuntimeFiber<void> | undefined
   // Registered first, so that it runs once the task is let go of, its binding included.
   yield* Scope.addFinalizer(
     yield* Effect.scope,
-    Effect.suspend(() => Effect.tap(parts.registry.leave(taskId, session), () => session?.left.settle()))
+    Effect.suspend(() => {
+      watcher?.unsafeInterruptAsFork(FiberId.none)
+      return Effect.tap(parts.registry.leave(taskId, session), () => session?.left.settle())
+    })
   )
   const binding = yield* restore(bind(parts, taskId, whenBound))
   const journal = yield* restore(parts.taskIO.open(taskId, found))
@@ -217,28 +228,34 @@ const holding = Effect.fnUntraced(function*<A, E, R, E2, R2>(
     parts.fork
   )
   session = held
-  const exit = yield* supervise(parts, held, binding, work(held), restore)
+  // Forked first, so that work whose binding is lost already does not begin.
+  if (binding.lost !== Effect.never) {
+    watcher = yield* parts.fork(
+      Effect.interruptible(Effect.flatMap(binding.lost, (problem) => stopFor(held, { _tag: "Lost", problem })))
+    )
+  }
+  const exit = yield* supervise(parts, held, work(held), restore)
   if (exit._tag === "Success") return exit.value
+  yield* unlessLost(held)
   const stopping: Stop | undefined = held.stopping
-  if (stopping?._tag === "Lost") return yield* new BindingLostError({ taskId, problem: stopping.problem })
   if (stopping?._tag === "Interrupted") {
     yield* leave(held)
     return yield* exit
   }
   // What was folded in and came to nothing is not written: a task whose values are refused stands as it was found.
-  if (stopping === undefined || held.isInDoubt) return yield* exit
+  if (stopping?._tag !== "Cancelled" || held.isInDoubt) return yield* exit
   yield* commit(held)
+  yield* unlessLost(held)
   held.stopping = undefined
   held.cancelling = true
+  // The engine may have been asked to end since, which was no other reason to stop.
+  if (parts.registry.closing.isSettled) yield* stopFor(held, interrupted)
   // In a fiber of its own, so that whoever is interrupted meanwhile cuts the waits of a rollback's retries short.
   const ending = yield* parts.fork(Effect.annotateLogs(cancelled(held, stopping), "task", taskId))
-  const cutShort = Effect.sync(() => {
-    held.stopping = { _tag: "Interrupted" }
-    held.ending.settle()
-  })
-  const ended = yield* seenToItsEnd(ending, restore, cutShort)
+  const ended = yield* seenToItsEnd(ending, restore, stopFor(held, interrupted))
+  yield* unlessLost(held)
   // By its caller's interruption or by the engine's end: whoever goes on with the rollback carries the cancel out.
-  if (!isEnding(held) || held.task === undefined || !isMidway(held.task)) return yield* ended
+  if (!isEnding(held) || held.isInDoubt || held.task === undefined || !isMidway(held.task)) return yield* ended
   yield* leave(held)
   return yield* Effect.interrupt
 })

@@ -2,7 +2,7 @@
 import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, FiberId, Layer, Schedule, Scope, TestClock } from "effect"
+import { DateTime, Effect, Exit, Fiber, FiberId, Layer, Option, Schedule, Scope, TestClock } from "effect"
 import { BindLock, CheckMate, CheckMateEngine, Stage } from "effect-checkmate"
 import * as MemoryLock from "effect-checkmate/BindLock/Memory"
 import { logged } from "../support/logs.ts"
@@ -234,6 +234,78 @@ describe("a cancel with rollback that is being carried out", () => {
       yield* other.cancel("t", { rollback: definition })
       expect((yield* other.get("t")).task.status._tag).toBe("Cancelled")
       expect(ledger.entries.slice(3)).toEqual(["undo c", "undo b", "undo a"])
+    }))
+
+  /** Stage a cannot be undone, and b takes its time to stop. */
+  const cannotUndo = (ledger: Ledger, gate: Effect.Latch) =>
+    CheckMate.make("hanging", {
+      state: Numbers,
+      input: ["seed"],
+      stages: [
+        Stage.make(Numbers, "a", {
+          provides: ["a"],
+          execute: () => Effect.succeed({ a: 1 }),
+          ...stubborn(ledger, Number.POSITIVE_INFINITY)
+        }),
+        Stage.make(Numbers, "b", {
+          execute: () =>
+            Effect.zipRight(
+              ledger.note("run b"),
+              Effect.onInterrupt(Effect.never, () => Effect.zipRight(ledger.note("stopping"), gate.await))
+            )
+        })
+      ]
+    })
+
+  it.scoped("holds no engine up that was asked to end while the task was still stopping", () =>
+    Effect.gen(function*() {
+      const ledger = new Ledger()
+      const gate = yield* Effect.makeLatch()
+      const store = yield* makeStore
+      const scope = yield* Scope.make()
+      const engine = yield* Scope.extend(engineService(store), scope)
+      const definition = cannotUndo(ledger, gate)
+      const run = yield* Effect.fork(engine.run(definition, { taskId: "t", input }))
+      yield* until(() => ledger.count("run b") === 1)
+      yield* Effect.fork(engine.cancel("t", { rollback: definition }))
+      yield* until(() => ledger.count("stopping") === 1)
+      const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
+      yield* someTurns
+      yield* gate.open
+      yield* someTurns
+      expect(Option.isSome(yield* Fiber.poll(closing))).toBe(true)
+      expect(Exit.isInterrupted(yield* Fiber.await(run))).toBe(true)
+      const { history, task } = yield* (yield* engineService(store)).get("t")
+      expect([task.status, history.at(-1)?._tag]).toEqual([
+        { _tag: "RollingBack", purpose: { _tag: "Cancel" } },
+        "TaskLeft"
+      ])
+    }))
+
+  it.scoped("is left to another engine that takes the task over, with no further try behind its back", () =>
+    Effect.gen(function*() {
+      const ledger = new Ledger()
+      const gate = yield* Effect.makeLatch(true)
+      const store = yield* makeStore
+      const takenOver = yield* Effect.makeLatch()
+      const losing = Layer.succeed(BindLock.BindLock, {
+        acquire: () =>
+          Effect.map(DateTime.now, (since) => ({
+            holder: { name: "one", since },
+            lost: Effect.as(takenOver.await, "another engine took it over")
+          })),
+        holder: () => Effect.succeedNone
+      })
+      const engine = yield* engineService(store, losing)
+      const definition = cannotUndo(ledger, gate)
+      const run = yield* Effect.fork(engine.run(definition, { taskId: "t", input }))
+      yield* until(() => ledger.count("run b") === 1)
+      yield* Effect.fork(engine.cancel("t", { rollback: definition }))
+      yield* until(() => ledger.count("undo") === 1)
+      yield* takenOver.open
+      yield* TestClock.adjust("1 hour")
+      expect(yield* Effect.flip(Fiber.join(run))).toMatchObject({ _tag: "BindingLostError" })
+      expect(ledger.count("undo")).toBe(1)
     }))
 
   it.effect("goes on to its end where another one comes in meanwhile", () =>
