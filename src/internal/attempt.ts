@@ -73,7 +73,10 @@ const workOf = <E, R>(stage: Stage.Any<E, R>, session: Session, values: Values) 
   )
 
 export const checkOutput = (stage: Stage.Any, session: Session) => (output: unknown): Exit.Exit<Output, unknown> => {
-  const encoded = encodeOutput(stage, session.taskId, output)
+  // A getter of what was returned may throw.
+  const tried = Either.try({ try: () => encodeOutput(stage, session.taskId, output), catch: identity })
+  if (Either.isLeft(tried)) return Exit.die(tried.left)
+  const encoded = tried.right
   return Either.isLeft(encoded) ? Exit.fail(new Refused({ error: encoded.left })) : Exit.succeed(encoded.right)
 }
 
@@ -296,21 +299,18 @@ export const runAttempt = <E, R>(
       ({ exit, nanos }) => {
         session.progress = undefined
         const checked = Exit.flatMap(exit, checkOutput(stage, session))
-        const fail = (cause: Cause.Cause<unknown>, seen: Cause.Cause<unknown>) =>
+        const fail = (cause: Cause.Cause<unknown>) =>
           Effect.map(
             undoAtEnd(cause, failed(stage, session, values, position, cause, nanos)),
-            () => Either.left(ownCause(stage, seen))
+            () => Either.left(ownCause(stage, cause))
           )
         return Effect.matchCauseEffect(Scope.close(scope, checked), {
           // Resources that fail to be released fail an attempt that had come through.
-          onFailure: (closing) =>
-            Exit.isSuccess(checked)
-              ? fail(closing, closing)
-              : fail(checked.cause, Cause.sequential(checked.cause, closing)),
+          onFailure: (closing) => fail(Exit.isSuccess(checked) ? closing : Cause.sequential(checked.cause, closing)),
           onSuccess: () =>
             Exit.isSuccess(checked)
               ? succeeded(stage, session, checked.value, nanos)
-              : fail(checked.cause, checked.cause)
+              : fail(checked.cause)
         })
       }
     ))

@@ -5,6 +5,7 @@
  */
 import * as BigInt from "effect/BigInt"
 import * as Cause from "effect/Cause"
+import * as Chunk from "effect/Chunk"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -115,19 +116,29 @@ export const retry = <A, E, R, R2>(
 ): Effect.Effect<A, E, R | R2> => {
   if (schedule === undefined) return self
   const loop = (state: unknown): Effect.Effect<A, E, R | R2> =>
-    Effect.catchAll(self, (error) =>
+    Effect.catchAllCause(self, (cause) =>
       Effect.gen(function*() {
+        const failure = Cause.failureOption(cause)
+        // What has a defect beside it is not answered, as by Effect's own retry.
+        if (Option.isNone(failure) || !Chunk.isEmpty(Cause.defects(cause))) return yield* Effect.failCause(cause)
         const now = DateTime.toEpochMillis(yield* DateTime.now)
-        const stepped = Effect.flatMap(step(schedule, state, now, error), (next) =>
+        const stepped = Effect.flatMap(step(schedule, state, now, failure.value), (next) =>
           Option.isNone(next.dueAt)
             ? Effect.succeedNone
-            : Effect.as(sleep(next.dueAt.value - now), Option.some(next.state)))
+            : Effect.as(sleep(next.dueAt.value - now), Option.some(next.state))).pipe(
+            Effect.catchAllDefect((defect) =>
+              Effect.as(
+                Effect.logWarning("The rollbackRetry Schedule died; the rollback is given up", Cause.die(defect)),
+                Option.none()
+              )
+            )
+          )
         // In a fiber of its own, where it can be cut short though its caller is not to be interrupted.
         const waited = yield* session.fork(
           Effect.interruptible(Effect.raceFirst(stepped, Effect.as(session.ending.await, Option.none())))
         )
         const next = yield* Fiber.join(waited)
-        return yield* Option.isSome(next) ? loop(next.value) : Effect.fail(error)
+        return yield* Option.isSome(next) ? loop(next.value) : Effect.failCause(cause)
       }))
   return Effect.suspend(() => loop(schedule.initial))
 }

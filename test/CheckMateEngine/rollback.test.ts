@@ -1,6 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Cause, Chunk, Effect, Exit, Fiber, Schedule, Schema, TestClock } from "effect"
 import { CheckMate, CheckMateEngine, Stage, State } from "effect-checkmate"
+import { logged } from "../support/logs.ts"
 import {
   abc,
   Boom,
@@ -244,6 +245,56 @@ describe("rollback", () => {
         _tag: "Failed",
         failure: { kind: "Defect", message: "cannot close" }
       })
+    })))
+
+  it.effect("what fails beside a stage's failure as its resources are released is kept, and told to its rollback", () =>
+    inMemory(Effect.gen(function*() {
+      const seen: Array<string> = []
+      const definition = CheckMate.make("dying-resource", {
+        state: Numbers,
+        input: [],
+        stages: [
+          Stage.make(Numbers, "one", {
+            execute: () =>
+              Effect.zipRight(
+                Effect.addFinalizer(() => Effect.die(new Error("cannot close"))),
+                new Boom({ stage: "one", status: 500 })
+              ),
+            rollback: (_, cause) => Effect.sync(() => seen.push(Cause.pretty(cause)))
+          })
+        ]
+      })
+      yield* Effect.exit(CheckMateEngine.run(definition, { taskId: "t", input: {} }))
+      expect(seen).toEqual([expect.stringContaining("cannot close")])
+      expect(yield* statusOf("t")).toMatchObject({ failure: { tag: "Boom", others: [{ message: "cannot close" }] } })
+    })))
+
+  it.effect("all that a rollback failed with is kept where it has a Schedule, also where that dies", () =>
+    inMemory(Effect.gen(function*() {
+      const boom = (stage: string) => Cause.fail(new Boom({ stage, status: 503 }))
+      const keeps = Effect.fnUntraced(function*(taskId: string, rollbackRetry: Schedule.Schedule<unknown>) {
+        const definition = CheckMate.make("both", {
+          state: Numbers,
+          input: [],
+          stages: [
+            Stage.make(Numbers, "one", {
+              execute: () => Effect.void,
+              rollback: () => Effect.failCause(Cause.parallel(boom("left"), boom("right"))),
+              rollbackRetry
+            })
+          ]
+        })
+        yield* CheckMateEngine.run(definition, { taskId, input: {} })
+        const lines = yield* logged(Effect.exit(CheckMateEngine.rollback(definition, taskId)))
+        expect(yield* statusOf(taskId)).toMatchObject({
+          _tag: "RollbackFailed",
+          failure: { fields: { stage: "left" }, others: [{ fields: { stage: "right" } }] }
+        })
+        return lines
+      })
+      expect(yield* keeps("t", Schedule.recurs(1))).toEqual([])
+      const dying = Schedule.forever.pipe(Schedule.whileInputEffect(() => Effect.die(new Error("a bug"))))
+      expect(yield* keeps("u", dying)).toEqual([expect.stringContaining("rollbackRetry")])
     })))
 
   it.effect("promise 7: interruption undoes the attempt it cut off, and nothing that succeeded", () =>
