@@ -8,15 +8,17 @@ import * as Predicate from "effect/Predicate"
 import * as CheckMate from "../CheckMate.ts"
 import {
   type AttributeError,
+  type DefinitionChangedError,
   InvalidOptionError,
   type TaskCancelledError,
   TaskPoisonedError,
-  TransactionUnsupportedError
+  TransactionUnsupportedError,
+  type WrongCheckMateError
 } from "../CheckMateError.ts"
 import * as Failure from "../Failure.ts"
 import * as Task from "../Task.ts"
 import { rollbackFailedError } from "./attempt.ts"
-import { names, outputOf } from "./definition.ts"
+import { checkDefinition, names, outputOf } from "./definition.ts"
 import { areTexts, sameJson, showValue } from "./json.ts"
 import * as metrics from "./metrics.ts"
 import * as rollback from "./rollback.ts"
@@ -128,24 +130,26 @@ export const outputAgain = (checkMate: CheckMate.Any, task: Task.Task, given: Va
     return Effect.zipRight(warn, outputOf(checkMate, task))
   })
 
-/** Rolls a held task back because it was cancelled, or just writes that it was. A rollback under way is finished. */
-const writeCancel = <E, R>(
-  checkMate: CheckMate.Any<E, R>,
-  session: Session,
-  task: Task.Task | undefined,
-  stop: Cancelled
-): Effect.Effect<unknown, rollback.RollbackError, R> => {
-  const purpose = { _tag: "Cancel", ...(stop.reason === undefined ? {} : { reason: stop.reason }) } as const
-  if (task !== undefined && stop.rollback) return rollback.rollBackFor(checkMate, session, task, purpose)
-  return Effect.gen(function*() {
-    if (task?.status._tag === "RollingBack") {
+/**
+ * Rolls a held task back because it was cancelled, or just writes that it was. A rollback under way is finished. Whoever holds
+ * it may have been stopped before it found that this is not the task's definition, or that its values do not fit.
+ */
+const writeCancel = Effect.fnUntraced(
+  function*<E, R>(checkMate: CheckMate.Any<E, R>, session: Session, task: Task.Task, stop: Cancelled) {
+    yield* checkDefinition(checkMate, task)
+    const purpose = { _tag: "Cancel", ...(stop.reason === undefined ? {} : { reason: stop.reason }) } as const
+    if (stop.rollback) {
+      yield* rollback.checkValues(checkMate, task, purpose)
+      return yield* rollback.rollBackFor(checkMate, session, task, purpose)
+    }
+    if (task.status._tag === "RollingBack") {
       yield* rollback.rollBackTask(checkMate, session, task.status.purpose)
       // Any but one for a retry ends the task.
       if (session.task?.status._tag !== "Running") return
     }
     yield* writeCancelled(session, stop.reason)
-  })
-}
+  }
+)
 
 /** Ends a held task that was cancelled, unless it came to its end in the very append that the cancel came in on. */
 export const cancelHeld = <A, E, E2, R>(
@@ -153,14 +157,18 @@ export const cancelHeld = <A, E, E2, R>(
   session: Session,
   stop: Cancelled,
   whenSucceeded: (task: Task.Task, session: Session) => Effect.Effect<A, E2>
-): Effect.Effect<A, E2 | rollback.RollbackError | TaskCancelledError, R> => {
+): Effect.Effect<
+  A,
+  E2 | rollback.RollbackError | TaskCancelledError | WrongCheckMateError | DefinitionChangedError,
+  R
+> => {
   const { task } = session
   const cancelled = Effect.fail(cancelledError(session.taskId, stop.reason))
-  switch (task?.status._tag) {
+  // There is nothing to cancel yet: it was removed since it was asked for, and is about to begin anew.
+  if (task === undefined) return cancelled
+  switch (task.status._tag) {
     case "Succeeded":
       return whenSucceeded(task, session)
-    case undefined:
-    // There is nothing to cancel yet: it was removed since it was asked for, and is about to begin anew.
     case "Cancelled":
     case "RolledBack":
       return cancelled

@@ -4,12 +4,14 @@ import {
   Cause,
   Chunk,
   Clock,
+  DateTime,
   Deferred,
   Duration,
   Effect,
   Exit,
   Fiber,
   Layer,
+  Option,
   Schedule,
   Schema,
   Stream,
@@ -22,6 +24,7 @@ import { logged } from "../support/logs.ts"
 import {
   abc,
   Boom,
+  engineOver,
   engineService,
   failing,
   inMemory,
@@ -286,6 +289,65 @@ describe("a cancel", () => {
       expect((yield* engine.get("t")).task.status).toEqual({ _tag: "Cancelled" })
     }))
 
+  it.scoped("that comes in on whoever holds the task with another definition leaves it as it is, and is done by itself", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const ledger = new Ledger()
+      const definition = abc(ledger, { fail: failing({ c: 1 }) })
+      const other = CheckMate.make("other", {
+        state: Numbers,
+        input: [],
+        stages: [Stage.make(Numbers, "x", { execute: () => Effect.void })]
+      })
+      const failed = CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } })
+      yield* Effect.exit(Effect.provide(failed, engineOver(store)))
+      // The first watch over a binding is what runs before the work that it is for.
+      let cancel: Effect.Effect<unknown, unknown> = Effect.void
+      const lock = Layer.succeed(BindLock.BindLock, {
+        acquire: () =>
+          Effect.map(DateTime.now, (since) => {
+            const first = cancel
+            cancel = Effect.void
+            return { holder: { name: "one", since }, lost: Effect.zipRight(Effect.ignore(first), Effect.never) }
+          }),
+        holder: () => Effect.succeedNone
+      })
+      const engine = yield* engineService(store, lock)
+      const cancelled = yield* Effect.makeLatch()
+      cancel = Effect.uninterruptible(Effect.zipRight(engine.cancel("t", { rollback: definition }), cancelled.open))
+      expect(yield* Effect.flip(engine.rollback(other, "t"))).toMatchObject({ _tag: "WrongCheckMateError" })
+      yield* cancelled.await
+      expect((yield* engine.get("t")).task.status).toEqual({ _tag: "Cancelled" })
+      expect(ledger.entries.slice(-2)).toEqual(["undo b", "undo a"])
+    }))
+
+  it.effect("with a rollback that values no longer fit is refused before anything is changed, also of a task that runs", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const before = abc(ledger, { fail: failing({ b: 1 }) })
+      yield* Effect.exit(CheckMateEngine.run(before, { taskId: "t", input: { seed: 1 } }))
+      const Texts = State.make({ seed: Schema.Number, a: Schema.String })
+      const now = CheckMate.make("abc", {
+        state: Texts,
+        input: ["seed"],
+        stages: [
+          Stage.make(Texts, "a", {
+            provides: ["a"],
+            execute: () => Effect.succeed({ a: "made" }),
+            rollback: () => ledger.note("undo a")
+          }),
+          Stage.make(Texts, "b", { execute: () => Effect.zipRight(ledger.note("hangs"), Effect.never) }),
+          Stage.make(Texts, "c", { execute: () => Effect.void })
+        ]
+      })
+      const run = yield* Effect.fork(CheckMateEngine.run(now, { taskId: "t", input: { seed: 1, a: "given" } }))
+      yield* until(() => ledger.count("hangs") === 1)
+      const error = { _tag: "AttributeError", attribute: "a", rollback: "a" }
+      expect(yield* Effect.flip(CheckMateEngine.cancel("t", { rollback: now }))).toMatchObject(error)
+      expect(yield* Effect.flip(Fiber.join(run))).toMatchObject(error)
+      expect(yield* statusOf("t")).toEqual({ _tag: "Running" })
+    })))
+
   it.effect("and another at the same time are both done", () =>
     inMemory(Effect.gen(function*() {
       for (let round = 0; round < 30; round++) {
@@ -304,6 +366,24 @@ describe("a cancel", () => {
 })
 
 describe("an end", () => {
+  it.scoped("that comes in while an append fails tells of that one, and not of another that would be refused", () =>
+    Effect.gen(function*() {
+      const refused = new TaskIOError({ operation: "append", location: "here", problem: "the disk is full" })
+      let fails = true
+      const { engine, goOn, writing } = yield* slowEngineOf((records) => {
+        const isHit = fails && records.some((record) => record.includes(`"StageStarted"`) && record.includes(`"b"`))
+        if (isHit) fails = false
+        return isHit ? Effect.fail(refused) : undefined
+      })
+      const run = yield* Effect.fork(engine.run(abc(new Ledger()), { taskId: "t", input: { seed: 1 } }))
+      yield* writing.await
+      const stopping = yield* Effect.fork(Fiber.interrupt(run))
+      yield* Effect.repeatN(Effect.yieldNow(), 50)
+      yield* goOn.open
+      const exit = yield* Fiber.join(stopping)
+      expect(Option.flatMap(Exit.causeOption(exit), Cause.failureOption)).toEqual(Option.some(refused))
+    }))
+
   it.effect("of the process cuts the waits of a rollback's retries short, and leaves the rest to the next", () =>
     inMemory(Effect.gen(function*() {
       const ledger = new Ledger()
@@ -447,6 +527,33 @@ describe("a stage's own bugs", () => {
       expect(yield* run("2", Promise.resolve())).toContain(`The execute of stage "a" returned a Promise,`)
       expect(yield* run("3", { b: 1 })).toContain(`The execute of stage "a" returned {"b":1},`)
       expect(yield* run("4", Effect.fail("no"), 7)).toContain(`The rollback of stage "a" returned 7,`)
+    })))
+
+  it.effect("what it returns that cannot be read is a defect of the attempt, which is undone", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const output = Object.defineProperty({ a: 1 }, "a", {
+        get: () => {
+          throw new Error("not read yet")
+        }
+      })
+      const definition = CheckMate.make("unreadable", {
+        state: Numbers,
+        input: [],
+        stages: [
+          Stage.make(Numbers, "a", {
+            provides: ["a"],
+            execute: () => Effect.as(Effect.addFinalizer(() => ledger.note("released")), output),
+            rollback: () => ledger.note("undo a")
+          })
+        ]
+      })
+      yield* Effect.exit(CheckMateEngine.run(definition, { taskId: "t", input: {} }))
+      expect(ledger.entries).toEqual(["released", "undo a"])
+      expect(yield* statusOf("t")).toMatchObject({
+        _tag: "Failed",
+        failure: { kind: "Defect", message: "not read yet" }
+      })
     })))
 
   it.effect("a rollback is told of a refused output as its caller is", () =>
