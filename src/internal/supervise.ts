@@ -144,9 +144,9 @@ const stopFor = (session: Session, reason: Stop): Effect.Effect<void> =>
     return session.work === undefined ? Effect.void : Effect.asVoid(Fiber.interrupt(session.work))
   })
 
-/** Fails where the task is another engine's now. */
-const unlessLost = ({ stopping, taskId }: Session): Effect.Effect<void, BindingLostError> =>
-  stopping?._tag === "Lost" ? new BindingLostError({ taskId, problem: stopping.problem }) : Effect.void
+/** Why the task is another engine's now, if it is. */
+const lossOf = ({ stopping, taskId }: Session): BindingLostError | undefined =>
+  stopping?._tag === "Lost" ? new BindingLostError({ taskId, problem: stopping.problem }) : undefined
 
 /** Runs work in a fiber of its own, so that why it is interrupted is known before it is. Not to be interrupted itself. */
 const supervise = Effect.fnUntraced(
@@ -236,7 +236,8 @@ const holding = Effect.fnUntraced(function*<A, E, R, E2, R2>(
   }
   const exit = yield* supervise(parts, held, work(held), restore)
   if (exit._tag === "Success") return exit.value
-  yield* unlessLost(held)
+  let lost = lossOf(held)
+  if (lost !== undefined) return yield* lost
   const stopping: Stop | undefined = held.stopping
   if (stopping?._tag === "Interrupted") {
     yield* leave(held)
@@ -245,7 +246,8 @@ const holding = Effect.fnUntraced(function*<A, E, R, E2, R2>(
   // What was folded in and came to nothing is not written: a task whose values are refused stands as it was found.
   if (stopping?._tag !== "Cancelled" || held.isInDoubt) return yield* exit
   yield* commit(held)
-  yield* unlessLost(held)
+  lost = lossOf(held)
+  if (lost !== undefined) return yield* lost
   held.stopping = undefined
   held.cancelling = true
   // The engine may have been asked to end since, which was no other reason to stop.
@@ -253,7 +255,8 @@ const holding = Effect.fnUntraced(function*<A, E, R, E2, R2>(
   // In a fiber of its own, so that whoever is interrupted meanwhile cuts the waits of a rollback's retries short.
   const ending = yield* parts.fork(Effect.annotateLogs(cancelled(held, stopping), "task", taskId))
   const ended = yield* seenToItsEnd(ending, restore, stopFor(held, interrupted))
-  yield* unlessLost(held)
+  lost = lossOf(held)
+  if (lost !== undefined) return yield* lost
   // By its caller's interruption or by the engine's end: whoever goes on with the rollback carries the cancel out.
   if (!isEnding(held) || held.isInDoubt || held.task === undefined || !isMidway(held.task)) return yield* ended
   yield* leave(held)
