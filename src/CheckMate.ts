@@ -11,7 +11,7 @@ import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
 import type * as Types from "effect/Types"
 import { type DefinitionProblem, InvalidDefinitionError } from "./CheckMateError.ts"
-import { findProblems, tagProblems } from "./internal/definitionProblems.ts"
+import { asText, findProblems, tagProblems } from "./internal/definitionProblems.ts"
 import type * as Stage from "./Stage.ts"
 import * as State from "./State.ts"
 
@@ -270,7 +270,7 @@ const notOne = (given: unknown): DefinitionProblem => ({
     : "this is not a CheckMate; make it with CheckMate.make"
 })
 
-const nameOf = (given: unknown): string => String(Predicate.hasProperty(given, "name") ? given.name : given)
+const nameOf = (given: unknown): string => asText(Predicate.hasProperty(given, "name") ? given.name : given)
 
 /**
  * Adds a description or tags, for whatever lists or draws the CheckMate. Its tasks carry the tags in front of their own.

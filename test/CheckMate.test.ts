@@ -331,6 +331,17 @@ describe("CheckMate", () => {
       }
     })
 
+    it("refuses an input, a name and a policy that have no text of their own, instead of throwing", () => {
+      const bare: unknown = Object.create(null)
+      for (const given of [undefined, null, 1, Symbol("folder"), bare]) {
+        expect(problemsOf(ingest({ input: ["folder", given] }))[0].problem).toContain("the input names")
+      }
+      for (const given of [bare, [Symbol("x")]]) {
+        expect(problemsOf(ingest({}, given))[0].problem).toContain("must have a name")
+        expect(problemsOf(ingest({ onFailure: given }))[0].problem).toContain("onFailure is")
+      }
+    })
+
     it("refuses a policy there is none of", () => {
       expect(problemsOf(ingest({ onFailure: "explode" }))[0].problem).toContain("onFailure")
     })

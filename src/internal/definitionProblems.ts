@@ -16,7 +16,7 @@ const nameProblem = (name: unknown): string | undefined =>
     : undefined
 
 /** A name for people, also where untyped code gave something else. */
-const asText = (name: unknown): string => Predicate.isObject(name) ? showValue(name) : String(name)
+export const asText = (name: unknown): string => Predicate.isObject(name) ? showValue(name) : String(name)
 
 /** A list, also where untyped code gave something else, of which there is a problem to tell then. */
 const listed = <A>(given: ReadonlyArray<A>): ReadonlyArray<A> => isList(given) ? given : []
@@ -100,15 +100,15 @@ export const findProblems = (
       problem: `the CheckMate has an option ${option} that is not a list; write an array`
     })),
     ...input.filter((attribute) => !options.state.codecs.has(attribute)).map((attribute) => ({
-      attribute,
-      problem: `the input names "${attribute}", which the state model does not declare; it declares ${
+      attribute: asText(attribute),
+      problem: `the input names "${asText(attribute)}", which the state model does not declare; it declares ${
         list(options.state.codecs.keys())
       }`
     })),
     ...tagProblems(options.tags ?? []),
     ...(["halt", "rollback", undefined].includes(options.onFailure)
       ? []
-      : [{ problem: `onFailure is ${String(options.onFailure)}; it can be "halt" or "rollback"` }]),
+      : [{ problem: `onFailure is ${asText(options.onFailure)}; it can be "halt" or "rollback"` }]),
     ...(isList(options.stages) && options.stages.length === 0 ? [{ problem: "the CheckMate has no stages" }] : [])
   ]
   for (const [index, stage] of listed(options.stages).entries()) {
