@@ -78,8 +78,11 @@ export class Session {
   }
 }
 
-/** Whether the work ends here and somebody else will go on with it; with a task that is cancelled, nobody will. */
-export const isEnding = ({ stopping }: Session): boolean => stopping !== undefined && stopping._tag !== "Cancelled"
+/**
+ * Whether the work ends here and somebody else will go on with it. With a task that is cancelled nobody will, unless its engine
+ * or its caller was asked to end as well, before that is done.
+ */
+export const isEnding = ({ ending }: Session): boolean => ending.isSettled
 
 /** Whether a task stands in the middle of a stage's work or of a rollback. */
 export const isMidway = (task: Task.Task): boolean => {

@@ -140,7 +140,7 @@ const stopFor = (session: Session, reason: Stop): Effect.Effect<void> =>
     if (session.cancelling && reason._tag === "Cancelled") return Effect.void
     // Whatever else was asked for, nothing is written about a task that somebody else has.
     if (session.stopping === undefined || reason._tag === "Lost") session.stopping = reason
-    if (isEnding(session)) session.ending.settle()
+    if (reason._tag !== "Cancelled") session.ending.settle()
     return session.work === undefined ? Effect.void : Effect.asVoid(Fiber.interrupt(session.work))
   })
 
@@ -250,8 +250,8 @@ const holding = Effect.fnUntraced(function*<A, E, R, E2, R2>(
   if (lost !== undefined) return yield* lost
   held.stopping = undefined
   held.cancelling = true
-  // The engine may have been asked to end since, which was no other reason to stop.
-  if (parts.registry.closing.isSettled) yield* stopFor(held, interrupted)
+  // Asked to end since, which was no other reason to stop.
+  if (isEnding(held)) yield* stopFor(held, interrupted)
   // In a fiber of its own, so that whoever is interrupted meanwhile cuts the waits of a rollback's retries short.
   const ending = yield* parts.fork(Effect.annotateLogs(cancelled(held, stopping), "task", taskId))
   const ended = yield* seenToItsEnd(ending, restore, stopFor(held, interrupted))

@@ -22,7 +22,7 @@ import { checkDefinition, names, outputOf } from "./definition.ts"
 import { areTexts, sameJson, showValue } from "./json.ts"
 import * as metrics from "./metrics.ts"
 import * as rollback from "./rollback.ts"
-import { type Cancelled, commit, isMidway, record, type Session, type Untimed } from "./session.ts"
+import { type Cancelled, commit, isEnding, isMidway, record, type Session, type Untimed } from "./session.ts"
 import { cancelledError, type Parts, writeCancelled } from "./supervise.ts"
 import { checkTaskId } from "./taskId.ts"
 import { decodeState, type Values } from "./values.ts"
@@ -147,6 +147,8 @@ const writeCancel = Effect.fnUntraced(
       // Any but one for a retry ends the task.
       if (session.task?.status._tag !== "Running") return
     }
+    // An attempt that is not undone is left to whoever goes on: of a task that is cancelled nobody would.
+    if (isEnding(session) && session.task !== undefined && isMidway(session.task)) return
     yield* writeCancelled(session, stop.reason)
   }
 )

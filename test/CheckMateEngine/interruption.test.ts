@@ -154,6 +154,43 @@ describe("an engine that ends in order in the middle of a rollback", () => {
 })
 
 describe("a cancel while a rollback waits for its next try", () => {
+  for (const end of ["its engine ends", "its callers are interrupted"]) {
+    it.scoped(`holds nobody up where ${end} then: what is not undone is left to whoever goes on`, () =>
+      Effect.gen(function*() {
+        const ledger = new Ledger()
+        const store = yield* makeStore
+        const scope = yield* Scope.make()
+        const engine = yield* Scope.extend(engineService(store), scope)
+        const definition = CheckMate.make("hanging", {
+          state: Numbers,
+          input: ["seed"],
+          stages: [
+            Stage.make(Numbers, "a", {
+              execute: () => Effect.zipRight(ledger.note("run a"), Effect.never),
+              ...stubborn(ledger, 1)
+            })
+          ]
+        })
+        const run = yield* Effect.fork(engine.run(definition, { taskId: "t", input }))
+        yield* until(() => ledger.count("run a") === 1)
+        const cancel = yield* Effect.fork(engine.cancel("t"))
+        yield* until(() => ledger.count("undo") === 1)
+        const ending = yield* Effect.fork(
+          end === "its engine ends" ? Scope.close(scope, Exit.void) : Fiber.interruptAll([run, cancel])
+        )
+        yield* someTurns
+        expect(Option.isSome(yield* Fiber.poll(ending))).toBe(true)
+        expect(Exit.isInterrupted(yield* Fiber.await(run))).toBe(true)
+        yield* Scope.close(scope, Exit.void)
+        const other = yield* engineService(store)
+        const { history, task } = yield* other.get("t")
+        expect([task.status._tag, history.at(-1)?._tag]).toEqual(["Running", "TaskLeft"])
+        yield* Effect.fork(other.resume(definition, "t"))
+        yield* until(() => ledger.count("run a") === 2)
+        expect(ledger.entries).toEqual(["run a", "undo", "undo", "run a"])
+      }))
+  }
+
   it.effect("lets it be tried again, and the task is cancelled then", () =>
     inMemory(Effect.gen(function*() {
       const ledger = new Ledger()
