@@ -196,8 +196,9 @@ const looks = <Seen, A, E>(
       return [{ seen: next, due: now + rest }, Option.some(shown)] as const
     })).pipe(Stream.filterMapWhile(identity))
 
-const mark = (view: View): string =>
-  JSON.stringify([view.task.position, Option.isSome(view.holder), Option.getOrNull(view.progress)])
+/** What a view shows. A task that was begun anew since may stand where the old one stood. */
+const mark = ({ holder, progress, task: { createdAt, position } }: View): string =>
+  JSON.stringify([createdAt.epochMillis, position, Option.isSome(holder), Option.getOrNull(progress)])
 
 export const watch = (parts: Parts, interval: Duration.Duration, taskId: string) =>
   looks(

@@ -245,6 +245,31 @@ describe("get and find", () => {
 })
 
 describe("watch", () => {
+  it.scoped("shows a task that was begun anew between two looks, though it stands where the old one stood", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const other = yield* engineService(store)
+      const begin = Effect.fnUntraced(function*(seed: number) {
+        const ledger = new Ledger()
+        yield* Effect.fork(other.run(hangingInB(ledger), { taskId: "t", input: { seed } }))
+        yield* until(() => ledger.count("run b") === 1)
+      })
+      yield* begin(1)
+      const seen: Array<unknown> = []
+      const shown = Stream.runForEach(
+        (yield* engineService(store)).watch("t"),
+        ({ state }) => Effect.sync(() => seen.push(state.seed))
+      )
+      yield* Effect.fork(shown)
+      yield* until(() => seen.length === 1)
+      yield* TestClock.adjust("100 millis")
+      yield* other.cancel("t")
+      yield* other.remove("t")
+      yield* begin(2)
+      yield* TestClock.adjust("1 second")
+      expect(seen).toEqual([1, 2])
+    }))
+
   it.effect("shows one task as it changes, with its progress, and ends when it has settled", () =>
     inMemory(Effect.gen(function*() {
       const gate = yield* Effect.makeLatch()
