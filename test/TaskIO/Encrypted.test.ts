@@ -284,7 +284,7 @@ describe("a sealed record", () => {
         }
       }
       expect(refused).toBeGreaterThan(record.length * 2)
-    }), 60_000)
+    }), 300_000)
 
   it.effect("opens neither at another position nor in another task", () =>
     Effect.gen(function*() {

@@ -188,6 +188,6 @@ describe("a story of runs, steps back, removals and questions", () => {
         for (const [index, expected] of (yield* tell(MemoryDriver.make)).entries()) {
           expect(told[index], `step ${index}`).toEqual(expected)
         }
-      }), 60_000)
+      }), 300_000)
   }
 })

@@ -87,7 +87,7 @@ export const faults = (server: Server): void => {
           expect(ends.filter(({ exit }) => !Exit.isSuccess(exit))).toEqual([])
           for (const { exit, ...at } of ends) expect({ at, exit }).toEqual({ at, exit: Exit.succeed(reference) })
         }),
-      180_000
+      300_000
     )
 
     it.live(
@@ -126,7 +126,7 @@ export const faults = (server: Server): void => {
               (end) => expect({ fault, nth, ...end }).toMatchObject({ fault, nth, ...marks })
             ), atOnce)
         }),
-      180_000
+      300_000
     )
 
     it.live(
@@ -144,7 +144,7 @@ export const faults = (server: Server): void => {
           }, atOnce)
           for (const end of ends) expect(end).toMatchObject(undisturbed)
         }),
-      180_000
+      300_000
     )
 
     it.live(
@@ -188,7 +188,7 @@ export const faults = (server: Server): void => {
               }
             }), atOnce)
         }),
-      180_000
+      300_000
     )
 
     it.live("a clock that is an hour off is no hindrance", () =>

@@ -233,7 +233,7 @@ describe("S3: what is removed", () => {
           expect([together.length, requests.length]).toEqual([1, 502])
         }
       }),
-    60_000
+    300_000
   )
 
   it.live("and is left, is asked for by itself, and what is wrong is told", () =>
@@ -404,7 +404,7 @@ describe("S3: what was tampered with", () => {
       store.put(entryOf("t"), "no object of ours")
       yield* driver.remove("t")
       expect(yield* listed(driver)).toEqual(["s Failed", "u Succeeded"])
-    }), 30_000)
+    }), 300_000)
 
   it.live(
     "a journal that cannot be read any more is removed, and whoever was overtaken in it is refused all the same",
@@ -436,7 +436,7 @@ describe("S3: what was tampered with", () => {
           expect((yield* claim).epoch).toBeGreaterThan(last.epoch)
         }
       }),
-    30_000
+    300_000
   )
 
   it.live("an object that says to be read before itself is damage, and not read for ever", () =>

@@ -47,7 +47,7 @@ const behaviour = (server: Server): void => {
           expect(yield* Effect.promise(() => keysUnder(server, `${prefix}lock/`))).toEqual([])
           expect(yield* Effect.promise(() => keysUnder(server, `${prefix}task/`))).toEqual([])
         }).pipe(Effect.scoped, Effect.provide(NodeContext.layer)),
-      120_000
+      300_000
     )
 
     it.live(
@@ -73,7 +73,7 @@ const behaviour = (server: Server): void => {
           expect(yield* io.read("t", 999)).toEqual(records.slice(999))
           expect(seen.length).toBeLessThanOrEqual(3)
         }),
-      30_000
+      300_000
     )
   })
 
@@ -176,7 +176,7 @@ const behaviour = (server: Server): void => {
         yield* io.remove("t")
         expect(yield* Effect.provide(CheckMateEngine.find(), engine(reached))).toEqual([])
         expect(yield* io.read("t", 0)).toEqual([])
-      }), 30_000)
+      }), 300_000)
 
     it.live(
       "a holder that is cut off knows within the lease that it may have lost, and is taken over after it",
@@ -201,7 +201,7 @@ const behaviour = (server: Server): void => {
           yield* Effect.sleep("1 second")
           expect(Option.getOrThrow(yield* other.holder("t")).name).toBe(taken.holder.name)
         }).pipe(Effect.scoped),
-      30_000
+      300_000
     )
 
     it.live("a holder whose process is provably gone is taken over at once", () =>

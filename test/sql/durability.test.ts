@@ -113,7 +113,7 @@ describe("Postgres", () => {
           expect(yield* store.receive("t")).toHaveLength(1)
         }).pipe(Effect.scoped, Effect.provide(clientOf(server)))
       }).pipe(Effect.scoped),
-    60_000
+    300_000
   )
 
   it.live("is refused where the server never syncs, unless that is asked for", () =>
@@ -124,7 +124,7 @@ describe("Postgres", () => {
         `fsync = off, so a commit may be lost; switch it on, or say durability: "relaxed"`
       )
       yield* Layer.build(Layer.provide(Sql.layer({ durability: "relaxed" }), clientOf(server)))
-    }).pipe(Effect.scoped, Effect.provide(NodeContext.layer)), 60_000)
+    }).pipe(Effect.scoped, Effect.provide(NodeContext.layer)), 300_000)
 })
 
 const summary = summaryOf("t")

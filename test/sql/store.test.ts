@@ -79,7 +79,7 @@ describe("the tables", () => {
           yield* Effect.scoped(open)
         }
       }).pipe(Effect.scoped, (self) => Effect.suspend(() => Effect.provide(self, server))),
-    60_000
+    300_000
   )
 
   it.effect("of two schemas or two prefixes are two stores", () =>
@@ -106,7 +106,7 @@ describe("the tables", () => {
         Effect.provide(clientOf(own, { username: "app", password: Redacted.make("app") }))
       )
       expect(yield* epoch).toBe(1)
-    }).pipe(Effect.scoped), 20_000)
+    }).pipe(Effect.scoped), 300_000)
 
   for (const prefixes of [["x_", "x_fenced_"], ["x_fenced_", "x_"]]) {
     const run = (prefix: string, taskId: string) =>
@@ -782,7 +782,7 @@ describe("a journal", () => {
       }).pipe(
         Effect.scoped,
         Effect.provide(name === "SQLite" ? memory : server)
-      ), 60_000)
+      ), 300_000)
   }
 })
 

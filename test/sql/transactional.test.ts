@@ -259,7 +259,7 @@ const suite = (
           expect((yield* CheckMateEngine.get("t")).task.status._tag).toBe("Cancelled")
           expect(yield* balances).toEqual([1000, 0])
         }).pipe(Effect.provide(engine))
-      ), 20_000)
+      ), 300_000)
 
     it.effect("are rolled back in a transaction too, once, however often the rollback fails", () =>
       withAccounts((engine) =>
@@ -425,7 +425,7 @@ describe("a transaction whose beginning is not waited for to the end", () => {
           yield* Scope.close(only, Exit.void)
           expect(yield* read("t", 0)).toEqual([])
         }).pipe(Effect.scoped, Effect.provide(clientOf(own, { maxConnections: 1 })))
-      }).pipe(Effect.scoped), 20_000)
+      }).pipe(Effect.scoped), 300_000)
   }
 
   it.scoped("is rolled back, where it was begun and its answer was on its way", () =>
@@ -533,7 +533,7 @@ describe("a transaction of the caller's own", () => {
           )
         ))
       }).pipe(Effect.provide(SqliteClient.layer({ filename: ":memory:" }))),
-    10_000
+    300_000
   )
 
   it.live(
@@ -552,7 +552,7 @@ describe("a transaction of the caller's own", () => {
           expect(yield* CheckMateEngine.find()).toEqual([])
         }).pipe(Effect.provide(Sql.layer({ patience: "1 second" })))
       }).pipe(Effect.provide(SqliteClient.layer({ filename: ":memory:" }))),
-    10_000
+    300_000
   )
 })
 
@@ -595,7 +595,7 @@ describe("a transactional stage that runs another task", () => {
         }
         expect(yield* balances).toEqual([1000, 1])
       }).pipe(Effect.provide(Sql.layer({ prefix: "nested_" })))
-    }).pipe(Effect.scoped, (self) => Effect.suspend(() => Effect.provide(self, server))), 20_000)
+    }).pipe(Effect.scoped, (self) => Effect.suspend(() => Effect.provide(self, server))), 300_000)
 
   it.live(
     "or asks for one, is told that it cannot on SQLite, where it would wait for itself",
@@ -615,6 +615,6 @@ describe("a transactional stage that runs another task", () => {
         }
         yield* CheckMateEngine.run(other, { taskId: "t", input })
       }).pipe(Effect.provide(Layer.provide(Sql.layer(), SqliteClient.layer({ filename: ":memory:" })))),
-    20_000
+    300_000
   )
 })

@@ -17,8 +17,8 @@ export const sharedServer = (
   let port = 0
   beforeAll(async () => {
     port = (await Effect.runPromise(Scope.extend(start, scope))).port
-  }, 60_000)
-  afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)), 60_000)
+  }, 300_000)
+  afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)), 300_000)
   return Layer.suspend(() => clientOf({ port }))
 }
 
