@@ -27,14 +27,21 @@ const removeHalf = (directory: string) =>
     shaky(() => ({ remove: () => Effect.fail(failure) }))
   )
 
+/** A task that was taken up twice and whose removal was cut off; who wrote it last. */
+const halfRemoved = (driver: TaskIO.Encoded, directory: string) =>
+  Effect.gen(function*() {
+    yield* write(driver, 0, "old 1")
+    const last = yield* write(driver, 1, "old 2")
+    yield* removeHalf(directory)
+    return last
+  })
+
 describe("a removal that was cut off", () => {
   it.scoped("leaves no task in lists, and hides none that is begun anew", () =>
     onFiles((directory) =>
       Effect.gen(function*() {
         const driver = yield* FileDriver.make(directory)
-        yield* write(driver, 0, "old 1")
-        yield* write(driver, 1, "old 2")
-        yield* removeHalf(directory)
+        yield* halfRemoved(driver, directory)
         expect([yield* driver.read("t", 0), yield* memos(driver)]).toEqual([[], []])
         yield* write(driver, 0, "new")
         expect([yield* driver.read("t", 0), yield* memos(driver)]).toEqual([["new"], ["new"]])
@@ -48,9 +55,7 @@ describe("a removal that was cut off", () => {
     onFiles((directory) =>
       Effect.gen(function*() {
         const driver = yield* FileDriver.make(directory)
-        yield* write(driver, 0, "old 1")
-        const frozen = yield* write(driver, 1, "old 2")
-        yield* removeHalf(directory)
+        const frozen = yield* halfRemoved(driver, directory)
         const fresh = yield* write(driver, 0, "new 1")
         const late = frozen.append(2, ["old 3"], summaryOf("t", {}))
         expect(yield* Effect.flip(late)).toMatchObject({ _tag: "StaleWriterError", epoch: 2 })
@@ -78,9 +83,7 @@ describe("a removal that was cut off", () => {
     onFiles((directory) =>
       Effect.gen(function*() {
         const driver = yield* FileDriver.make(directory)
-        yield* write(driver, 0, "old 1")
-        yield* write(driver, 1, "old 2")
-        yield* removeHalf(directory)
+        yield* halfRemoved(driver, directory)
         const writer = yield* write(driver, 0, "new 1")
         const fs = yield* FileSystem.FileSystem
         yield* fs.remove(`${directory}/trash`, { recursive: true })
@@ -96,9 +99,7 @@ describe("a removal that was cut off", () => {
     onFiles((directory) =>
       Effect.gen(function*() {
         const driver = yield* FileDriver.make(directory)
-        yield* write(driver, 0, "old 1")
-        yield* write(driver, 1, "old 2")
-        yield* removeHalf(directory)
+        yield* halfRemoved(driver, directory)
         const writer = yield* write(driver, 0, "new 1")
         // Of two that find the second name of the removed task's file one has taken over before the other goes on.
         let between: Effect.Effect<unknown, unknown, Scope.Scope> = driver.open("t")
