@@ -139,7 +139,7 @@ export interface Encoded {
   readonly listsFirst?: boolean
   /**
    * Removes a task's journal and mail, if there is any. Whoever has it open is refused from then on, also where the id is
-   * used anew: so the epochs of that id have to go on from where they were.
+   * used anew: by epochs that go on from where they were, or by whatever else tells two tasks of one id apart.
    */
   readonly remove: (taskId: string) => Effect.Effect<void, TaskIOError>
   /** Leaves a message for whoever runs the task, now or later. Durable when it returns. */

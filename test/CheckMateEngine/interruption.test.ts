@@ -35,6 +35,13 @@ const stubborn = (ledger: Ledger, failures: number) => ({
     )
 })
 
+/** An engine that can be closed before the test ends. */
+const closable = (...parts: Parameters<typeof engineService>) =>
+  Effect.gen(function*() {
+    const scope = yield* Scope.make()
+    return { engine: yield* Scope.extend(engineService(...parts), scope), close: Scope.close(scope, Exit.void) }
+  })
+
 describe("an interruption of who runs a task", () => {
   it.effect("does not reach it where that is not to be interrupted: it goes on to its end", () =>
     inMemory(Effect.gen(function*() {
@@ -65,15 +72,14 @@ describe("an interruption of who runs a task", () => {
       const lock = Layer.succeed(BindLock.BindLock, yield* MemoryLock.make)
       const holder = yield* engineService(store, lock)
       yield* holder.start(hangingInB(ledger), { taskId: "held", input })
-      const scope = yield* Scope.make()
-      const engine = yield* Scope.extend(engineService(store, lock), scope)
+      const { close, engine } = yield* closable(store, lock)
       const waiting = yield* Effect.fork(Effect.uninterruptible(engine.run(abc(ledger), {
         taskId: "held",
         input,
         whenBound: "wait"
       })))
       yield* someTurns
-      yield* Scope.close(scope, Exit.void)
+      yield* close
       expect(Exit.isInterrupted(yield* Fiber.await(waiting))).toBe(true)
     }).pipe(Effect.scoped))
 
@@ -159,8 +165,7 @@ describe("a cancel while a rollback waits for its next try", () => {
       Effect.gen(function*() {
         const ledger = new Ledger()
         const store = yield* makeStore
-        const scope = yield* Scope.make()
-        const engine = yield* Scope.extend(engineService(store), scope)
+        const { close, engine } = yield* closable(store)
         const definition = CheckMate.make("hanging", {
           state: Numbers,
           input: ["seed"],
@@ -176,12 +181,12 @@ describe("a cancel while a rollback waits for its next try", () => {
         const cancel = yield* Effect.fork(engine.cancel("t"))
         yield* until(() => ledger.count("undo") === 1)
         const ending = yield* Effect.fork(
-          end === "its engine ends" ? Scope.close(scope, Exit.void) : Fiber.interruptAll([run, cancel])
+          end === "its engine ends" ? close : Fiber.interruptAll([run, cancel])
         )
         yield* someTurns
         expect(Option.isSome(yield* Fiber.poll(ending))).toBe(true)
         expect(Exit.isInterrupted(yield* Fiber.await(run))).toBe(true)
-        yield* Scope.close(scope, Exit.void)
+        yield* close
         const other = yield* engineService(store)
         const { history, task } = yield* other.get("t")
         expect([task.status._tag, history.at(-1)?._tag]).toEqual(["Running", "TaskLeft"])
@@ -250,8 +255,7 @@ describe("a cancel with rollback that is being carried out", () => {
       const ledger = new Ledger()
       const goOn = yield* Effect.makeLatch()
       const store = yield* makeStore
-      const scope = yield* Scope.make()
-      const engine = yield* Scope.extend(engineService(store), scope)
+      const { close, engine } = yield* closable(store)
       const definition = abc(ledger, {
         fail: (stage) => stage === "c" ? Effect.never : Effect.void,
         failUndo: (stage) => stage === "b" ? goOn.await : Effect.void
@@ -260,7 +264,7 @@ describe("a cancel with rollback that is being carried out", () => {
       yield* until(() => ledger.count("run c") === 1)
       yield* Effect.fork(engine.cancel("t", { rollback: definition }))
       yield* until(() => ledger.count("undo b") === 1)
-      const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
+      const closing = yield* Effect.fork(close)
       yield* someTurns
       yield* goOn.open
       yield* Fiber.join(closing)
@@ -299,14 +303,13 @@ describe("a cancel with rollback that is being carried out", () => {
       const ledger = new Ledger()
       const gate = yield* Effect.makeLatch()
       const store = yield* makeStore
-      const scope = yield* Scope.make()
-      const engine = yield* Scope.extend(engineService(store), scope)
+      const { close, engine } = yield* closable(store)
       const definition = cannotUndo(ledger, gate)
       const run = yield* Effect.fork(engine.run(definition, { taskId: "t", input }))
       yield* until(() => ledger.count("run b") === 1)
       yield* Effect.fork(engine.cancel("t", { rollback: definition }))
       yield* until(() => ledger.count("stopping") === 1)
-      const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
+      const closing = yield* Effect.fork(close)
       yield* someTurns
       yield* gate.open
       yield* someTurns
@@ -460,15 +463,14 @@ describe("an engine", () => {
   it.scoped("ends all it has started at once", () =>
     Effect.gen(function*() {
       const ledger = new Ledger()
-      const scope = yield* Scope.make()
-      const engine = yield* Scope.extend(engineService(yield* makeStore), scope)
+      const { close, engine } = yield* closable(yield* makeStore)
       const definition = abc(ledger, {
         fail: (stage) => stage === "b" ? Effect.never : Effect.void,
         failUndo: () => Effect.zipRight(Effect.sleep("1 minute"), ledger.note("undone"))
       })
       for (let index = 0; index < 5; index++) yield* engine.start(definition, { taskId: `t-${index}`, input })
       yield* until(() => ledger.count("run b") === 5)
-      const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
+      const closing = yield* Effect.fork(close)
       yield* until(() => ledger.count("undo b") === 5)
       yield* TestClock.adjust("1 minute")
       yield* Fiber.join(closing)
