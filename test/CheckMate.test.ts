@@ -167,7 +167,7 @@ describe("CheckMate", () => {
 
     it("refuses tags of a stage that are none, also where annotate adds them", () => {
       const told = [{ stage: "slow", problem: `stage "slow" has tags that are not a list of strings` }]
-      for (const tags of ["gpu", 5, [1]]) {
+      for (const tags of ["gpu", 5, [1], Array(1)]) {
         const slow = stageOf("slow", { tags })
         expect(problemsOf(ingest({ stages: [slow] }))).toEqual(told)
         expect(problemsOf(ingest({ stages: [Stage.annotate(slow, { tags: ["more"] })] }))).toEqual(told)
@@ -215,7 +215,7 @@ describe("CheckMate", () => {
           expect(problemsOf(ingest({ [option]: given }))[0].problem).toContain(`option ${option} that is not a list`)
         }
       }
-      for (const tags of ["nightly", [1]]) {
+      for (const tags of ["nightly", [1], Array(1)]) {
         expect(problemsOf(ingest({ tags }))[0].problem).toContain("the tags of the CheckMate")
         const annotated = CheckMate.annotate(ingest({}), { tags: tags as never })
         expect(problemsOf(annotated)[0].problem).toContain("the tags of the CheckMate")

@@ -110,9 +110,9 @@ export const keysOf = (value: object): ReadonlyArray<string> =>
 export const isList = (value: unknown): value is ReadonlyArray<unknown> =>
   Either.getOrElse(Either.try(() => Array.isArray(value)), () => false)
 
-/** Whether it is a list of texts, which untyped code may say it is. */
+/** Whether it is a list of texts, which untyped code may say it is. Spread, because every passes over holes. */
 export const areTexts = (value: unknown): value is ReadonlyArray<string> =>
-  isList(value) && value.every(Predicate.isString)
+  isList(value) && [...value].every(Predicate.isString)
 
 const maximumText = 8_000
 const maximumItems = 100

@@ -199,7 +199,7 @@ describe("bad input is a typed error and nothing is lost", () => {
   it.effect("tags, a memo or a reason that are no text, which would make the journal unreadable; another whenBound", () =>
     inMemory(Effect.gen(function*() {
       for (
-        const [option, given] of [["tags", [1]], ["tags", "nightly"], ["memo", 3], ["memo", null], [
+        const [option, given] of [["tags", [1]], ["tags", Array(1)], ["tags", "nightly"], ["memo", 3], ["memo", null], [
           "whenBound",
           "later"
         ]] as const
