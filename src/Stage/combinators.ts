@@ -103,6 +103,11 @@ export const mapError: {
   mapError: (error: unknown) => f(self.mapError(error))
 }))
 
+/** What a fallback comes to: what execute does, which may be nothing where the stage provides nothing. */
+type Answer<F extends State.Fields, Provides extends keyof F> =
+  | Output<F, Provides>
+  | ([Provides] extends [never] ? void : never)
+
 /**
  * Answers failures of one tag with a fallback output, within the attempt: the stage's `retry` does not see them. A
  * fallback that can fail itself belongs in `execute`.
@@ -129,7 +134,7 @@ export const catchTag: {
     fallback: (
       error: Extract<E, { readonly _tag: Tag }>,
       state: State.View<F, Requires>
-    ) => Effect.Effect<NoInfer<Output<F, Provides>>, never, R2>
+    ) => Effect.Effect<NoInfer<Answer<F, Provides>>, never, R2>
   ): <Name extends string, R>(
     self: Stage<Name, F, Requires, Provides, E, R>
   ) => Stage<Name, F, Requires, Provides, Exclude<E, { readonly _tag: Tag }>, R | Exclude<R2, Provided>>
@@ -148,7 +153,7 @@ export const catchTag: {
     fallback: (
       error: Extract<E, { readonly _tag: Tag }>,
       state: State.View<F, Requires>
-    ) => Effect.Effect<NoInfer<Output<F, Provides>>, never, R2>
+    ) => Effect.Effect<NoInfer<Answer<F, Provides>>, never, R2>
   ): Stage<Name, F, Requires, Provides, Exclude<E, { readonly _tag: Tag }>, R | Exclude<R2, Provided>>
 } = dual(3, <E, R, R2>(self: Any<E, R>, tag: string, fallback: Fallback<R2>["answer"]) => ({
   ...self,

@@ -262,6 +262,13 @@ describe("combinators", () => {
     const slow = Stage.make(Docs, "slow", { timeout: "1 second", execute: () => failing })
     expect(errorOf(Stage.catchTag(slow, "StageTimeoutError", () => Effect.succeed({})))).type.toBe<Boom>()
   })
+  test("catchTag's fallback returns what execute may: nothing, where the stage provides nothing", () => {
+    const idle = Stage.make(Docs, "idle", { execute: () => failing })
+    expect(errorOf(idle.pipe(Stage.catchTag("Boom", () => Effect.void)))).type.toBe<never>()
+    expect(errorOf(Stage.catchTag(idle, "Boom", ({ n }) => Effect.log(n)))).type.toBe<never>()
+    // @ts-expect-error Type 'void' is not assignable to type
+    Stage.catchTag(stage, "Boom", () => Effect.void)
+  })
   test("catchTag adds the services of its fallback", () => {
     const caught = Stage.catchTag(stage, "Boom", () => Effect.as(Pool, { files: [] }))
     expect(servicesOf(caught)).type.toBe<Files | Bin | Pool>()
