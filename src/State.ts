@@ -148,12 +148,13 @@ const makeCodec = (attribute: string, schema: Schema.Schema.AnyNoContext): Codec
       () => Either.mapLeft(decodeValue(value), (issue) => refusal(attribute, "decode", issue))
     )
   const isRead = mayWait(schema.ast)
-  /** A value is read before it is written for nobody to read: only so is it told that its schema waits then. */
-  const waiting = (encoded: unknown): Either.Either<unknown, Refusal> => {
+  /** A value is read before it is written for nobody to read: only so is it told that its schema waits then, or refuses it. */
+  const readable = (encoded: unknown): Either.Either<unknown, Refusal> => {
     const read = isRead ? decode(encoded) : Either.right(encoded)
-    return Either.isLeft(read) && read.left.problem === waits
-      ? Either.left({ ...read.left, direction: "encode" })
-      : Either.right(encoded)
+    if (Either.isRight(read)) return Either.right(encoded)
+    const { path, problem } = read.left
+    const told = problem === waits ? waits : `its schema could not read what it writes: ${problem}`
+    return Either.left({ attribute, direction: "encode", path, problem: told })
   }
   return {
     encode: (value) =>
@@ -162,7 +163,7 @@ const makeCodec = (attribute: string, schema: Schema.Schema.AnyNoContext): Codec
         if (Either.isLeft(encoded)) return Either.left(refusal(attribute, "encode", encoded.left))
         const found = findNonJson(encoded.right)
         return found === undefined
-          ? waiting(encoded.right)
+          ? readable(encoded.right)
           : Either.left({ attribute, direction: "encode", ...found })
       }),
     decode
@@ -179,17 +180,33 @@ const problemOf = (given: unknown): string | undefined =>
       given === undefined ? "undefined" : showValue(given)
     }; give its attributes, as { name: Schema.String }`
 
+const problemWith = (attribute: string, problem: string) => ({
+  attribute,
+  problem: `attribute "${attribute}" ${problem}`
+})
+
 type IsOptional<Name extends string> =
   `attribute "${Name}" is optional, which every attribute is until it is provided; give its schema alone, or Schema.NullOr of it`
+
+/** What every object has. */
+type Inherited = typeof Object.prototype
+
+/** Attributes by names that are texts, and that not every object has. */
+type Nameable = { readonly [K in keyof Inherited]?: Inherited[K] & { readonly ast?: never } } & {
+  readonly [K: symbol]: never
+}
 
 /** A sentence in the place of what cannot be an attribute's schema. */
 type Checked<Given> = Given extends Schema.Schema.All
   ? "this is one schema; give those of the attributes, as its fields are"
   : {
-    readonly [K in keyof Given]: Given[K] extends Schema.Schema.AnyNoContext ? Given[K]
+    readonly [K in keyof Given]: K extends symbol ? "this attribute is named by a symbol; name it by a text"
+      : K extends keyof Inherited ? `attribute "${K}" is named as what every object has; give it another name`
+      : Given[K] extends Schema.Schema.AnyNoContext ? Given[K]
       : Given[K] extends Schema.PropertySignature.All ? IsOptional<K & string>
       : Given[K] extends Schema.Schema.All
-        ? `attribute "${K & string}" has a schema that needs services, and a journal is read without any`
+        ? [Schema.Schema.Context<Given[K]>] extends [never] ? `attribute "${K & string}" has a schema of no values`
+        : `attribute "${K & string}" has a schema that needs services, and a journal is read without any`
       : `attribute "${K & string}" is no schema; give one, such as Schema.String`
   }
 
@@ -199,8 +216,9 @@ type Checked<Given> = Given extends Schema.Schema.All
  * (`Schema.UndefinedOr`), because that is what an attribute is until it is provided. So none is declared with
  * `Schema.optional`, either; a value that may be none is a `Schema.Option` or a `Schema.NullOr`. A schema that needs
  * services does not compile, because a journal is read without any, nor without waiting: a value is refused whose schema
- * waits for something, as one with `Schema.filterEffect` may. To tell that, a value whose schema transforms is read back
- * before it is written.
+ * waits for something, as one with `Schema.filterEffect` may, or could not read again what it writes. To tell that, a
+ * value whose schema transforms is read back before it is written. Names are texts, and none is one that every object has,
+ * such as `constructor`.
  *
  * ```ts
  * import { State } from "effect-checkmate"
@@ -215,7 +233,7 @@ type Checked<Given> = Given extends Schema.Schema.All
  * @since 0.1.0
  * @category constructors
  */
-export function make<const F extends Fields>(fields: F): State<F>
+export function make<const F extends Fields & Nameable>(fields: F): State<F>
 /**
  * For what is no schema of the kind: it does not compile, and this says in a sentence why.
  *
@@ -232,13 +250,18 @@ export function make(given: Fields): State<Fields> {
   return {
     [TypeId]: TypeId,
     fields,
-    problems: problem !== undefined ? [{ problem }] : entries.flatMap(([attribute, schema]) =>
-      [
-        // Objects have no property of this name, but one that they inherit from.
-        ...(attribute === "__proto__" ? ["is what objects call their prototype; give it another name"] : []),
-        ...(Schema.isSchema(schema) ? attributeProblems(schema.ast) : ["is not a Schema, such as Schema.String"])
-      ].map((problem) => ({ attribute, problem: `attribute "${attribute}" ${problem}` }))
-    ),
+    problems: problem !== undefined ? [{ problem }] : [
+      ...Object.getOwnPropertySymbols(fields).map((name) =>
+        problemWith(String(name), "is named by a symbol; name it by a text")
+      ),
+      ...entries.flatMap(([attribute, schema]) =>
+        [
+          // Where it is absent, a state would show what it inherits.
+          ...(attribute in Object.prototype ? ["is named as what every object has; give it another name"] : []),
+          ...(Schema.isSchema(schema) ? attributeProblems(schema.ast) : ["is not a Schema, such as Schema.String"])
+        ].map((problem) => problemWith(attribute, problem))
+      )
+    ],
     codecs: new Map(
       entries.map(([attribute, schema]) => [
         attribute,

@@ -203,6 +203,17 @@ describe("State", () => {
     })
   })
 
+  it("a value that its schema could not read again is refused when it is written", () => {
+    const Sizes = State.make({ sizes: Schema.Array(Schema.parseJson(Schema.Struct({ size: Schema.Number }))) })
+    expect(Either.isRight(State.encode(Sizes, { sizes: [{ size: 1 }] }))).toBe(true)
+    expect(refusalOf(State.encode(Sizes, { sizes: [{ size: 1 }, { size: Number.NaN }] }))).toEqual({
+      attribute: "sizes",
+      direction: "encode",
+      path: [1, "size"],
+      problem: "its schema could not read what it writes: Expected number, actual null"
+    })
+  })
+
   describe("a value that encodes to something JSON cannot hold", () => {
     const cases: ReadonlyArray<
       readonly [name: string, value: unknown, path: ReadonlyArray<string | number>, says: string]
@@ -255,7 +266,6 @@ describe("State", () => {
   describe("problems", () => {
     it("are none for a model whose every attribute can be checkpointed", () => {
       expect(Ingest.problems).toEqual([])
-      expect(State.make({ ["__proto__"]: Schema.String }).problems).toMatchObject([{ attribute: "__proto__" }])
       expect(
         State.make({
           one: Schema.DateTimeUtc,
@@ -264,9 +274,30 @@ describe("State", () => {
           four: Schema.Duration,
           five: Schema.Uint8ArrayFromBase64,
           six: Schema.Chunk(Schema.Int),
-          seven: Schema.Defect
+          seven: Schema.Defect,
+          eight: Schema.Struct({ size: Schema.Number }).pipe(Schema.attachPropertySignature(Symbol("kind"), "size"))
         }).problems
       ).toEqual([])
+    })
+
+    it("name attributes that are named as what every object has, which a state would show where they are absent", () => {
+      for (const name of ["__proto__", "constructor", "toString", "valueOf", "hasOwnProperty"]) {
+        const { problems } = State.make(Object.fromEntries([[name, Schema.String], ["folder", Schema.String]]))
+        expect(problems).toEqual([{
+          attribute: name,
+          problem: `attribute "${name}" is named as what every object has; give it another name`
+        }])
+      }
+    })
+
+    it("name attributes that are named by a symbol, which a journal could not", () => {
+      const fields: Readonly<Record<string | symbol, Schema.Schema.AnyNoContext>> = {
+        [Symbol("folder")]: Schema.String
+      }
+      expect(State.make(fields as State.Fields).problems).toEqual([{
+        attribute: "Symbol(folder)",
+        problem: "attribute \"Symbol(folder)\" is named by a symbol; name it by a text"
+      }])
     })
 
     it("name secrets, wherever in an attribute they are, and say why and what to do instead", () => {
@@ -301,7 +332,9 @@ describe("State", () => {
         inside: Schema.Struct({ runs: Schema.Array(Schema.Struct({ at: Schema.DateFromSelf })) }),
         map: Schema.ReadonlyMapFromSelf({ key: Schema.String, value: Schema.String }),
         instance: Schema.instanceOf(URL),
-        bytes: Schema.Uint8ArrayFromSelf
+        bytes: Schema.Uint8ArrayFromSelf,
+        bySymbols: Schema.Record({ key: Schema.SymbolFromSelf, value: Schema.Number }),
+        symbolInside: Schema.NullOr(Schema.Struct({ [Symbol("size")]: Schema.optional(Schema.Number) }))
       }
       for (const [name, schema] of Object.entries(schemas)) {
         const problems = problemsOf(schema)

@@ -128,7 +128,7 @@ const runStage = <E, R>(
     // The fiber is being interrupted; whatever comes next does not run.
     if (session.stopping !== undefined) return Effect.interrupt
     if (session.pausing) return stopAtBoundary(session)
-    const missing = stage.requires.filter((name) => !Object.hasOwn(values, name) || values[name] === undefined)
+    const missing = stage.requires.filter((name) => values[name] === undefined)
     if (missing.length > 0) {
       const error = new MissingStateError({ taskId: session.taskId, stage: stage.name, missing })
       return giveUp(checkMate, session, stage, Failure.fromUnknown(error, "Failure"), Cause.fail(error))

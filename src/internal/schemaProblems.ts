@@ -13,7 +13,7 @@ const children = (ast: AST.AST, encodedOnly: boolean): ReadonlyArray<AST.AST> =>
     case "TypeLiteral":
       return [
         ...ast.propertySignatures.map((property) => property.type),
-        ...ast.indexSignatures.map((signature) => signature.type)
+        ...ast.indexSignatures.flatMap((signature) => [signature.parameter, signature.type])
       ]
     case "Union":
       return ast.types
@@ -64,6 +64,7 @@ const isRedacted = (ast: AST.AST): boolean =>
 const isNotJson = (ast: AST.AST): boolean =>
   ast._tag === "Declaration" || ast._tag === "BigIntKeyword" || ast._tag === "SymbolKeyword"
   || ast._tag === "UniqueSymbol"
+  || (ast._tag === "TypeLiteral" && ast.propertySignatures.some(({ name }) => typeof name === "symbol"))
 
 /** A filter may throw at what it was not made for. */
 const letsUndefinedPass = (ast: AST.Refinement): boolean =>

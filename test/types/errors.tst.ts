@@ -45,8 +45,25 @@ describe("State.make", () => {
     const needy = Schema.make<string, string, "Service">(Schema.String.ast)
     // @ts-expect-error "attribute \"text\" has a schema that needs services, and a journal is read without any"
     State.make({ text: needy })
+    // @ts-expect-error "attribute \"text\" has a schema of no values"
+    State.make({ text: Schema.Never })
     // @ts-expect-error "this is one schema; give those of the attributes, as its fields are"
     State.make(Schema.Struct({ text: Schema.String }))
+  })
+
+  test("a name that every object has, or that is a symbol", () => {
+    // @ts-expect-error "attribute \"constructor\" is named as what every object has; give it another name"
+    State.make({ folder: Schema.String, constructor: Schema.String })
+    // @ts-expect-error "attribute \"toString\" is named as what every object has; give it another name"
+    State.make({ toString: Schema.Unknown })
+    // @ts-expect-error "this attribute is named by a symbol; name it by a text"
+    State.make({ [Schema.TypeId]: Schema.String })
+  })
+
+  test("attributes that only a caller knows are checked when the program runs", () => {
+    const of = <F extends State.Fields>(fields: F) => State.make(fields)
+    expect(of(Docs.fields)).type.toBe<typeof Docs>()
+    expect(of<State.Fields>(Docs.fields)).type.toBe<State.State<State.Fields>>()
   })
 })
 
