@@ -96,7 +96,8 @@ const decide = Effect.fnUntraced(
     stage: Stage.Any<E, R>,
     session: Session,
     position: Position,
-    cause: Cause.Cause<unknown>
+    cause: Cause.Cause<unknown>,
+    at: DateTime.Utc
   ): Effect.fn.Return<StageStatus.Decision, never, R> {
     if (isStopping(session)) return { _tag: "Resume" }
     const record = stageOf(session, stage.name)
@@ -117,10 +118,9 @@ const decide = Effect.fnUntraced(
     const restored = Option.isSome(position.state)
       ? Effect.succeed(position.state.value)
       : retry.restore(schedule, session.taskId, record, value)
-    const now = yield* DateTime.now
     // A Schedule may take its time, as one that asks a rate limiter: the task can be stopped meanwhile.
     const stepped = yield* Effect.exit(Effect.interruptible(
-      Effect.flatMap(restored, (state) => retry.step(schedule, state, DateTime.toEpochMillis(now), value))
+      Effect.flatMap(restored, (state) => retry.step(schedule, state, DateTime.toEpochMillis(at), value))
     ))
     if (Exit.isFailure(stepped)) {
       if (isStopping(session)) return { _tag: "Resume" }
@@ -131,7 +131,8 @@ const decide = Effect.fnUntraced(
     position.state = Option.some(next.state)
     if (Option.isNone(next.dueAt)) return { _tag: "GiveUp" }
     yield* metrics.retried(session, stage.name)
-    return { _tag: "Retry", dueAt: DateTime.unsafeMake(Math.min(next.dueAt.value, latest)) }
+    // Whole milliseconds, and no earlier: one that repeats at fixed times would be asked for the same again.
+    return { _tag: "Retry", dueAt: DateTime.unsafeMake(Math.min(Math.ceil(next.dueAt.value), latest)) }
   }
 )
 
@@ -154,7 +155,7 @@ export const runRollback = <E, R>(
       return Effect.flatMap(
         inStage(work, session, stage, "checkmate.rollback", scope),
         ({ exit }) => {
-          session.progress = undefined
+          session.endReport()
           return Effect.zipRight(Scope.close(scope, exit), exit)
         }
       )
@@ -232,10 +233,12 @@ export const failed = Effect.fnUntraced(
   ): Effect.fn.Return<void, AppendError | RollbackFailedError, R> {
     // The task is another engine's now, and so is undoing this attempt.
     if (session.stopping?._tag === "Lost") return
-    const next = yield* decide(stage, session, position, cause)
+    // The one time that the Schedule is asked with, now and by whoever brings it back to its position.
+    const at = yield* DateTime.now
+    const next = yield* decide(stage, session, position, cause, at)
     const failure = Failure.fromCause(unwrapped(cause))
     yield* metrics.attemptEnded(session, stage.name, session.stopping === undefined ? "failed" : "interrupted", nanos)
-    yield* record(session, [{ _tag: "AttemptFailed", stage: stage.name, failure, next }])
+    yield* record(session, [{ _tag: "AttemptFailed", stage: stage.name, failure, next }], at)
     // What is given up fails its caller; of a retry nobody would hear until it is over.
     if (next._tag === "Retry") {
       yield* Effect.logWarning(
@@ -297,7 +300,7 @@ export const runAttempt = <E, R>(
     Effect.flatMap(
       inStage(restore(workOf(stage, session, values)), session, stage, "checkmate.stage", scope),
       ({ exit, nanos }) => {
-        session.progress = undefined
+        session.endReport()
         const checked = Exit.flatMap(exit, checkOutput(stage, session))
         const fail = (cause: Cause.Cause<unknown>) =>
           Effect.map(

@@ -16,7 +16,7 @@ const keyPart = (name: string): string => name.replace(/[%/]/g, encodeURICompone
 
 const contextOf = (session: Session, stage: Stage.Any): Stage.Context["Type"] => {
   const { attempts, round } = stageOf(session, stage.name)
-  return {
+  const context: Stage.Context["Type"] = {
     taskId: session.taskId,
     stage: stage.name,
     attempt: attempts,
@@ -24,10 +24,12 @@ const contextOf = (session: Session, stage: Stage.Any): Stage.Context["Type"] =>
     fencingToken: session.journal.epoch,
     progress: (progress) =>
       Effect.suspend(() => {
+        if (session.reporter !== context) return Effect.void
         session.progress = progress
         return session.changed()
       })
   }
+  return context
 }
 
 const withServices = (
@@ -56,6 +58,7 @@ export const inStage = <A, E, R>(
   scope: Scope.Scope
 ): Effect.Effect<Ended<A, E>, never, R> => {
   const context = contextOf(session, stage)
+  session.reporter = context
   const attributes = { task: session.taskId, stage: stage.name, attempt: context.attempt }
   // Set, not scoped: the next attempt sets its own, and the fiber runs this one task.
   const mark = FiberRef.update(

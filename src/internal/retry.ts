@@ -26,10 +26,12 @@ export const step = <R>(
   now: number,
   failure: unknown
 ): Effect.Effect<{ readonly state: unknown; readonly dueAt: Option.Option<number> }, never, R> =>
-  Effect.map(Effect.suspend(() => schedule.step(now, failure, state)), ([next, _, decision]) => ({
-    state: next,
-    dueAt: Decision.isDone(decision) ? Option.none() : Option.some(Math.max(now, Intervals.start(decision.intervals)))
-  }))
+  Effect.map(Effect.suspend(() => schedule.step(now, failure, state)), ([next, _, decision]) => {
+    if (Decision.isDone(decision)) return { state: next, dueAt: Option.none() }
+    const start = Intervals.start(decision.intervals)
+    // What is no time, as that of a header which does not read, is now, as to Effect's own retry.
+    return { state: next, dueAt: Option.some(start > now ? start : now) }
+  })
 
 /** A likeness of what a stage failed with, made of what was kept of it; an Error where it was one. */
 const likenessOf = ({ causes = [], fields, message, stack, tag }: Failure): unknown => {

@@ -60,6 +60,8 @@ export class Session {
   /** Whether a cancel is being carried out, to which another one adds nothing. */
   cancelling = false
   progress: Stage.Progress | undefined = undefined
+  /** The work or rollback that runs, whose progress it is. */
+  reporter: Stage.Context["Type"] | undefined = undefined
 
   constructor(
     taskId: string,
@@ -75,6 +77,12 @@ export class Session {
     this.fork = fork
     this.task = Option.getOrUndefined(journal.task)
     this.heldFrom = this.task?.position ?? 0
+  }
+
+  /** What a stage has forked may go on reporting. */
+  endReport(): void {
+    this.reporter = undefined
+    this.progress = undefined
   }
 }
 
@@ -102,7 +110,8 @@ export type Untimed = TaskEvent.TaskEvent extends infer Event ? Event extends un
 type At = (at: DateTime.Utc) => ReadonlyArray<TaskEvent.TaskEvent>
 
 // The time first: what is added to a spread gives every object a hidden class of its own.
-const timed = (events: ReadonlyArray<Untimed>): At => (at) => events.map((event) => ({ at, ...event }))
+const timed = (events: ReadonlyArray<Untimed>, when?: DateTime.Utc): At => (now) =>
+  events.map((event) => ({ at: when ?? now, ...event }))
 
 /** Folds events in, as of now by a fiber's clock; where one is illegal it says so, and stops there. */
 export const foldIn = (
@@ -120,13 +129,14 @@ export const foldIn = (
   return undefined
 }
 
-/** Folds events in; they are written with the next {@link commit}, in the same append. */
+/** Folds events in, as of now or of another time; they are written with the next {@link commit}, in the same append. */
 export const record = (
   session: Session,
-  events: ReadonlyArray<Untimed>
+  events: ReadonlyArray<Untimed>,
+  when?: DateTime.Utc
 ): Effect.Effect<void, InvalidTransitionError> =>
   Effect.withFiberRuntime((fiber) => {
-    const illegal = foldIn(fiber, session, timed(events))
+    const illegal = foldIn(fiber, session, timed(events, when))
     return illegal === undefined ? Effect.void : Effect.fail(illegal)
   })
 

@@ -95,7 +95,7 @@ const runPart = Effect.fnUntraced(
     const scope = yield* Scope.make()
     const ended = yield* inStage(restore(part.work), session, stage, "checkmate.stage", scope)
     ran.nanos = (ran.nanos ?? 0n) + ended.nanos
-    session.progress = undefined
+    session.endReport()
     const checked = Exit.flatMap(ended.exit, attempt.checkOutput(stage, session))
     const closed = yield* Effect.exit(Scope.close(scope, checked))
     // Asked for last: what a stage says of its failures may throw.

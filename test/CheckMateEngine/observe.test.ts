@@ -342,6 +342,39 @@ describe("watch", () => {
       yield* Fiber.join(fiber)
     })))
 
+  it.effect("shows no progress of what an earlier stage has forked", () =>
+    inMemory(Effect.gen(function*() {
+      const [next, reported] = [yield* Effect.makeLatch(), yield* Effect.makeLatch()]
+      const seen: Array<Option.Option<Stage.Progress>> = []
+      const definition = CheckMate.make("progress", {
+        state: Numbers,
+        input: [],
+        stages: [
+          Stage.make(Numbers, "forks", {
+            execute: () =>
+              Effect.gen(function*() {
+                const { progress } = yield* Stage.Context
+                yield* Effect.fork(
+                  next.await.pipe(Effect.zipRight(progress({ done: 1 })), Effect.zipRight(reported.open))
+                )
+              })
+          }),
+          Stage.make(Numbers, "reports", {
+            execute: () =>
+              Effect.gen(function*() {
+                const { progress } = yield* Stage.Context
+                yield* progress({ done: 2 })
+                yield* next.open
+                yield* reported.await
+                seen.push((yield* Effect.orDie(CheckMateEngine.get("t"))).progress)
+              })
+          })
+        ]
+      })
+      yield* CheckMateEngine.run(definition, { taskId: "t", input: {} })
+      expect(seen).toEqual([Option.some({ done: 2 })])
+    })))
+
   it.effect("watchAll shows every summary once, and again when it changes", () =>
     inMemory(Effect.gen(function*() {
       yield* CheckMateEngine.run(abc(new Ledger()), { taskId: "old", input: { seed: 1 } })

@@ -59,6 +59,15 @@ const flaky = (
   return { at, ledger, definition }
 }
 
+/** A Schedule that names a time for two retries. */
+const twiceAfter = (time: number) =>
+  Schedule.makeWithState(0, (_now: number, _failure: Boom, count) =>
+    Effect.succeed([
+      count + 1,
+      count,
+      count < 2 ? ScheduleDecision.continueWith(ScheduleInterval.after(time)) : ScheduleDecision.done
+    ]))
+
 const settle = Effect.repeatN(Effect.yieldNow(), 20)
 
 /** Moves the clock in small steps, so that every sleep on the way ends at its own time. */
@@ -163,12 +172,7 @@ describe("retry", () => {
 
   it.effect("is due at once, and no earlier, where a Schedule names a time that is past", () =>
     inMemory(Effect.gen(function*() {
-      const past = Schedule.makeWithState(0, (_now: number, _failure: Boom, count) =>
-        Effect.succeed([
-          count + 1,
-          count,
-          count < 2 ? ScheduleDecision.continueWith(ScheduleInterval.after(0)) : ScheduleDecision.done
-        ]))
+      const past = twiceAfter(0)
       yield* TestClock.adjust("1 minute")
       const { at, definition } = flaky(2, past)
       yield* CheckMateEngine.run(definition, { taskId: "t", input: {} })
@@ -179,6 +183,49 @@ describe("retry", () => {
         { _tag: "Retry", dueAt: { epochMillis: 60_000 } },
         { _tag: "Retry", dueAt: { epochMillis: 60_000 } }
       ])
+    })))
+
+  it.effect("is due at once, also that of a rollback, where a Schedule names what is no time", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const { at, definition } = flaky(2, twiceAfter(Number.NaN))
+      yield* CheckMateEngine.run(definition, { taskId: "t", input: {} })
+      expect(at).toEqual([0, 0, 0])
+      const undone = CheckMate.make("undone", {
+        state: Numbers,
+        input: [],
+        stages: [
+          Stage.make(Numbers, "undone", {
+            execute: () => Effect.void,
+            rollback: () =>
+              Effect.zipRight(
+                ledger.note("undo"),
+                Effect.suspend(() =>
+                  ledger.count("undo") < 3 ? new Boom({ stage: "undone", status: 503 }) : Effect.void
+                )
+              ),
+            rollbackRetry: twiceAfter(Number.NaN)
+          })
+        ]
+      })
+      yield* CheckMateEngine.run(undone, { taskId: "u", input: {} })
+      yield* CheckMateEngine.rollback(undone, "u")
+      expect(ledger.count("undo")).toBe(3)
+    })))
+
+  it.effect("comes no earlier than at a time between two milliseconds, which its Schedule would name again", () =>
+    inMemory(Effect.gen(function*() {
+      const { at, definition } = flaky(3, Schedule.fixed(Duration.millis(33.3)))
+      const fiber = yield* Effect.fork(CheckMateEngine.run(definition, { taskId: "t", input: {} }))
+      yield* Effect.repeatN(
+        Effect.zipRight(
+          settle,
+          Effect.flatMap(TestClock.sleeps(), (sleeps) => TestClock.setTime(Math.min(...sleeps)))
+        ),
+        2
+      )
+      yield* Fiber.join(fiber)
+      expect(at).toEqual([0, 34, 67, 100])
     })))
 
   it.effect("gives up with the stage's own failure when the Schedule is done", () =>
@@ -257,6 +304,28 @@ describe("retry", () => {
         }
       }))
   }
+
+  it.effect("promise 6: a Schedule that takes its time to answer goes on after a restart as if there had been none", () =>
+    Effect.forEach(
+      [[], ["500 millis"], ["500 millis", "1300 millis"]] as const,
+      (lives) =>
+        inMemory(Effect.gen(function*() {
+          const start = yield* Clock.currentTimeMillis
+          const { at, definition } = flaky(
+            3,
+            Schedule.fixed("1 second").pipe(Schedule.tapInput(() => Effect.sleep("300 millis")))
+          )
+          const run = Effect.fork(Effect.exit(CheckMateEngine.run(definition, { taskId: "t", input: {} })))
+          for (const life of lives) {
+            const process = yield* run
+            yield* pass(life)
+            yield* Fiber.interrupt(process)
+          }
+          yield* run
+          yield* pass("4 seconds")
+          expect(at.map((time) => time - start)).toEqual([0, 1_000, 2_000, 3_000])
+        }))
+    ))
 
   it.effect("promise 6: a jittered Schedule keeps the due time it drew, and its number of attempts", () =>
     Effect.gen(function*() {
