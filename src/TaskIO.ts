@@ -180,7 +180,7 @@ export class TaskIO extends Context.Tag("checkmate/TaskIO")<TaskIO, {
     taskId: string,
     from?: number
   ) => Effect.Effect<ReadonlyArray<TaskEvent.TaskEvent>, Exclude<ReadError, InvalidTransitionError>>
-  /** A task's journal and its fold. What an earlier look found is not decoded again. */
+  /** A task's journal and its fold. What an earlier look found is not decoded again, and most of it not asked for. */
   readonly look: (taskId: string, earlier?: Look) => Effect.Effect<Look, ReadError>
   /** The fold of a task's journal; none for a task that does not exist. */
   readonly get: (taskId: string) => Effect.Effect<Option.Option<Task.Task>, ReadError>
@@ -246,6 +246,15 @@ const lookAt = (
   )
 }
 
+/**
+ * From where on a journal is read that was looked at before: from the last record that is older than the newest. What is
+ * begun anew under its id has no record of that time, so by this one it is told from what was read.
+ */
+const againFrom = ({ events }: Look): number => {
+  const newest = events.at(-1)?.at
+  return newest === undefined ? 0 : Math.max(0, events.findLastIndex(({ at }) => DateTime.lessThan(at, newest)))
+}
+
 const openJournal = Effect.fnUntraced(function*(driver: Driver.Encoded, taskId: string, earlier: Look | undefined) {
   yield* checkTaskId(taskId)
   const journal = yield* driver.open(taskId)
@@ -282,11 +291,18 @@ export const make = (driver: Driver.Encoded): TaskIO["Type"] => {
       Effect.flatMap((records) => decodeAll(taskId, from, records))
     )
 
-  const look = (taskId: string, earlier?: Look) =>
-    checkTaskId(taskId).pipe(
-      Effect.zipRight(driver.read(taskId, 0)),
-      Effect.flatMap((records) => lookAt(taskId, records, earlier))
+  const look = (taskId: string, earlier = nothing): Effect.Effect<Look, ReadError> => {
+    const from = againFrom(earlier)
+    return checkTaskId(taskId).pipe(
+      Effect.zipRight(driver.read(taskId, from)),
+      Effect.flatMap((found) => {
+        if (from === 0) return lookAt(taskId, found, earlier)
+        return earlier.records.slice(from).every((record, index) => record === found[index])
+          ? lookAt(taskId, [...earlier.records.slice(0, from), ...found], earlier)
+          : look(taskId)
+      })
     )
+  }
 
   return {
     open: (taskId, earlier) => openJournal(driver, taskId, earlier),

@@ -55,6 +55,12 @@ interface Append {
   readonly tags: ReadonlyArray<string> | undefined
 }
 
+/** Which journal is read, and from which record on. */
+interface Wanted {
+  readonly taskId: string
+  readonly from: number
+}
+
 /** In one order for all, so that no two statements wait for each other. */
 const inOrder = <A extends { readonly taskId: string }>(items: ReadonlyArray<A>): ReadonlyArray<A> =>
   [...items].sort((left, right) => left.taskId < right.taskId ? -1 : 1)
@@ -195,30 +201,38 @@ export const make = Effect.fnUntraced(function*(database: Database) {
   const damaged = (taskId: string, problem: string) =>
     new JournalDamagedError({ taskId, location: `${location}, task "${taskId}"`, problem })
 
-  /** The records of batches, which must follow each other and be as many as were written. */
+  /** The records of batches from a position on, which must follow each other up to as many as were written. */
   const joined = (
     taskId: string,
-    rows: Journal
+    rows: Journal,
+    from = 0
   ): Either.Either<ReadonlyArray<string>, JournalDamagedError> => {
+    // Of what is before it, only the batch that holds it is read.
+    const start = Math.min(rows[0]?.position ?? 0, Math.max(from, 0))
     const found: Array<string> = []
+    let end = start
     for (const { position, records } of rows) {
       if (position === null || records === null) continue
-      if (position !== found.length) {
-        return Either.left(damaged(taskId, `the records from ${found.length} to ${position} are not there`))
-      }
+      if (position !== end) return Either.left(damaged(taskId, `the records from ${end} to ${position} are not there`))
       for (const record of records.split("\n")) found.push(record)
+      end = start + found.length
     }
     const count = rows[0]?.count ?? 0
-    return count === found.length
-      ? Either.right(found)
-      : Either.left(damaged(taskId, `it holds ${found.length} records, and ${count} were written`))
+    return count === end
+      ? Either.right(from === start ? found : found.slice(from - start))
+      : Either.left(damaged(taskId, `it holds ${end} records, and ${count} were written`))
   }
 
   const claimFree = dialect.claim(names)
   const claimLocked = dialect.claimLocked(names)
-  const journalText = dialect.journals(names)
+  const journalsFrom = dialect.journals(names)
 
-  const readRows = (taskIds: ReadonlyArray<string>) => database.once(journalText, [JSON.stringify(taskIds)])
+  /** Where several ask for the same journal, it is read from where the first of them wants it. */
+  const readRows = (wanted: ReadonlyArray<Wanted>) => {
+    const starts = new Map<string, number>()
+    for (const { from, taskId } of wanted) starts.set(taskId, Math.min(from, starts.get(taskId) ?? from))
+    return database.once(...journalsFrom(starts))
+  }
   /** A record would have a "constructor" of its own, which is a task's id like any other. */
   const byTask = (rows: Rows): ReadonlyMap<string, Rows> => {
     const found = new Map<string, Array<unknown>>()
@@ -230,20 +244,23 @@ export const make = Effect.fnUntraced(function*(database: Database) {
     return found
   }
   /** A journal, read together with those of other tasks that are asked for at the same time. */
-  const readJournal = yield* group.make<string, Rows, SqlError>({
+  const readJournal = yield* group.make<Wanted, Rows, SqlError>({
     limit: journalLimit,
     isAlone,
-    together: (taskIds) =>
-      Effect.map(readRows(taskIds), (rows) => {
-        if (taskIds.length === 1) return [Effect.succeed(rows)]
+    together: (wanted) =>
+      Effect.map(readRows(wanted), (rows) => {
+        if (wanted.length === 1) return [Effect.succeed(rows)]
         const found = byTask(rows)
-        return taskIds.map((taskId) => Effect.succeed(found.get(taskId) ?? []))
+        return wanted.map(({ taskId }) => Effect.succeed(found.get(taskId) ?? []))
       })
   })
-  const claimWith = ([text, parameters]: Dialect.Statement, taskIds: ReadonlyArray<string>) =>
+  const claimWith = ([text, parameters]: Dialect.Statement, claims: ReadonlyArray<Dialect.Claim>) =>
     dialect.claimReads
       ? database.once(text, parameters)
-      : Effect.zipRight(database.lightly(text, parameters), readRows(taskIds))
+      : Effect.zipRight(
+        database.lightly(text, parameters),
+        readRows(claims.map(({ taskId }) => ({ taskId, from: 0 })))
+      )
   /** Claims a journal together with others, and answers with it. */
   const claim = yield* group.make<Dialect.Claim, Rows, SqlError>({
     limit: journalLimit,
@@ -252,12 +269,12 @@ export const make = Effect.fnUntraced(function*(database: Database) {
     // Who has gone away must not claim later, when somebody else may have the lock.
     staysToTheEnd: true,
     together: (claims) =>
-      Effect.map(claimWith(claimFree(inOrder(claims)), claims.map(({ taskId }) => taskId)), (rows) => {
+      Effect.map(claimWith(claimFree(inOrder(claims)), claims), (rows) => {
         const found = byTask(rows)
         // Where a row is locked, by an engine that is frozen in a transaction, it is waited for outside of the group.
         return claims.map((one) => {
           const own = found.get(one.taskId)
-          return own === undefined ? claimWith(claimLocked(one), [one.taskId]) : Effect.succeed(own)
+          return own === undefined ? claimWith(claimLocked(one), [one]) : Effect.succeed(own)
         })
       })
   })
@@ -316,10 +333,10 @@ export const make = Effect.fnUntraced(function*(database: Database) {
   const read: Encoded["read"] = (taskId, from) =>
     Effect.flatMap(
       Effect.flatMap(
-        Effect.mapError(database.patiently(readJournal(taskId)), failure("read the journal", taskId)),
+        Effect.mapError(database.patiently(readJournal({ taskId, from })), failure("read the journal", taskId)),
         decode("read the journal", Journal, taskId)
       ),
-      (rows) => Either.map(joined(taskId, rows), (records) => from === 0 ? records : records.slice(from))
+      (rows) => joined(taskId, rows, from)
     )
 
   const driver: Encoded = {

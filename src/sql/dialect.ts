@@ -63,8 +63,11 @@ export interface Dialect {
   readonly append: (names: Names) => (appends: ReadonlyArray<Append>) => Statement
   /** That a column is one of a JSON array's texts, as a condition: the parameter is the array. */
   readonly among: (column: string) => string
-  /** Reads journals in order, with a row a batch, or one for a task without any: the parameter is a JSON array of ids. */
-  readonly journals: (names: Names) => string
+  /**
+   * A statement that reads journals in order, with a row a batch, or one for a task without any: each from the batch on that
+   * holds a record, by the tasks' ids.
+   */
+  readonly journals: (names: Names) => (from: ReadonlyMap<string, number>) => Statement
   /** A statement that claims the journals of a list, in its order, and leaves out those whose row is locked. */
   readonly claim: (names: Names) => (claims: ReadonlyArray<Claim>) => Statement
   /** A statement that claims one, and waits where its row is locked. */

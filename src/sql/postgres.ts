@@ -192,6 +192,28 @@ const askedOften = ({ of }: Names): ReadonlyArray<string> => [
   )
 ]
 
+// Of a journal that is read from its beginning on, the batch to begin with is not looked for.
+const journalsProcedure = ({ of }: Names): string =>
+  `create or replace function ${of("journals_from")}(wanted jsonb)
+    returns table (task_id text, epoch text, owner text, count integer, "position" integer, records text)
+    language plpgsql stable as $procedure$
+  #variable_conflict use_column
+  begin
+    return query select t.task_id, t.epoch::text, t.owner, t.records, b.position, b.records
+      from ${of("tasks")} t left join lateral (
+        select position, records from ${of("batches")} where task_id = t.task_id and position >= case
+          when (wanted ->> t.task_id)::bigint = 0 then 0
+          else coalesce((
+            select position from ${
+    of("batches")
+  } where task_id = t.task_id and position <= (wanted ->> t.task_id)::bigint
+              order by position desc limit 1
+          ), 0) end
+        order by position
+      ) b on true
+      where t.task_id = any(array(select jsonb_object_keys(wanted))) order by t.task_id, b.position;
+  end $procedure$`
+
 export const postgres: Dialect = {
   name: "pg",
   migrations: (names) => [
@@ -202,7 +224,8 @@ export const postgres: Dialect = {
     },
     { name: "remove what is found", statements: [removeProcedure(names)] },
     { name: "plan once", statements: [appendProcedure(names, fenced), ...askedOften(names)] },
-    { name: "claim together", statements: [claimAllProcedure(names)] }
+    { name: "claim together", statements: [claimAllProcedure(names)] },
+    { name: "read from a position", statements: [journalsProcedure(names)] }
   ],
   beforeMigrating: ({ of, prefix, schema }) => [
     `select pg_advisory_xact_lock(hashtext('checkmate ${schema ?? ""}.${prefix}'))`,
@@ -228,7 +251,10 @@ export const postgres: Dialect = {
     return (appends) => [text, [JSON.stringify(appends)]]
   },
   among,
-  journals: ({ of }) => `select * from ${of("journals")}(?::jsonb)`,
+  journals: ({ of }) => {
+    const text = `select * from ${of("journals_from")}(?::jsonb)`
+    return (from) => [text, [JSON.stringify(Object.fromEntries(from))]]
+  },
   claim: ({ of }) => (claims) => [
     `select * from ${of("claim_all")}(?::jsonb)`,
     [JSON.stringify(claims.map(({ owner, taskId }) => [taskId, owner]))]

@@ -135,10 +135,18 @@ export const sqlite: Dialect = {
     return (appends) => [text + appends.map(() => one).join(", "), appends.flat()]
   },
   among,
-  journals: ({ of }) =>
-    `select t.task_id, cast(t.epoch as text) as epoch, t.owner, t.records as count, b.position, b.records
-      from ${of("tasks")} t left join ${of("batches")} b on b.task_id = t.task_id
-      where ${among("t.task_id")} order by t.task_id, b.position`,
+  journals: ({ of }) => {
+    const text = `select t.task_id, cast(t.epoch as text) as epoch, t.owner, t.records as count, b.position, b.records
+      from ${of("tasks")} t left join ${of("batches")} b on b.task_id = t.task_id and b.position >= coalesce((
+        select max(position) from ${of("batches")} where task_id = t.task_id
+          and position <= (select value from json_each(?) where key = t.task_id)
+      ), 0)
+      where t.task_id in (select key from json_each(?)) order by t.task_id, b.position`
+    return (from) => {
+      const wanted = JSON.stringify(Object.fromEntries(from))
+      return [text, [wanted, wanted]]
+    }
+  },
   claim: ({ of }) => (claims) => [
     `insert into ${of("claims")} values ${claims.map(() => "(?, ?)").join(", ")}`,
     claims.flatMap(({ owner, taskId }) => [taskId, owner])

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Chunk, DateTime, Effect, Either, Option, Stream } from "effect"
+import { Chunk, DateTime, Effect, Either, Option, Stream, TestClock } from "effect"
 import { CheckMateEngine, Task, TaskIO } from "effect-checkmate"
 import { logged } from "../support/logs.ts"
 import { abc, engineOver, failing, Ledger, makeStore } from "../support/pipelines.ts"
@@ -78,6 +78,61 @@ describe("a look at a journal", () => {
         engineOver(driver)
       )
       expect(yield* io.look("t", earlier)).toEqual(yield* io.look("t"))
+    }))
+
+  it.effect("asks for no record again but the latest ones, unless the task was begun anew", () =>
+    Effect.gen(function*() {
+      const { definition, driver } = yield* halfDone
+      const asked: Array<number> = []
+      const io = TaskIO.make({
+        ...driver,
+        read: (taskId, from) =>
+          Effect.suspend(() => {
+            asked.push(from)
+            return driver.read(taskId, from)
+          })
+      })
+      yield* TestClock.adjust("1 second")
+      const resume = Effect.exit(CheckMateEngine.resume(definition, "t"))
+      const begun = yield* io.look("t")
+      yield* Effect.provide(resume, engineOver(driver))
+      const over = yield* io.look("t", begun)
+      expect(yield* io.look("t", over)).toEqual(over)
+      // All of the first look is of one time, the rest of the next.
+      expect(asked).toEqual([0, 0, begun.records.length - 1])
+      yield* io.remove("t")
+      yield* Effect.provide(
+        CheckMateEngine.run(abc(new Ledger()), { taskId: "t", input: { seed: 1 } }),
+        engineOver(driver)
+      )
+      const anew = yield* io.look("t", over)
+      expect(anew).toEqual(yield* io.look("t"))
+      expect(asked).toEqual([0, 0, begun.records.length - 1, begun.records.length - 1, 0, 0])
+    }))
+
+  it.effect("tells a task begun anew where it stands as the old one stood, in the moment in which that one did", () =>
+    Effect.gen(function*() {
+      const driver = yield* makeStore
+      const io = TaskIO.make(driver)
+      const begin = (created: number) => {
+        const [at, now] = [DateTime.unsafeMake(created), DateTime.unsafeMake(1_000)]
+        const events = [
+          { _tag: "TaskStarted", at, checkMate: "abc", stages: ["a"], input: {}, tags: [] },
+          { _tag: "StageStarted", at: now, stage: "a", attempt: 1 }
+        ] as const
+        return Effect.gen(function*() {
+          const task = yield* Effect.flatten(Task.fold("t", events))
+          const journal = yield* io.open("t")
+          yield* journal.append(events, task)
+        }).pipe(Effect.scoped)
+      }
+      yield* begin(0)
+      const earlier = yield* io.look("t")
+      yield* io.remove("t")
+      yield* begin(1_000)
+      const later = yield* io.look("t", earlier)
+      expect(later.records[1]).toBe(earlier.records[1])
+      expect(later).toEqual(yield* io.look("t"))
     }))
 
   it.effect("tells an open journal's task, whatever became of it since", () =>

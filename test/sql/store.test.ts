@@ -4,8 +4,21 @@ import { SqlClient } from "@effect/sql"
 import { SqliteClient } from "@effect/sql-sqlite-node"
 import { SqlError } from "@effect/sql/SqlError"
 import { describe, expect, it } from "@effect/vitest"
-import { Array as Arr, Effect, Exit, Fiber, Layer, Option, Random, Redacted, Scope, Stream, TestClock } from "effect"
-import { CheckMateEngine, TaskIO } from "effect-checkmate"
+import {
+  Array as Arr,
+  DateTime,
+  Effect,
+  Exit,
+  Fiber,
+  Layer,
+  Option,
+  Random,
+  Redacted,
+  Scope,
+  Stream,
+  TestClock
+} from "effect"
+import { CheckMateEngine, Task, TaskIO } from "effect-checkmate"
 import * as Sql from "effect-checkmate/sql"
 import * as MemoryDriver from "effect-checkmate/TaskIO/Memory"
 import { Crashes } from "effect-checkmate/testing"
@@ -431,7 +444,7 @@ describe("an append", () => {
       const journal = yield* store.open("t")
       yield* journal.append(0, ["{}"], summaryOf("t"))
       expect(yield* store.read("t", 0)).toEqual(["{}"])
-      const latest = sql.onDialectOrElse({ sqlite: () => 4, orElse: () => 5 })
+      const latest = sql.onDialectOrElse({ sqlite: () => 4, orElse: () => 6 })
       expect(yield* sql`select migration_id from ${sql(`${prefix}migrations`)} order by migration_id`)
         .toEqual(Arr.makeBy(latest, (index) => ({ migration_id: index + 1 })))
     }))
@@ -737,7 +750,94 @@ describe("a journal", () => {
       })
     }).pipe(Effect.scoped, Effect.provide(memory)))
 
-  for (const name of ["SQLite", "Postgres"] as const) {
+  for (const [name, client] of [["SQLite", memory], ["Postgres", server]] as const) {
+    /** With how many batches the database has answered since that was last asked. */
+    const counting = (
+      test: (batches: () => number) => Effect.Effect<void, unknown, SqlClient.SqlClient | Scope.Scope>
+    ) => {
+      let answered = 0
+      const batches = () => {
+        const before = answered
+        answered = 0
+        return before
+      }
+      return test(batches).pipe(
+        Effect.scoped,
+        Effect.provide(answering(Layer.suspend(() => client), (text, _, rows) =>
+          Effect.sync(() => {
+            if (text.startsWith("select") && /journals_from|batches/.test(text)) answered += rows.length
+          })))
+      )
+    }
+
+    it.effect(`that is read from a record on is read from its batch on: ${name}`, () =>
+      counting((batches) =>
+        Effect.gen(function*() {
+          const prefix = `from${++number}_`
+          const store = yield* Sql.makeTaskIO({ prefix })
+          const sql = yield* SqlClient.SqlClient
+          const journal = yield* store.open("t")
+          yield* store.open("other")
+          const records: Array<string> = []
+          for (const size of [3, 1, 1, 4, 2]) {
+            const batch = Arr.makeBy(size, (index) => String(records.length + index))
+            yield* journal.append(records.length, batch, summaryOf("t"))
+            records.push(...batch)
+          }
+          batches()
+          const counts: Array<number> = []
+          for (let from = 0; from <= records.length + 2; from++) {
+            expect(yield* store.read("t", from)).toEqual(records.slice(from))
+            counts.push(batches())
+          }
+          expect(counts).toEqual([5, 5, 5, 4, 3, 2, 2, 2, 2, 1, 1, 1, 1, 1])
+          // Of several who ask at once each gets its own.
+          const asked = [9, 4, 11, 4] as const
+          expect(yield* Effect.forEach(asked, (from) => store.read("t", from), { concurrency: "unbounded" }))
+            .toEqual(asked.map((from) => records.slice(from)))
+          const lose = (position: number) => sql`delete from ${sql(`${prefix}batches`)} where position = ${position}`
+          const problemOf = (from: number) =>
+            Effect.map(Effect.flip(store.read("t", from)), (error) => {
+              return "problem" in error ? error.problem : ""
+            })
+          yield* lose(3)
+          expect(yield* problemOf(3)).toBe("the records from 3 to 4 are not there")
+          expect(yield* problemOf(0)).toBe("the records from 3 to 4 are not there")
+          expect(yield* store.read("t", 4)).toEqual(records.slice(4))
+          yield* lose(5)
+          expect(yield* problemOf(4)).toBe("the records from 5 to 9 are not there")
+          expect(yield* problemOf(8)).toBe("the records from 5 to 9 are not there")
+          yield* lose(9)
+          expect(yield* problemOf(9)).toBe("it holds 5 records, and 11 were written")
+          yield* sql`delete from ${sql(`${prefix}batches`)}`
+          expect(yield* problemOf(9)).toBe("it holds 0 records, and 11 were written")
+        })
+      ))
+
+    it.effect(`that was looked at is asked only for what is newer: ${name}`, () =>
+      counting((batches) =>
+        Effect.gen(function*() {
+          const store = yield* Sql.makeTaskIO({ prefix: `again${++number}_` })
+          const taskIO = TaskIO.make(store)
+          const journal = yield* taskIO.open("t")
+          let look = yield* taskIO.look("t")
+          for (let second = 0; second < 50; second++) {
+            const at = DateTime.unsafeMake(second * 1_000)
+            const events = second === 0
+              ? [{ _tag: "TaskStarted", at, checkMate: "abc", stages: ["a"], input: {}, tags: [] }] as const
+              : [{ _tag: "TaskPaused", at }, { _tag: "TaskResumed", at, stages: ["a"], recovered: false }] as const
+            const task = yield* Task.fold("t", events, look.task)
+            yield* journal.append(events, yield* task)
+            batches()
+            look = yield* taskIO.look("t", look)
+            // What is new, the newest before that, and what is older than that.
+            expect(batches()).toBe(Math.min(3, second + 1))
+          }
+          expect(look).toEqual(yield* taskIO.look("t"))
+          expect(batches()).toBe(50)
+        })
+      ))
+
     it.effect(`is whole to each of many who read it at once, beside others: ${name}`, () =>
       Effect.gen(function*() {
         const store = yield* Sql.makeTaskIO({ prefix: "readers_" })

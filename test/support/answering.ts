@@ -6,7 +6,11 @@ import { Effect, Layer } from "effect"
 
 export const answering = (
   client: Layer.Layer<SqlClient.SqlClient, unknown>,
-  answered: (text: string, parameters: ReadonlyArray<unknown>) => Effect.Effect<void, SqlError>
+  answered: (
+    text: string,
+    parameters: ReadonlyArray<unknown>,
+    rows: ReadonlyArray<unknown>
+  ) => Effect.Effect<void, SqlError>
 ): Layer.Layer<SqlClient.SqlClient, unknown> =>
   Layer.effect(
     SqlClient.SqlClient,
@@ -14,7 +18,7 @@ export const answering = (
       const over =
         (name: "execute" | "executeUnprepared", connection: Connection): Connection["execute"] =>
         (text, parameters, transform) =>
-          Effect.tap(connection[name](text, parameters, transform), () => answered(text, parameters))
+          Effect.tap(connection[name](text, parameters, transform), (rows) => answered(text, parameters, rows))
       const reserve = Effect.map(sql.reserve, (connection): Connection =>
         new Proxy(connection, {
           get: (target, key) =>
