@@ -210,6 +210,17 @@ const whereOf = (issue: ParseResult.ParseIssue): string =>
 const encodeMessage = Schema.encodeSync(Schema.parseJson(Message))
 const decodeMessage = Schema.decodeOption(Schema.parseJson(Message))
 
+/** A message that was taken; one of another version is told of. */
+const readMessage = (taskId: string, text: string): Effect.Effect<Option.Option<Message>> => {
+  const message = decodeMessage(text)
+  return Option.isSome(message)
+    ? Effect.succeed(message)
+    : Effect.as(
+      Effect.logWarning(`A message for task ${taskId} is dropped: it is none that this version knows`),
+      message
+    )
+}
+
 /** No text of a later time is greater than that of this one, and no task is touched later. */
 const latest = DateTime.unsafeMake("9999-12-31T23:59:59.999Z")
 
@@ -334,9 +345,9 @@ export const make = (driver: Driver.Encoded): TaskIO["Type"] => {
       Effect.flatMap(driver.receive(taskId), (letters) =>
         letters.length === 0
           ? Effect.succeed([])
-          : Effect.as(
+          : Effect.zipRight(
             driver.acknowledge(taskId, letters.map(({ id }) => id)),
-            letters.flatMap(({ message }) => Option.toArray(decodeMessage(message)))
+            Effect.map(Effect.forEach(letters, ({ message }) => readMessage(taskId, message)), Arr.getSomes)
           )),
     waiting: driver.waiting,
     arrivals: Option.fromNullable(driver.arrivals),

@@ -21,7 +21,7 @@ export class TaskBoundError extends Schema.TaggedError<TaskBoundError>()("TaskBo
   override get message(): string {
     return `Task ${quote(this.taskId)} is bound to ${this.holder} since ${String(this.since.toJSON())}. `
       + `Wait until it is let go of, as run, resume, retryFrom, rollback and resumeAll do with the option `
-      + `whenBound: "wait", or have it stop with cancel or pause`
+      + `whenBound: "wait"; where it is at work, cancel or pause has it stop`
   }
 }
 

@@ -173,6 +173,22 @@ describe("a long journal", () => {
     }))
 })
 
+describe("the messages for a task", () => {
+  it.effect("are taken without those of another version, which are told of", () =>
+    Effect.gen(function*() {
+      const driver = yield* makeStore
+      const io = TaskIO.make(driver)
+      const at = DateTime.unsafeMake("2026-11-01")
+      yield* driver.send("t", "{\"_tag\":\"Restart\"}")
+      yield* io.send("t", { _tag: "Pause", at })
+      const taken: Array<TaskIO.Message> = []
+      const lines = yield* logged(Effect.map(io.take("t"), (messages) => taken.push(...messages)))
+      expect(taken).toEqual([{ _tag: "Pause", at }])
+      expect(lines).toEqual(["WARN A message for task t is dropped: it is none that this version knows"])
+      expect(yield* driver.receive("t")).toEqual([])
+    }))
+})
+
 describe("a list of tasks", () => {
   it.effect("leaves out one whose summary another version wrote, and shows the others", () =>
     Effect.gen(function*() {
