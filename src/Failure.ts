@@ -101,6 +101,7 @@ const fieldsOf = (error: unknown): Record<string, unknown> | undefined => {
 }
 
 const messageOf = (error: unknown, tag: string, fields: Record<string, unknown> | undefined): string => {
+  if (error === undefined) return tag
   if (typeof error !== "object" || error === null || isList(error)) return showValue(error)
   const message = textOf(error, "message")
   if (message !== undefined) return clip(message, maximumMessage)

@@ -102,7 +102,7 @@ describe("Failure", () => {
       expect(kept(42)).toEqual({ kind: "Failure", tag: "number", message: "42" })
       expect(kept(Number.NaN)).toMatchObject({ tag: "number", message: "\"NaN\"" })
       expect(kept(null)).toEqual({ kind: "Failure", tag: "null", message: "null" })
-      expect(kept(undefined)).toEqual({ kind: "Failure", tag: "undefined", message: "null" })
+      expect(kept(undefined)).toEqual({ kind: "Failure", tag: "undefined", message: "undefined" })
       expect(kept(true)).toEqual({ kind: "Failure", tag: "boolean", message: "true" })
       expect(kept(3n)).toMatchObject({ tag: "bigint" })
       expect(kept(3n).message).toContain("3")

@@ -151,7 +151,7 @@ export class StageOutputError extends Schema.TaggedError<StageOutputError>()("St
       ...(this.missing.length > 0 ? [`did not return ${list(this.missing)}, which it provides`] : []),
       ...(this.undeclared.length > 0 ? [`returned ${list(this.undeclared)}, which it does not provide`] : [])
     ]
-    return `Stage ${quote(this.stage)} of task ${quote(this.taskId)} ${parts.join(" and ")}. `
+    return `Stage ${quote(this.stage)} of task ${quote(this.taskId)} ${parts.join(", and ")}. `
       + "Make execute return exactly the attributes listed in provides"
   }
 }

@@ -19,7 +19,7 @@ export class TaskBoundError extends Schema.TaggedError<TaskBoundError>()("TaskBo
   since: Schema.DateTimeUtc
 }) {
   override get message(): string {
-    return `Task ${quote(this.taskId)} is bound to ${this.holder} since ${String(this.since.toJSON())}. `
+    return `Task ${quote(this.taskId)} has been bound to ${this.holder} since ${String(this.since.toJSON())}. `
       + `Wait until it is let go of, as run, resume, retryFrom, rollback and resumeAll do with the option `
       + `whenBound: "wait"; where it is at work, cancel or pause has it stop`
   }
@@ -56,7 +56,7 @@ export class StaleWriterError extends Schema.TaggedError<StaleWriterError>()("St
 }) {
   override get message(): string {
     return `The journal of task ${quote(this.taskId)} refused a write of epoch ${this.epoch}: ${this.problem}. `
-      + "Another engine owns the task now: watch it, or call run with whenBound: \"wait\" for what it comes to"
+      + "Where another engine owns the task now, watch it, or call run with whenBound: \"wait\" for what it comes to"
   }
 }
 

@@ -158,6 +158,8 @@ export class TaskPoisonedError extends Schema.TaggedError<TaskPoisonedError>()("
 }) {
   override get message(): string {
     return `Task ${quote(this.taskId)} crashed its process in stage ${quote(this.stage)} and was recovered `
-      + `${this.recoveries} times in vain. Mend the stage, then go on with retryFrom(${JSON.stringify(this.stage)})`
+      + `${this.recoveries} ${
+        this.recoveries === 1 ? "time" : "times"
+      } in vain. Mend the stage, then go on with retryFrom(${JSON.stringify(this.stage)})`
   }
 }

@@ -22,7 +22,7 @@ import type * as State from "../State.ts"
  * so a layer that may fail for a while wants a `rollbackRetry` beside the `retry`.
  *
  * ```ts
- * const load = Stage.make(Orders, "load", { ... }).pipe(Stage.provide(Session.layer))
+ * const loadAfresh = load.pipe(Stage.provide(Session.layer))
  * ```
  *
  * @since 0.1.0
@@ -76,9 +76,7 @@ export const provide: {
  * Turns the failure the stage gives up with into another. The stage's `retry` and the journal still see the original.
  *
  * ```ts
- * const charge = Stage.make(Orders, "charge", { ... }).pipe(
- *   Stage.mapError((error) => new OrderError({ because: error._tag }))
- * )
+ * const chargeOrder = charge.pipe(Stage.mapError((error) => new OrderError({ because: error._tag })))
  * ```
  *
  * @since 0.1.0
@@ -113,7 +111,7 @@ type Answer<F extends State.Fields, Provides extends keyof F> =
  * fallback that can fail itself belongs in `execute`.
  *
  * ```ts
- * const summary = Stage.make(Docs, "summary", { ... }).pipe(
+ * const summarizeOrCut = summarize.pipe(
  *   Stage.catchTag("ModelOverloaded", (_, { text }) => Effect.succeed({ summary: text.slice(0, 200) }))
  * )
  * ```
@@ -201,7 +199,7 @@ export const transactional = <
  * Adds a description or tags, for whatever lists or draws the stage.
  *
  * ```ts
- * const embed = Stage.make(Docs, "embed", { ... }).pipe(Stage.annotate({ description: "Asks the model", tags: ["gpu"] }))
+ * const shown = embed.pipe(Stage.annotate({ description: "Asks the model", tags: ["gpu"] }))
  * ```
  *
  * @since 0.1.0

@@ -18,7 +18,7 @@ import * as TaskStatus from "../TaskStatus.ts"
 import { rollbackFailedError } from "./attempt.ts"
 import * as registry from "./registry.ts"
 import { commit, type Session, type Untimed } from "./session.ts"
-import { cancelledError, hold, type Parts, writeCancelled } from "./supervise.ts"
+import { bind, cancelledError, hold, type Parts, writeCancelled } from "./supervise.ts"
 import { checkTaskId } from "./taskId.ts"
 
 /** The task, which must exist. */
@@ -253,7 +253,7 @@ const wouldRemove = (parts: Parts, taskId: string, isOver: IsOver) =>
 /** Removes a task while it is held, unless there is something to do for it. One that cannot be read is removed, too. */
 export const remove = Effect.fnUntraced(function*(parts: Parts, taskId: string) {
   yield* checkTaskId(taskId)
-  yield* parts.bindLock.acquire(taskId)
+  yield* bind(parts, taskId, "fail")
   yield* Effect.catchTags(
     Effect.flatMap(
       getExisting(parts, taskId),

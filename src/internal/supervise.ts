@@ -49,7 +49,8 @@ const waitBetween = "250 millis"
 export const heldSince = (holder: BindLock.Holder, task: Option.Option<Task.Task>): DateTime.Utc =>
   Option.match(task, { onNone: () => holder.since, onSome: ({ takenUpAt }) => DateTime.max(holder.since, takenUpAt) })
 
-const bind = (
+/** Binds a task, and tells who holds one that cannot be bound, and since when. */
+export const bind = (
   parts: Parts,
   taskId: string,
   whenBound: "fail" | "wait"

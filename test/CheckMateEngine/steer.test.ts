@@ -195,6 +195,7 @@ describe("one engine at a time", () => {
       const error = yield* Effect.flip(other.run(hangingInB(ledger), { taskId: "t", input: { seed: 1 } }))
       expect(error).toMatchObject({ _tag: "TaskBoundError", holder: "this process" })
       expect(String(error)).toContain("1970-01-01T01:00:00.000Z")
+      expect(yield* Effect.flip(other.remove("t"))).toEqual(error)
       expect(Option.isSome((yield* other.get("t")).holder)).toBe(true)
     }).pipe(Effect.scoped))
 
@@ -881,6 +882,7 @@ describe("start, resumeAll and clean", () => {
       yield* until(() => ledger.count("run b") === 2)
       expect(yield* Effect.flip(CheckMateEngine.remove("running"))).toMatchObject({
         _tag: "TaskBoundError",
+        holder: "this process (this very engine)",
         // What remove has no option for is said to be of others.
         message: expect.stringContaining(
           "as run, resume, retryFrom, rollback and resumeAll do with the option whenBound"

@@ -60,14 +60,16 @@ const cut = (
 ): Either.Either<JournalFile.Contents, Damaged> => {
   const damaged = (problem: string) => Either.left(new JournalDamagedError({ taskId, location: file, problem }))
   if (bytes.length < seal.bytes) {
-    return damaged(`it has ${bytes.length} bytes, and a later epoch counts on ${seal.bytes}`)
+    return damaged(`it has ${bytes.length} bytes, and a later file of the task counts on ${seal.bytes}`)
   }
   return Either.flatMap(
     parse(taskId, seal.epoch, file, bytes.subarray(0, seal.bytes)),
     (contents) =>
       contents.bytes === seal.bytes && (afterOf(contents)?.records ?? 0) + contents.records.length === seal.records
         ? Either.right(contents)
-        : damaged(`it does not end at byte ${seal.bytes} with record ${seal.records}, as a later epoch counts on`)
+        : damaged(
+          `it does not end at byte ${seal.bytes} with record ${seal.records}, as a later file of the task counts on`
+        )
   )
 }
 
