@@ -11,7 +11,9 @@ import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type * as Types from "effect/Types"
+import * as Failure from "./Failure.ts"
 import { findNonJson, showValue } from "./internal/json.ts"
+import { reasonOf } from "./internal/reason.ts"
 import { attributeProblems, mayWait } from "./internal/schemaProblems.ts"
 
 /**
@@ -120,9 +122,11 @@ const refusal = (
     attribute,
     direction,
     path: (first?.path ?? []).map((step) => typeof step === "symbol" ? String(step) : step),
-    problem: late === undefined ? first?.message ?? "the schema refuses the value" : waits
+    problem: late === undefined ? reasonOf(issues) : waits
   }
 }
+
+const thrown = (error: unknown): string => Failure.format(Failure.fromUnknown(error, "Defect"))
 
 /** A schema's own functions, and a value's getters, may throw: then the value is refused like any other. */
 const guarded = (
@@ -133,7 +137,7 @@ const guarded = (
   Either.flatMap(
     Either.try({
       try: convert,
-      catch: (error): Refusal => ({ attribute, direction, path: [], problem: `converting it threw: ${String(error)}` })
+      catch: (error): Refusal => ({ attribute, direction, path: [], problem: `converting it threw: ${thrown(error)}` })
     }),
     (converted) => converted
   )

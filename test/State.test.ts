@@ -112,7 +112,7 @@ describe("State", () => {
         attribute: "documents",
         direction: "decode",
         path: [0, "pages", 0, "seen"],
-        problem: "Expected string, actual 3"
+        problem: "Expected string | undefined, actual 3"
       })
     })
 
@@ -124,6 +124,20 @@ describe("State", () => {
         problem: "Expected string, actual 3"
       })
       expect(refusalOf(State.decode(Ingest, { folder: null }))).toMatchObject({ attribute: "folder", path: [] })
+    })
+
+    it("is told what every member of a union would have taken, and of many, or of a long value, the first", () => {
+      const problemOf = (schema: Schema.Schema.AnyNoContext, value: unknown): string =>
+        refusalOf(State.encode(State.make({ value: schema }), { value })).problem
+      expect(problemOf(Schema.Literal("draft", "final"), "sent")).toBe(`Expected "draft" | "final", actual "sent"`)
+      expect(problemOf(Schema.NullOr(Schema.String), 5)).toBe("Expected string | null, actual 5")
+      const either = Schema.Union(Schema.Struct({ x: Schema.Number }), Schema.Struct({ y: Schema.Number }))
+      expect(problemOf(either, { y: "2" })).toBe(`is missing, or at y: Expected number, actual "2"`)
+      const long = Schema.String.pipe(Schema.filter((text) => text.length > 3 || "too short"))
+      expect(problemOf(Schema.Union(long, Schema.Number), "abc")).toBe(`too short, or: Expected number, actual "abc"`)
+      const many = Schema.Literal(...Array.from({ length: 1_000 }, (_, number) => `member ${number}`))
+      expect(problemOf(many, "sent")).toMatch(/^Expected "member 0" \| .* \| 980 more, actual "sent"$/)
+      expect(problemOf(Schema.Number, "x".repeat(1_000_000)).length).toBeLessThan(1_100)
     })
   })
 
@@ -144,6 +158,14 @@ describe("State", () => {
     it("is refused, not a defect: a getter of the value", () => {
       const value = Object.defineProperty({}, "size", { enumerable: true, get: raise })
       expect(refusalOf(encoded({ value })).attribute).toBe("anything")
+    })
+
+    it("is told what was thrown, also where that is no Error", () => {
+      const get = () => {
+        throw { code: 503 }
+      }
+      const value = Object.defineProperty({}, "size", { enumerable: true, get })
+      expect(refusalOf(encoded({ value })).problem).toBe(`converting it threw: object {"code":503}`)
     })
   })
 

@@ -6,6 +6,7 @@ import { TaskNotFoundError, TaskRolledBackError, TaskStatusError, UnknownStageEr
 import type * as Task from "../Task.ts"
 import type * as TaskStatus from "../TaskStatus.ts"
 import { checkDefinition, checkProvided, names, outputOf, stagesBefore } from "./definition.ts"
+import { asText } from "./definitionProblems.ts"
 import * as interpreter from "./interpreter.ts"
 import * as rollback from "./rollback.ts"
 import { type Session, stageOf } from "./session.ts"
@@ -71,7 +72,7 @@ export const retryFrom = Effect.fnUntraced(
     yield* checkOptions(taskId, request)
     const known = names(checkMate)
     if (!known.includes(stage)) {
-      return yield* new UnknownStageError({ taskId, checkMate: checkMate.name, stage, known })
+      return yield* new UnknownStageError({ taskId, checkMate: checkMate.name, stage: asText(stage), known })
     }
     const given = yield* encodeInput(checkMate, taskId, request.input)
     return yield* counted(

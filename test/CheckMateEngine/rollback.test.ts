@@ -198,6 +198,11 @@ describe("rollback", () => {
         _tag: "UnknownStageError",
         known: ["a", "b", "c"]
       })
+      const untyped: string = JSON.parse("null")
+      expect(yield* Effect.flip(CheckMateEngine.retryFrom(definition, "t", untyped))).toMatchObject({
+        _tag: "UnknownStageError",
+        stage: "null"
+      })
       expect(yield* Effect.flip(CheckMateEngine.retryFrom(definition, "t", "c"))).toMatchObject({
         _tag: "TaskStatusError",
         status: "Failed"
