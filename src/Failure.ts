@@ -8,6 +8,7 @@
 
 import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
+import * as ConfigError from "effect/ConfigError"
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import { clip, isList, keysOf, likeness, readProperty, showsItself, showValue, wholeBudget } from "./internal/json.ts"
@@ -100,10 +101,17 @@ const fieldsOf = (error: unknown): Record<string, unknown> | undefined => {
     : Object.fromEntries(keys.slice(0, 100).map((key) => [key, likeness(readProperty(error, key), budget)]))
 }
 
+/** What is wrong with a configuration, and where: its message alone does not say where. */
+const configProblemOf = (error: object): string | undefined =>
+  Either.getOrElse(
+    Either.try(() => ConfigError.isConfigError(error) ? String(error) : undefined),
+    () => undefined
+  )
+
 const messageOf = (error: unknown, tag: string, fields: Record<string, unknown> | undefined): string => {
   if (error === undefined) return tag
   if (typeof error !== "object" || error === null || isList(error)) return showValue(error)
-  const message = textOf(error, "message")
+  const message = configProblemOf(error) ?? textOf(error, "message")
   if (message !== undefined) return clip(message, maximumMessage)
   if (fields !== undefined) return `${tag} ${showValue(fields)}`
   return showsItself(error) && !isError(error) ? showValue(likeness(error)) : tag

@@ -1,6 +1,21 @@
 import { Headers, HttpClientError, HttpClientRequest, HttpClientResponse } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
-import { Cause, Data, Duration, Effect, Exit, FastCheck, Fiber, FiberId, Option, Redacted, Schema } from "effect"
+import {
+  Cause,
+  Config,
+  ConfigProvider,
+  Data,
+  Duration,
+  Effect,
+  Either,
+  Exit,
+  FastCheck,
+  Fiber,
+  FiberId,
+  Option,
+  Redacted,
+  Schema
+} from "effect"
 import { CheckMateError } from "effect-checkmate"
 import * as Failure from "effect-checkmate/Failure"
 import { createServer, get } from "node:http"
@@ -109,6 +124,21 @@ describe("Failure", () => {
       expect(kept(Symbol("s")).message).toContain("Symbol(s)")
       expect(kept(function embed() {}).message).toContain("embed")
       expect(kept(["a", { b: 1 }]).message).toBe("[\"a\",{\"b\":1}]")
+    })
+
+    it("says of which setting a configuration has none", () => {
+      const missing = (config: Config.Config<unknown>) =>
+        Either.match(
+          Effect.runSync(Effect.either(Effect.withConfigProvider(config, ConfigProvider.fromMap(new Map())))),
+          {
+            onLeft: (error) => sound(kept(error)).message,
+            onRight: () => "there is one"
+          }
+        )
+      expect(missing(Config.redacted("API_KEY"))).toBe("(Missing data at API_KEY: \"<redacted>\")")
+      expect(missing(Config.all([Config.string("URL"), Config.redacted("API_KEY")]))).toContain(
+        "Missing data at API_KEY"
+      )
     })
 
     it("never says [object Object]", () => {

@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import * as Failure from "../Failure.ts"
 import { type Answer, failureOf, timeOf } from "./answer.ts"
 import { S3Failure } from "./failure.ts"
 import { type Credentials, credentialsFromEnvironment, type S3Options } from "./Options.ts"
@@ -56,7 +57,11 @@ const same = (left: Credentials, right: Credentials): boolean =>
   && Equal.equals(left.secretAccessKey, right.secretAccessKey)
   && Equal.equals(left.sessionToken, right.sessionToken)
 
-const describe = (error: unknown): string => error instanceof Error ? error.message : String(error)
+/** What an error says, and what it says it was caused by. */
+const describe = (error: unknown): string => {
+  const { causes = [], message } = Failure.fromUnknown(error, "Failure")
+  return [message, ...causes.map((cause) => cause.message)].join(": ")
+}
 
 /**
  * In a fiber of its own, in which a time-out can end what it waits for, also where the caller is not to be interrupted;

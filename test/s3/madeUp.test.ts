@@ -1,7 +1,7 @@
 /** What stores do that no server does when it is asked to. These need no server. */
 import { FileSystem, HttpClient, HttpClientResponse } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
-import { Chunk, ConfigProvider, Effect, Exit, Fiber, Option, Redacted, Schedule, Stream, TestClock } from "effect"
+import { Chunk, ConfigProvider, Data, Effect, Exit, Fiber, Option, Redacted, Schedule, Stream, TestClock } from "effect"
 import { type TaskIO } from "effect-checkmate"
 import * as S3 from "effect-checkmate/s3"
 import { seal, unseal } from "../../src/s3/envelope.ts"
@@ -32,6 +32,8 @@ const refused = (status: number, code: string) => {
 
 /** Lets a second pass, and what is asked of the store in it be answered. */
 const inASecond = Effect.zipRight(TestClock.adjust("1 second"), Effect.promise(() => new Promise(setImmediate)))
+
+class Sealed extends Data.TaggedError("Sealed")<{ readonly vault: string; readonly token: Redacted.Redacted }> {}
 
 describe("S3: credentials", () => {
   it.live("that expire while many requests are under way are asked for, and each request is done with those", () =>
@@ -104,6 +106,22 @@ describe("S3: credentials", () => {
       hangs = false
       yield* append(driver, "t", "1")
       expect(yield* driver.read("t", 0)).toEqual(["1"])
+    }))
+
+  it.live("that cannot be had are told why, and what that was caused by", () =>
+    Effect.gen(function*() {
+      const { store } = rotating()
+      const problem = (error: unknown) =>
+        S3.makeTaskIO({ ...options, credentials: Effect.fail(error) }).pipe(
+          Effect.provide(store.layer),
+          Effect.flip,
+          Effect.map((failed) => failed._tag === "TaskIOError" ? failed.problem : failed._tag)
+        )
+      expect(yield* problem({ code: 403 })).toBe(`there are no credentials for it: object {"code":403}`)
+      expect(yield* problem(new Sealed({ vault: "one", token: Redacted.make("hidden") })))
+        .toBe(`there are no credentials for it: Sealed {"vault":"one","token":"<redacted>"}`)
+      expect(yield* problem(new Error("no answer", { cause: new Error("ECONNREFUSED") })))
+        .toBe("there are no credentials for it: no answer: ECONNREFUSED")
     }))
 
   it.live("are asked for where the layer was built, also of another configuration than that of whoever asks", () =>
@@ -251,8 +269,10 @@ describe("S3: what is removed", () => {
             : method === "DELETE" && key.endsWith("2-0-0")
             ? refusal(403, "AccessDenied")
             : undefined
-        )
+          // Whoever is refused first ends the other's request.
+        ).pipe(Effect.tap((answer) => answer?.status === 403 ? gone : Effect.void))
       )
+      const gone = Effect.repeat(Effect.yieldNow(), { until: () => !store.objects.has("p/mail/t/1-0-0") })
       const driver = yield* Effect.provide(S3.makeTaskIO(options), store.layer)
       for (const number of [1, 2]) store.put(`p/mail/t/${number}-0-0`, "")
       const error = yield* Effect.flip(driver.acknowledge("t", ["1-0-0", "2-0-0"]))
