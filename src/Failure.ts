@@ -104,7 +104,7 @@ const fieldsOf = (error: unknown): Record<string, unknown> | undefined => {
 /** What is wrong with a configuration, and where: its message alone does not say where. */
 const configProblemOf = (error: object): string | undefined =>
   Either.getOrElse(
-    Either.try(() => ConfigError.isConfigError(error) ? String(error) : undefined),
+    Either.try(() => ConfigError.isConfigError(error) ? Cause.prettyErrors(Cause.fail(error))[0]?.message : undefined),
     () => undefined
   )
 
