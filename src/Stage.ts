@@ -72,6 +72,8 @@ export interface Any<out E = unknown, out R = unknown> {
   readonly execute: Erased<E, R>["execute"]
   readonly fallbacks: ReadonlyArray<Fallback<R | Provided>>
   readonly rollback: Erased<E, R>["rollback"] | undefined
+  /** What combinators were given that does not fit, one sentence without its subject each. See `CheckMate.validate`. */
+  readonly problems: ReadonlyArray<string>
 }
 
 /** The functions of a stage. Methods, because the engine hands them just the values their own types ask for. */
@@ -313,7 +315,8 @@ export function make(state: State.Any, name: string, given: ErasedOptions): Any 
     mapError: identity,
     execute: options.execute,
     fallbacks: [],
-    rollback: options.rollback
+    rollback: options.rollback,
+    problems: []
   }
 }
 

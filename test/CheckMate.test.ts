@@ -176,6 +176,24 @@ describe("CheckMate", () => {
       }
     })
 
+    it("refuses what combinators are given that does not fit, whatever is done to the stage after that", () => {
+      const loose = (combinator: unknown) => combinator as Loose
+      const slow = stageOf("slow")
+      const told = (stage: Stage.Any) =>
+        problemsOf(ingest({ stages: [Stage.annotate(stage, {})] })).map(({ problem }) => problem)
+      for (const given of [undefined, {}, Stage.Context]) {
+        expect(told(loose(Stage.provide)(slow, given))).toEqual([`stage "slow" is provided with what is not a Layer`])
+      }
+      for (const given of [undefined, {}, Effect.void]) {
+        const mapped = loose(Stage.mapError)(slow, given)
+        expect(told(mapped)).toEqual([`stage "slow" has a mapError that is not given a function`])
+        expect(told(loose(Stage.catchTag)(mapped, "Failed", given))).toEqual([
+          `stage "slow" has a mapError that is not given a function`,
+          `stage "slow" has a catchTag that is not given a function`
+        ])
+      }
+    })
+
     it("refuses a timeout that is none, and takes every Duration of more than zero", () => {
       for (const timeout of ["soon", "10 minuets", 0, -5, Number.NaN, {}, null, Duration.zero, "0 seconds"]) {
         expect(problemsOf(ingest({ stages: [stageOf("slow", { timeout })] })), showValue(timeout)).toEqual([

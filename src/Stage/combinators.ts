@@ -7,12 +7,16 @@
 import type * as Cause from "effect/Cause"
 import type * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
-import type * as Layer from "effect/Layer"
+import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import { isList } from "../internal/json.ts"
 import { isOf, marked, within } from "../internal/layers.ts"
 import type { Annotations, Any, Attributes, Fallback, Output, Provided, Stage, Transactions } from "../Stage.ts"
 import type * as State from "../State.ts"
+
+/** The problems of a stage, with one more where a combinator is given what does not fit, as untyped code may. */
+const noting = ({ problems }: Any, fits: boolean, problem: string): ReadonlyArray<string> =>
+  fits ? problems : [...problems, problem]
 
 /**
  * Builds a layer afresh for every attempt, and for every rollback: a fresh session, connection or transaction each
@@ -68,7 +72,8 @@ export const provide: {
     })),
     rollback: rollback === undefined
       ? undefined
-      : (state: Attributes, cause: Cause.Cause<unknown>) => within(rollback(state, cause), layer)
+      : (state: Attributes, cause: Cause.Cause<unknown>) => within(rollback(state, cause), layer),
+    problems: noting(self, Layer.isLayer(layer), "is provided with what is not a Layer")
   }
 })
 
@@ -98,7 +103,8 @@ export const mapError: {
   ): Stage<Name, F, Requires, Provides, E2, R>
 } = dual(2, <E, R, E2>(self: Any<E, R>, f: (error: E) => E2) => ({
   ...self,
-  mapError: (error: unknown) => f(self.mapError(error))
+  mapError: (error: unknown) => f(self.mapError(error)),
+  problems: noting(self, typeof f === "function", "has a mapError that is not given a function")
 }))
 
 /** What a fallback comes to: what execute does, which may be nothing where the stage provides nothing. */
@@ -158,7 +164,8 @@ export const catchTag: {
   fallbacks: [...self.fallbacks, {
     matches: (error: unknown) => Predicate.isTagged(self.mapError(error), tag),
     answer: (error: unknown, state: Attributes) => fallback(self.mapError(error), state)
-  }]
+  }],
+  problems: noting(self, typeof fallback === "function", "has a catchTag that is not given a function")
 }))
 
 /**

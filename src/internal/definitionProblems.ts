@@ -61,7 +61,8 @@ const stageProblems = (
     ...(["retry", "rollbackRetry"] as const).filter((option) => !isScheduleOrNone(stage[option])).map((option) =>
       problem(`has a ${option} that is not a Schedule, such as Schedule.recurs(3)`)
     ),
-    ...(areTexts(stage.tags) ? [] : [problem("has tags that are not a list of strings")])
+    ...(areTexts(stage.tags) ? [] : [problem("has tags that are not a list of strings")]),
+    ...listed(stage.problems).map((text) => problem(text))
   ]
 }
 
