@@ -5,6 +5,7 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
@@ -19,7 +20,7 @@ import {
 import * as Failure from "../Failure.ts"
 import type * as Stage from "../Stage.ts"
 import type * as StageStatus from "../StageStatus.ts"
-import { provided, type Restore } from "./inContext.ts"
+import { exitOf, provided, type Restore } from "./inContext.ts"
 import { inStage } from "./inStage.ts"
 import { showValue } from "./json.ts"
 import * as layers from "./layers.ts"
@@ -139,7 +140,17 @@ const decide = Effect.fnUntraced(
 /** One try at something. */
 type Try<R> = Effect.Effect<void, unknown, R>
 
-/** Runs a stage's rollback, by its own Schedule; `each` is what is done about every try. */
+/**
+ * Runs an effect in a fiber that no interruption reaches, also where it lets itself be interrupted, as by a time-out of its
+ * own. Not to be interrupted itself.
+ */
+const outOfReach = <A, E, R>(session: Session, self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.flatMap(
+    session.fork(self),
+    (fiber) => Effect.flatMap(exitOf(fiber), (exit) => Effect.zipRight(Fiber.inheritAll(fiber), exit))
+  )
+
+/** Runs a stage's rollback, by its own Schedule; `each` is what is done about every try. Not to be interrupted itself. */
 export const runRollback = <E, R>(
   stage: Stage.Any<E, R>,
   session: Session,
@@ -149,9 +160,10 @@ export const runRollback = <E, R>(
 ): Effect.Effect<Exit.Exit<void, unknown>, never, R> => {
   const { rollback } = stage
   if (rollback === undefined) return Effect.succeed(Exit.void)
-  const once = each(Effect.uninterruptibleMask((restore) =>
-    Effect.flatMap(Scope.make(), (scope) => {
-      const work = restore(Effect.suspend(() => effectOf(stage, "rollback", rollback(values, cause))))
+  const once = outOfReach(
+    session,
+    each(Effect.flatMap(Scope.make(), (scope) => {
+      const work = Effect.suspend(() => effectOf(stage, "rollback", rollback(values, cause)))
       return Effect.flatMap(
         inStage(work, session, stage, "checkmate.rollback", scope),
         ({ exit }) => {
@@ -159,8 +171,8 @@ export const runRollback = <E, R>(
           return Effect.zipRight(Scope.close(scope, exit), exit)
         }
       )
-    })
-  ))
+    }))
+  )
   return Effect.exit(isEnding(session) ? once : retry.retry(once, stage.rollbackRetry, session)).pipe(
     Effect.tap((exit) => metrics.rollbackEnded(session, stage.name, Exit.isSuccess(exit) ? "succeeded" : "failed"))
   )

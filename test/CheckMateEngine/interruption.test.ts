@@ -396,6 +396,43 @@ describe("a stage that waits for its own task", () => {
 })
 
 describe("a stage's rollback", () => {
+  for (const end of ["a cancel", "the engine's end"]) {
+    it.scoped(`is finished where ${end} comes in, also one that lets itself be interrupted, as by its time-out`, () =>
+      Effect.gen(function*() {
+        const store = yield* makeStore
+        const ledger = new Ledger()
+        const gate = yield* Effect.makeLatch()
+        const rollback = (stage: string) => ({
+          rollback: () =>
+            Effect.zipRight(ledger.note(`undo ${stage}`), gate.await).pipe(
+              Effect.zipRight(ledger.note(`undone ${stage}`)),
+              Effect.interruptible,
+              Effect.timeout("1 minute")
+            )
+        })
+        const definition = CheckMate.make("timed", {
+          state: Numbers,
+          input: [],
+          onFailure: "rollback",
+          stages: [
+            Stage.make(Numbers, "a", { execute: () => Effect.void, ...rollback("a") }),
+            Stage.make(Numbers, "b", { execute: () => Effect.fail("no"), ...rollback("b") })
+          ]
+        })
+        const { close, engine } = yield* closable(store)
+        yield* Effect.fork(Effect.exit(engine.run(definition, { taskId: "t", input: {} })))
+        yield* until(() => ledger.count("undo b") === 1)
+        const stopping = yield* Effect.fork(Effect.exit(end === "a cancel" ? engine.cancel("t") : close))
+        yield* someTurns
+        yield* gate.open
+        yield* Fiber.await(stopping)
+        const next = yield* engineService(store)
+        yield* next.resumeAll([definition])
+        expect(ledger.entries).toEqual(["undo b", "undone b", "undo a", "undone a"])
+        expect((yield* next.get("t")).task.status._tag).toBe("RolledBack")
+      }))
+  }
+
   it.effect("rolls a task within it back, and waits for it", () =>
     inMemory(Effect.gen(function*() {
       const ledger = new Ledger()
