@@ -1,5 +1,4 @@
 /** Shows tasks: one, many, and as they change. */
-import * as Chunk from "effect/Chunk"
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -8,7 +7,6 @@ import * as Either from "effect/Either"
 import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Order from "effect/Order"
-import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import type { FindOptions, View } from "../CheckMateEngine/Service.ts"
 import { type TaskIOError, TaskNotFoundError } from "../CheckMateError.ts"
@@ -16,6 +14,7 @@ import type * as Stage from "../Stage.ts"
 import * as Task from "../Task.ts"
 import type * as TaskIO from "../TaskIO.ts"
 import * as TaskStatus from "../TaskStatus.ts"
+import { inBackground } from "./inContext.ts"
 import { checkOrder, count } from "./options.ts"
 import { heldSince, type Parts } from "./supervise.ts"
 
@@ -144,25 +143,20 @@ export const find = Effect.fnUntraced(function*(parts: Parts, options: FindOptio
 })
 
 /**
- * Ticks once, and when a task may have changed: at every change in this engine, and at intervals for changes elsewhere.
- * Ends with the engine: a server waits for what it streams, and its process would wait for what others may do one day.
+ * A latch that is open where a task may have changed: at first, after a change in this engine, and at intervals, as there may be
+ * changes elsewhere. Not a merge of streams, which takes a millisecond for each that watches at each change.
  */
-const ticks = (parts: Parts, interval: Duration.Duration, isRelevant: (taskId: string) => boolean) =>
-  Stream.unwrapScoped(
-    // Subscribed before the first look, so that no change falls between the two.
-    Effect.map(parts.registry.changes.listen, (changes) =>
-      Stream.make(undefined).pipe(
-        Stream.concat(
-          Stream.merge(
-            // One look shows all changes that have come by then: a list may take longer than many of them.
-            Stream.fromQueue(changes).pipe(
-              Stream.mapChunks((all) => Chunk.some(all, isRelevant) ? Chunk.of(undefined) : Chunk.empty())
-            ),
-            Stream.fromSchedule(Schedule.spaced(interval)).pipe(Stream.as(undefined))
-          ).pipe(Stream.interruptWhen(parts.registry.closing.await))
-        )
-      ))
-  )
+const changesOf = Effect.fnUntraced(
+  function*(parts: Parts, interval: Duration.Duration, isRelevant: (taskId: string) => boolean) {
+    const some = yield* Effect.makeLatch(true)
+    yield* parts.registry.listen((taskId) => {
+      if (isRelevant(taskId)) some.unsafeOpen()
+    })
+    yield* inBackground(Effect.forever(Effect.zipRight(Effect.sleep(interval), some.open)))
+    yield* inBackground(Effect.zipRight(parts.registry.closing.await, some.open))
+    return some
+  }
+)
 
 /** Before the next look everything else has its turn, so many times as long as the last one took. */
 const leisure = 3n
@@ -170,31 +164,45 @@ const leisure = 3n
 const millisecond = 1_000_000n
 
 /**
- * Looks at every tick, but not at once after a look that took its time: a task that changes all the time would wait for
- * whoever watches it, the more the longer it is.
+ * Looks at every change, but not at once after a look that took its time: a task that changes all the time would wait for
+ * whoever watches it, the more the longer it is. Ends with the engine: a server waits for what it streams, and its process
+ * would wait for what others may do one day.
  */
 const looks = <Seen, A, E>(
   parts: Parts,
-  ticking: Stream.Stream<void>,
+  interval: Duration.Duration,
+  isRelevant: (taskId: string) => boolean,
   first: Seen,
   look: (seen: Seen) => Effect.Effect<readonly [Seen, A], E>
-): Stream.Stream<A, E> =>
-  Stream.mapAccumEffect(ticking, { seen: first, due: 0n }, ({ due, seen }) =>
-    Effect.gen(function*() {
-      // By a clock that is never set back.
+): Stream.Stream<A, E> => {
+  const { closing } = parts.registry
+  interface Position {
+    readonly seen: Seen
+    /** When the next look is due, by a clock that is never set back; none before the first. */
+    readonly due: bigint | undefined
+  }
+  const next = (changed: Effect.Latch) =>
+    Effect.fnUntraced(function*({ due, seen }: Position) {
+      yield* changed.await
       const asked = yield* Clock.currentTimeNanos
-      if (asked < due) {
-        const { closing } = parts.registry
-        yield* Effect.raceFirst(Effect.sleep(Duration.nanos(due - asked)), closing.await)
+      if (due !== undefined) {
+        if (asked < due) yield* Effect.raceFirst(Effect.sleep(Duration.nanos(due - asked)), closing.await)
         // There may be no store any more.
-        if (closing.isSettled) return [{ seen, due }, Option.none<A>()] as const
+        if (closing.isSettled) return Option.none()
       }
+      // One look shows all changes that have come by then: a list may take longer than many of them.
+      yield* changed.close
       const from = yield* Clock.currentTimeNanos
-      const [next, shown] = yield* look(seen)
-      const now = yield* Clock.currentTimeNanos
-      const rest = (now - from) / millisecond * millisecond * leisure
-      return [{ seen: next, due: now + rest }, Option.some(shown)] as const
-    })).pipe(Stream.filterMapWhile(identity))
+      const [now, shown] = yield* look(seen)
+      const done = yield* Clock.currentTimeNanos
+      const rest = (done - from) / millisecond * millisecond * leisure
+      return Option.some([shown, { seen: now, due: done + rest }] as const)
+    })
+  return Stream.unwrapScoped(Effect.map(
+    changesOf(parts, interval, isRelevant),
+    (changed) => Stream.unfoldEffect<Position, A, E, never>({ seen: first, due: undefined }, next(changed))
+  ))
+}
 
 /** What a view shows. A task that was begun anew since may stand where the old one stood. */
 const mark = ({ holder, progress, task: { createdAt, position } }: View): string =>
@@ -203,7 +211,8 @@ const mark = ({ holder, progress, task: { createdAt, position } }: View): string
 export const watch = (parts: Parts, interval: Duration.Duration, taskId: string) =>
   looks(
     parts,
-    ticks(parts, interval, (changed) => changed === taskId),
+    interval,
+    (changed) => changed === taskId,
     Option.none<TaskIO.Look>(),
     (earlier) => Effect.map(see(parts, taskId, earlier), ({ look, view }) => [Option.some(look), view] as const)
   ).pipe(
@@ -214,7 +223,8 @@ export const watch = (parts: Parts, interval: Duration.Duration, taskId: string)
 export const watchAll = (parts: Parts, interval: Duration.Duration, query: TaskIO.Query) =>
   looks(
     parts,
-    ticks(parts, interval, () => true),
+    interval,
+    () => true,
     new Map<string, string>(),
     (seen) =>
       Effect.map(Stream.runCollect(parts.taskIO.list(query)), (summaries) => {

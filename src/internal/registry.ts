@@ -1,7 +1,6 @@
 /** The tasks that run in this engine, and word of every change to them. */
 import * as Effect from "effect/Effect"
-import * as PubSub from "effect/PubSub"
-import * as news from "./news.ts"
+import type * as Scope from "effect/Scope"
 import { Once } from "./once.ts"
 import type { Session, Stop } from "./session.ts"
 
@@ -15,8 +14,8 @@ export interface Registry {
   readonly running: ReadonlyMap<string, Running>
   /** Waits until a task runs here. */
   readonly busy: Effect.Effect<void>
-  /** The ids of tasks as they change. */
-  readonly changes: news.News<string>
+  /** Calls a function with the id of each task that changes, as long as the Scope. */
+  readonly listen: (hear: (taskId: string) => void) => Effect.Effect<unknown, never, Scope.Scope>
   /** Says that a task has changed. */
   readonly tell: (taskId: string) => Effect.Effect<unknown>
   /** What is settled by the next change of a task, or by whoever asked for it. */
@@ -37,20 +36,17 @@ interface Next {
   readonly forget: () => void
 }
 
-/** Slow watchers miss changes rather than hold up the work; they look at the journal anyway. */
-const backlog = 256
-
 export const make: Effect.Effect<Registry> = Effect.sync(() => {
   const running = new Map<string, Running>()
   // Made for the first who waits.
   let busy: Effect.Latch | undefined
-  const changes = news.make(PubSub.sliding<string>(backlog))
+  const listeners = new Set<(taskId: string) => void>()
   const nexts = new Map<string, Set<Once<void>>>()
   const tell = (taskId: string) =>
-    Effect.suspend(() => {
+    Effect.sync(() => {
       for (const next of nexts.get(taskId) ?? []) next.settle()
       nexts.delete(taskId)
-      return changes.tell(taskId)
+      for (const hear of listeners) hear(taskId)
     })
   let holds = 0
   const closing = new Once<void>()
@@ -58,7 +54,11 @@ export const make: Effect.Effect<Registry> = Effect.sync(() => {
   return {
     running,
     busy: Effect.suspend(() => (busy ??= Effect.unsafeMakeLatch(running.size > 0)).await),
-    changes,
+    listen: (hear) =>
+      Effect.acquireRelease(
+        Effect.sync(() => listeners.add(hear)),
+        () => Effect.sync(() => listeners.delete(hear))
+      ),
     tell,
     nextOf: (taskId) => {
       const next = new Once<void>()

@@ -1,6 +1,6 @@
 /** What must not grow with what is there: counted, not timed. */
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Scope, Stream, TestClock } from "effect"
+import { Effect, Exit, Fiber, Scope, Stream, Supervisor, TestClock } from "effect"
 import { CheckMate, CheckMateEngine, Stage } from "effect-checkmate"
 import { abc, engineOver, engineService, hangingInB, Ledger, makeStore, Numbers, until } from "../support/pipelines.ts"
 
@@ -76,6 +76,46 @@ describe("watching", () => {
         expect(counted.read).toBeLessThanOrEqual(13)
         expect(counted.list).toBeLessThanOrEqual(13)
       }).pipe(Effect.provide(engineOver(slow)))
+    }))
+
+  it.effect("starts no fibers for what changes, with however many that watch", () =>
+    Effect.gen(function*() {
+      let [started, views] = [0, 0]
+      class Counting extends Supervisor.AbstractSupervisor<number> {
+        override readonly value = Effect.sync(() => started)
+        override onStart() {
+          started += 1
+        }
+      }
+      const [watchers, changes] = [10, 50]
+      const busy = CheckMate.make("busy", {
+        state: Numbers,
+        input: [],
+        stages: [
+          Stage.make(Numbers, "counts", {
+            execute: () =>
+              Effect.gen(function*() {
+                const { progress } = yield* Stage.Context
+                for (let done = 0; done < changes; done++) {
+                  yield* progress({ done })
+                  yield* until(() => views === watchers * (done + 1))
+                }
+              })
+          })
+        ]
+      })
+      yield* Effect.gen(function*() {
+        const handle = yield* CheckMateEngine.start(busy, { taskId: "t", input: {} })
+        started = 0
+        const watched = Effect.fork(Stream.runForEach(CheckMateEngine.watch("t"), () =>
+          Effect.sync(() => {
+            views += 1
+          })))
+        const all = yield* Effect.replicateEffect(watched, watchers)
+        yield* handle.await
+        yield* Effect.forEach(all, Fiber.join)
+      }).pipe(Effect.supervised(new Counting()), Effect.provide(engineOver(yield* makeStore)))
+      expect(started).toBeLessThanOrEqual(5 * watchers)
     }))
 
   it.effect("ends with the engine also between two looks, and looks at nothing then", () =>
