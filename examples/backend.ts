@@ -22,7 +22,7 @@ import {
   HttpServerResponse
 } from "@effect/platform"
 import { NodeContext, NodeHttpServer, NodeRuntime } from "@effect/platform-node"
-import { Console, Effect, Layer, Option, Schema, Stream } from "effect"
+import { Console, Deferred, Effect, Layer, Option, Schema, Stream } from "effect"
 import { CheckMateEngine, CheckMateError, Failure, Task, TaskStatus } from "effect-checkmate"
 import { createServer } from "node:http"
 import { isMain } from "./isMain.ts"
@@ -77,28 +77,39 @@ const show = ({ progress, stages, task }: CheckMateEngine.View): typeof Shown.Ty
   pages: Option.match(progress, { onNone: () => null, onSome: ({ done }) => done })
 })
 
-/** Server-sent events, one for each change, until the task has settled. */
-const watch = (taskId: string) =>
+/** Server-sent events, one for each change, until the task has settled, or the server ends. */
+const watch = (taskId: string, ending: Deferred.Deferred<void>) =>
   Effect.gen(function*() {
     // So that a task there is none of is a 404.
     yield* CheckMateEngine.get(taskId)
     // The response outlives this effect, so it takes the service along.
     const engine = yield* CheckMateEngine.CheckMateEngine
-    const events = Stream.map(engine.watch(taskId), (view) => `data: ${JSON.stringify(show(view))}\n\n`)
-    return HttpServerResponse.stream(Stream.encodeText(events), { contentType: "text/event-stream" })
+    const events = engine.watch(taskId).pipe(
+      Stream.map((view) => `data: ${JSON.stringify(show(view))}\n\n`),
+      Stream.interruptWhenDeferred(ending)
+    )
+    return HttpServerResponse.stream(Stream.encodeText(events), {
+      contentType: "text/event-stream",
+      // Not kept for another request, which the server would wait for as it ends.
+      headers: { connection: "close" }
+    })
   })
 
 const layerTasks = HttpApiBuilder.group(Api, "tasks", (handlers) =>
-  handlers
-    .handle("start", ({ payload }) =>
-      answer(Effect.map(
-        CheckMateEngine.start(cm_factory_report(), { input: payload }),
-        ({ taskId }) => ({ taskId })
-      )))
-    .handle("list", () => answer(CheckMateEngine.find({ limit: 100 })))
-    .handle("show", ({ path }) => answer(Effect.map(CheckMateEngine.get(path.id), show)))
-    .handleRaw("watch", ({ path }) => answer(watch(path.id)))
-    .handle("cancel", ({ path }) => answer(CheckMateEngine.cancel(path.id, { reason: "asked over HTTP" }))))
+  Effect.gen(function*() {
+    // A server that ends waits for what it streams.
+    const ending = yield* Effect.acquireRelease(Deferred.make<void>(), (ending) => Deferred.succeed(ending, undefined))
+    return handlers
+      .handle("start", ({ payload }) =>
+        answer(Effect.map(
+          CheckMateEngine.start(cm_factory_report(), { input: payload }),
+          ({ taskId }) => ({ taskId })
+        )))
+      .handle("list", () => answer(CheckMateEngine.find({ limit: 100 })))
+      .handle("show", ({ path }) => answer(Effect.map(CheckMateEngine.get(path.id), show)))
+      .handleRaw("watch", ({ path }) => answer(watch(path.id, ending)))
+      .handle("cancel", ({ path }) => answer(CheckMateEngine.cancel(path.id, { reason: "asked over HTTP" })))
+  }))
 
 /** Goes on with what the last server left, while this one serves already. */
 const layerResume = Layer.scopedDiscard(Effect.forkScoped(
@@ -118,9 +129,10 @@ const layerBackend = (directory: string, port: number) =>
     Layer.provide(HttpApiBuilder.api(Api)),
     Layer.provide(layerTasks),
     Layer.provide(layerResume),
+    Layer.provideMerge(NodeHttpServer.layer(createServer, { port, host: "127.0.0.1" })),
+    // First of all: what is asked of a server that listens, and does not serve yet, is never answered.
     Layer.provide(CheckMateEngine.layerFileSystem(directory)),
-    Layer.provide(layerServices),
-    Layer.provideMerge(NodeHttpServer.layer(createServer, { port, host: "127.0.0.1" }))
+    Layer.provide(layerServices)
   )
 
 // --- how it is tried ----------------------------------------------------------------
