@@ -31,7 +31,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as NFS from "node:fs"
-import { appendsBy } from "./internal/files.ts"
+import { appendsBy, namesOf } from "./internal/files.ts"
 
 /** More than this is read by way of another thread, as the disk may have to be asked for it. */
 const readAtOnce = 1_048_576
@@ -67,7 +67,7 @@ const over = (beneath: FileSystem.FileSystem): FileSystem.FileSystem => {
         written.add(file.fd)
         return written.size > 1
           ? appendElsewhere(file.fd, buffer)
-          : Effect.zipRight(Effect.zipRight(writeAll(buffer), syncDirectly(file.fd)), namesOf(file.fd))
+          : Effect.zipRight(Effect.zipRight(writeAll(buffer), syncDirectly(file.fd)), namesOfOpen(file.fd))
       })
     return appendsBy({
       [FileSystem.FileTypeId]: FileSystem.FileTypeId,
@@ -112,10 +112,12 @@ const over = (beneath: FileSystem.FileSystem): FileSystem.FileSystem => {
   })
 }
 
+const namesIn = ({ mode, nlink }: NFS.Stats): number => namesOf(mode, nlink)
+
 /** How many names a file that is open has. */
-const namesOf = (descriptor: number): Effect.Effect<number, PlatformError> =>
+const namesOfOpen = (descriptor: number): Effect.Effect<number, PlatformError> =>
   Effect.try({
-    try: () => NFS.fstatSync(descriptor).nlink,
+    try: () => namesIn(NFS.fstatSync(descriptor)),
     catch: (cause) => systemError("Unknown", "stat", descriptor, String(cause), cause)
   })
 
@@ -127,7 +129,7 @@ const appendElsewhere = (descriptor: number, buffer: Uint8Array): Effect.Effect<
     const look = () =>
       NFS.fstat(
         descriptor,
-        (cause, stats) => cause === null ? resume(Effect.succeed(stats.nlink)) : failed("stat", cause)
+        (cause, stats) => cause === null ? resume(Effect.succeed(namesIn(stats))) : failed("stat", cause)
       )
     const sync = () => NFS.fdatasync(descriptor, (cause) => cause === null ? look() : failed("sync", cause))
     const write = (from: number): void =>

@@ -12,9 +12,9 @@
  * A stale writer is refused without clocks. A claim is the exclusive creation of the next epoch's file; the claimant
  * then gives every older file its second name, and reads them afterwards. An append is one write and one sync; it is
  * acknowledged only if, after the write, the file had one name still: not two, which is taken over, and not none, which
- * is removed. So whatever was acknowledged before the claim is among what the claimant reads. It syncs that, for what was
- * written and not acknowledged counts, too; how much that is it writes into its own first line, and bytes behind it
- * never count.
+ * is removed; nor is one that is being removed, whose names go one by one, and which its sticky bit marks. So whatever was
+ * acknowledged before the claim is among what the claimant reads. It syncs that, for what was written and not acknowledged
+ * counts, too; how much that is it writes into its own first line, and bytes behind it never count.
  *
  * @since 0.1.0
  */

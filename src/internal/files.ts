@@ -60,7 +60,16 @@ export const removed = (fs: FileSystem.FileSystem, file: string): Effect.Effect<
     Effect.mapError(storeError("remove", file))
   )
 
-/** Writes all to the end of a file, syncs it, and tells how many names the file has after that. */
+/**
+ * Set in the mode of a file that is being removed (the sticky bit, which nothing else is made of in a file): its names go one
+ * after the other, and where that is cut off it has one again, as a file has that is written to.
+ */
+export const shutMode = 0o1000
+
+/** How many names a file has; none where it is being removed. */
+export const namesOf = (mode: number, names: number): number => (mode & shutMode) === 0 ? names : 0
+
+/** Writes all to the end of a file, syncs it, and tells how many names the file has after that: see {@link namesOf}. */
 type Append = (bytes: Uint8Array) => Effect.Effect<number, PlatformError>
 
 /** Files that append as one step. By the file itself, so that one that was wrapped by somebody is none of them. */
@@ -76,6 +85,6 @@ export const appendsBy = (file: FileSystem.File, append: Append): FileSystem.Fil
 export const appendTo = (file: FileSystem.File): Append => {
   const append = appends.get(file)
   if (append !== undefined) return (bytes) => written(append(bytes))
-  const names = Effect.map(file.stat, ({ nlink }) => Option.getOrElse(nlink, () => 1))
+  const names = Effect.map(file.stat, ({ mode, nlink }) => namesOf(mode, Option.getOrElse(nlink, () => 1)))
   return (bytes) => Effect.zipRight(Effect.zipRight(written(file.writeAll(bytes)), file.sync), names)
 }

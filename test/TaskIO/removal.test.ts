@@ -2,15 +2,15 @@
 import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
-import { Chunk, Effect, type Exit, Scope, Stream } from "effect"
+import { Chunk, Effect, Exit, Scope, Stream } from "effect"
 import type { TaskIO } from "effect-checkmate"
 import * as FileDriver from "effect-checkmate/TaskIO/FileSystem"
 import { failure, shaky } from "../support/shakyFiles.ts"
 import { summaryOf } from "../support/summary.ts"
 
-const onFiles = <A, E>(
-  use: (directory: string) => Effect.Effect<A, E, NodeContext.NodeContext | Scope.Scope>
-) =>
+type Needs = NodeContext.NodeContext | Scope.Scope
+
+const onFiles = <A, E>(use: (directory: string) => Effect.Effect<A, E, Needs>) =>
   Effect.flatMap(FileSystem.FileSystem, (fs) => Effect.flatMap(fs.makeTempDirectoryScoped(), use)).pipe(
     Effect.provide(NodeContext.layer)
   )
@@ -130,6 +130,66 @@ describe("a removal that was cut off", () => {
           .toEqual([[], []])
       })
     ))
+})
+
+/** Removes the task, and fails at the nth thing that is done to files for it; whether there was as much to do. */
+const removeUpTo = (directory: string, n: number) => {
+  let left = Infinity
+  const step = <A, E, R>(self: Effect.Effect<A, E, R>) =>
+    Effect.suspend((): Effect.Effect<A, E | typeof failure, R> => --left === 0 ? Effect.fail(failure) : self)
+  return Effect.flatMap(FileDriver.make(directory), (driver) => {
+    left = n
+    return Effect.map(Effect.exit(driver.remove("t")), Exit.isFailure)
+  }).pipe(
+    shaky((fs) => ({
+      link: (...of) => step(fs.link(...of)),
+      open: (...of) => step(fs.open(...of)),
+      readDirectory: (...of) => step(fs.readDirectory(...of)),
+      readFile: (...of) => step(fs.readFile(...of)),
+      rename: (...of) => step(fs.rename(...of)),
+      remove: (...of) => step(fs.remove(...of))
+    }))
+  )
+}
+
+describe("a removal that fails anywhere", () => {
+  const meanwhile: Readonly<Record<string, (directory: string) => Effect.Effect<unknown, unknown, Needs>>> = {
+    "": () => Effect.void,
+    ", also once another engine has begun,": FileDriver.make,
+    ", also once it was done again,": (directory) =>
+      Effect.flatMap(FileDriver.make(directory), (driver) => driver.remove("t")),
+    ", also once a new task was taken over,": (directory) =>
+      Effect.flatMap(
+        FileDriver.make(directory),
+        (driver) => Effect.flatMap(write(driver, 0, "new 1"), () => write(driver, 1, "new 2"))
+      )
+  }
+  for (const [when, happens] of Object.entries(meanwhile)) {
+    for (const times of [1, 2]) {
+      it.scoped(`and has the task out of sight${when} lets nobody write to it: claim ${times}`, () =>
+        Effect.gen(function*() {
+          let removals = 0
+          const failsAt = (n: number) =>
+            onFiles((directory) =>
+              Effect.gen(function*() {
+                const driver = yield* FileDriver.make(directory)
+                for (let time = 1; time < times; time++) yield* write(driver, time - 1, "old")
+                const late = yield* driver.open("t")
+                yield* late.append(times - 1, ["old"], summaryOf("t", {}))
+                const failed = yield* removeUpTo(directory, n)
+                if ((yield* driver.read("t", 0)).length > 0) return failed
+                removals++
+                yield* happens(directory)
+                const told = yield* Effect.flip(late.append(times, ["late"], summaryOf("t", {})))
+                expect(told, `failed at step ${n}`).toMatchObject({ _tag: "StaleWriterError" })
+                return failed
+              })
+            )
+          for (let n = 1; yield* Effect.scoped(failsAt(n)); n++);
+          expect(removals).toBeGreaterThan(4)
+        }))
+    }
+  }
 })
 
 describe("a reader", () => {

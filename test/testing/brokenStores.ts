@@ -82,6 +82,26 @@ const replaceAll = (memory: TaskIO.Encoded, of: ReadonlyMap<string, TaskIO.Encod
 
 const normal = (text: string) => text.normalize("NFC")
 
+type Keep = (epochs: Map<string, number>, taskId: string, epoch: number) => unknown
+
+/** Counts on from the epoch that is kept, once it is claimed or written under. */
+const forgetsEpochs = (written: Keep, claimed: Keep): Store =>
+  storeWith((memory) => {
+    const epochs = new Map<string, number>()
+    return {
+      open: (taskId, atLeast = 0) =>
+        Effect.map(memory.open(taskId), ({ append, ...journal }) => {
+          const epoch = Math.max(journal.epoch, (epochs.get(taskId) ?? 0) + 1, atLeast)
+          claimed(epochs, taskId, epoch)
+          return {
+            ...journal,
+            epoch,
+            append: (...args) => Effect.tap(append(...args), () => Effect.sync(() => written(epochs, taskId, epoch)))
+          }
+        })
+    }
+  })
+
 /** Stores by the rule of the TaskIO contract that each one breaks. */
 export const brokenStores: Readonly<Record<string, Store>> = {
   "a task that does not exist has no records, no summary, no mail, and removing it is nothing": storeWith((memory) => {
@@ -176,11 +196,11 @@ export const brokenStores: Readonly<Record<string, Store>> = {
   "each claim has a greater epoch than every earlier one": storeWith((memory) => {
     let last = 0
     return {
-      open: (taskId) =>
+      open: (taskId, atLeast) =>
         Effect.gen(function*() {
           const { append, records } = yield* memory.open(taskId)
-          const epoch = ++last
-          let wrote = false
+          const epoch = last = Math.max(last + 1, atLeast ?? 0)
+          let wrote = atLeast !== undefined
           yield* Effect.addFinalizer(() => Effect.sync(() => last -= wrote ? 0 : 1))
           return {
             epoch,
@@ -192,10 +212,15 @@ export const brokenStores: Readonly<Record<string, Store>> = {
   }),
 
   // Tells the epoch that it was asked for, and does not keep it.
-  "epochs that claims are asked for are less than those of the claims that follow": storeWith((memory) => ({
-    open: (taskId, atLeast = 0) =>
-      Effect.map(memory.open(taskId), (journal) => ({ ...journal, epoch: Math.max(journal.epoch, atLeast) }))
-  })),
+  "epochs that claims are asked for are less than those of the claims that follow": forgetsEpochs(
+    (epochs, taskId) => epochs.set(taskId, 0),
+    (epochs, taskId, epoch) => epochs.set(taskId, epoch)
+  ),
+
+  "an epoch that a claim was asked for is less than the next one's also where that claim wrote nothing": forgetsEpochs(
+    (epochs, taskId, epoch) => epochs.set(taskId, epoch),
+    () => {}
+  ),
 
   // Takes a lock, and leaves it where it is interrupted.
   "a claim that is interrupted is in nobody's way": storeWith((memory) => {

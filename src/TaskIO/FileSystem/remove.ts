@@ -3,7 +3,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { TaskIOError } from "../../CheckMateError.ts"
-import { entries, isNotFound, removed, storeError } from "../../internal/files.ts"
+import { entries, isNotFound, removed, shutMode, storeError } from "../../internal/files.ts"
 import { nonce } from "../../internal/nonce.ts"
 import { seal } from "./claim.ts"
 import * as JournalFile from "./journalFile.ts"
@@ -18,6 +18,13 @@ const beginningOf = (layout: Layout, taskId: string) =>
     return layout.fileOf(taskId, Math.max(1, index + 1))
   })
 
+/** Tells who has a file open that the task is being removed; where that cannot be told, the file's names do. */
+const shut = ({ fileOf, fs }: Layout, taskId: string, epoch: number): Effect.Effect<void> =>
+  Effect.ignore(Effect.flatMap(
+    fs.stat(fileOf(taskId, epoch)),
+    ({ mode }) => fs.chmod(fileOf(taskId, epoch), (mode & 0o777) | shutMode)
+  ))
+
 /** Removes a task, and what `discardMail` removes of it. */
 export const remove = Effect.fnUntraced(
   function*(
@@ -30,7 +37,7 @@ export const remove = Effect.fnUntraced(
     const names = namesOf(taskId, yield* namesIn(layout))
     const epochs = names.filter(isJournal).map(epochOf)
     // Nobody writes to it any more, who may be frozen and think that it is theirs.
-    for (const epoch of epochs) yield* seal(layout, taskId, epoch)
+    for (const epoch of epochs) yield* Effect.zipRight(seal(layout, taskId, epoch), shut(layout, taskId, epoch))
     // Without the file it begins in, a task is out of sight, in one step; what follows may be cut off anywhere.
     const first = yield* beginningOf(layout, taskId)
     const grave = path.join(trash, `${taskId}.${yield* nonce}`)

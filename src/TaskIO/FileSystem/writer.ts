@@ -19,6 +19,12 @@ import type { SyncTasks } from "./syncTasks.ts"
 
 type Header = Omit<JournalFile.Header, "format">
 
+/**
+ * Whether a header is written with the claim, since others go by it: of a later epoch it says how much counts from here on,
+ * and of any how far epochs are ahead. Else it goes with the first append.
+ */
+const isWrittenFirst = ({ ahead, epoch }: Header): boolean => epoch > 1 || ahead !== undefined
+
 /** Claims a task's journal for writing, at an epoch of at least `atLeast`, and reads what it holds. */
 export const open = Effect.fnUntraced(
   function*(
@@ -36,8 +42,7 @@ export const open = Effect.fnUntraced(
     const origin = Option.isSome(chain.origin) ? chain.origin.value : yield* nonce
     const ahead = Math.max(chain.ahead, atLeast - epoch)
     const header: Header = { taskId, epoch, origin, ...(ahead > 0 ? { ahead } : {}), after: chain.seal }
-    // The first epoch's header goes with its first append; of a later one it says how much counts from here on.
-    if (epoch > 1) {
+    if (isWrittenFirst(header)) {
       const line = JournalFile.headerLine(header)
       yield* Effect.mapError(written(handle.writeAll(line)), storeError("open the journal", file, taskId))
     }
@@ -96,7 +101,7 @@ const writer = (
       Effect.suspend(() => {
         if (broken !== undefined) return Effect.fail(stale(`an earlier append failed: ${broken}`))
         if (position !== length) return Effect.fail(stale(`it holds ${length} records, not ${position}`))
-        const needsHeader = isFirst && header.epoch === 1
+        const needsHeader = isFirst && !isWrittenFirst(header)
         const bytes = JournalFile.batch(needsHeader ? header : undefined, position, records, summary)
         // Any outcome but success leaves the file in doubt, so nothing more is written to it.
         broken = "its outcome is unknown"

@@ -109,6 +109,20 @@ export const journals: ReadonlyArray<Rule<Encoded, Capability>> = [
       })
   ),
 
+  rule(
+    "an epoch that a claim was asked for is less than the next one's also where that claim wrote nothing",
+    (io, expect) =>
+      Effect.gen(function*() {
+        for (const taskId of ["empty", "begun"]) {
+          if (taskId === "begun") yield* write(io, taskId, 0, ["first"])
+          const asked = yield* claim(io, taskId, 1_000)
+          yield* asked.close
+          const { epoch } = yield* claim(io, taskId)
+          yield* expect.that(epoch > asked.epoch, `the next claim to have a greater epoch than ${asked.epoch}`, epoch)
+        }
+      })
+  ),
+
   rule("a claim that is interrupted is in nobody's way", (io, expect) =>
     Effect.gen(function*() {
       for (let step = 0; step < 20; step++) {
