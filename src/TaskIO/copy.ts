@@ -248,8 +248,15 @@ const copier = (from: Encoded, to: Encoded, options: CopyOptions) => {
     }
   })
 
-  /** Removes a task that nobody has gone on with since it was read. */
+  /** Removes a task that nobody has gone on with since it was read, and that has no mail left. */
   const remove = Effect.fnUntraced(function*(taskId: string, { records }: Found) {
+    // Of mail that was removed already a store that was cut off may still tell.
+    yield* from.acknowledge(taskId, [])
+    if ((yield* from.waiting).includes(taskId)) {
+      const why =
+        "it has mail that came meanwhile, or cannot be read. Copy again, with the key that the mail was written with"
+      return yield* failure("remove the copied task", taskId, "the source store", why)
+    }
     const now = yield* from.read(taskId, 0)
     if (now.length === records.length) return yield* Effect.uninterruptible(from.remove(taskId))
     const why = "another engine went on with it meanwhile. Copy again once it is idle"

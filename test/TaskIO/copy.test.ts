@@ -491,6 +491,23 @@ describe("a task that runs while it is to be moved", () => {
 })
 
 describe("a move", () => {
+  it.effect("leaves a task where it is whose mail it cannot read, and says so", () =>
+    Effect.gen(function*() {
+      const store = yield* MemoryDriver.make
+      const target = yield* MemoryDriver.make
+      const [old, recent] = [Redacted.make(new Uint8Array(32)), Redacted.make(new Uint8Array(32).fill(1))]
+      const older = yield* Encrypted.make(store, { current: "old", keys: { old } })
+      const newer = yield* Encrypted.make(store, { current: "recent", keys: { old, recent } })
+      yield* run().pipe(over(older))
+      yield* newer.send("t", "a letter")
+      const { failed } = yield* copy(older, target, { removeFromSource: true })
+      expect(failed.map(({ error }) => error.message)).toEqual([expect.stringContaining("it has mail that")])
+      expect((yield* newer.receive("t")).map(({ message }) => message)).toEqual(["a letter"])
+      const again = yield* copy(newer, target, { removeFromSource: true })
+      expect(again.skipped).toEqual([{ _tag: "Skipped", taskId: "t", reason: "already there", removed: true }])
+      expect((yield* target.receive("t")).map(({ message }) => message)).toEqual(["a letter"])
+    }))
+
   it.effect("of a store onto itself removes nothing", () =>
     inDirectory((directory) =>
       Effect.gen(function*() {
