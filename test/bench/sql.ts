@@ -8,6 +8,7 @@ import * as Sql from "effect-checkmate/sql"
 import { performance } from "node:perf_hooks"
 import { Pool } from "pg"
 import { clientOf, postgres } from "../support/postgres.ts"
+import { againOn, type Statement } from "./statements.ts"
 import * as bench from "./support.ts"
 
 const rounds = 5
@@ -40,9 +41,34 @@ const runTasks = (prefix: string, tasks: number, atOnce: number) =>
     return performance.now() - start
   })
 
+interface Store {
+  readonly name: string
+  readonly loop: Loop
+  readonly client: Layer.Layer<SqlClient.SqlClient, unknown>
+  /** Says statements one after another, with nothing between. */
+  readonly say: (statements: ReadonlyArray<Statement>) => Promise<void>
+}
+
+const bareLoop = ({ loop }: Store, prefix: string, tasks: number, atOnce: number) =>
+  Effect.promise(() =>
+    bench.time(() =>
+      bench.inTurns(
+        tasks,
+        atOnce,
+        (index) => (atOnce === 1 ? loop.task : loop.atOnce)(`${prefix}-${index}`)
+      )
+    )
+  )
+
+/** Medians of what one stage takes, in milliseconds, and of their ratio. */
+const compared = (own: ReadonlyArray<number>, bare: ReadonlyArray<number>, stages: number) => ({
+  mine: bench.median(own) / stages,
+  theirs: bench.median(bare) / stages,
+  ratio: bench.median(own.map((value, index) => value / bare[index]!))
+})
+
 const against = (
-  name: string,
-  loop: Loop,
+  store: Store,
   row: Row,
   tasks: number,
   atOnce: number,
@@ -52,29 +78,39 @@ const against = (
     const engine: Array<number> = []
     const bare: Array<number> = []
     for (let round = -2; round < rounds; round++) {
-      const prefix = `${name}-${atOnce}-${round}`
+      const prefix = `${store.name}-${atOnce}-${round}`
       const own = yield* runTasks(prefix, tasks, atOnce)
-      const other = yield* Effect.promise(() =>
-        bench.time(() =>
-          bench.inTurns(
-            tasks,
-            atOnce,
-            (index) => (atOnce === 1 ? loop.task : loop.atOnce)(`${prefix}-${index}`)
-          )
-        )
-      )
+      const other = yield* bareLoop(store, prefix, tasks, atOnce)
       if (round < 0) continue
-      engine.push(own / tasks / steps)
-      bare.push(other / tasks / steps)
+      engine.push(own)
+      bare.push(other)
     }
-    const ratio = bench.median(engine.map((value, index) => value / bare[index]!))
-    const [mine, theirs] = [bench.median(engine), bench.median(bare)]
+    const { mine, ratio, theirs } = compared(engine, bare, tasks * steps)
     row(
-      `${name}, ${tasks} tasks of ${steps} stages, ${atOnce} at a time`,
+      `${store.name}, ${tasks} tasks of ${steps} stages, ${atOnce} at a time`,
       atOnce === 1
         ? `${us(mine)} a stage, bare loop ${us(theirs)}, ratio ${ratio.toFixed(2)}`
         : `${perSecond(mine)}, bare loop ${perSecond(theirs)}, ${(1 / ratio).toFixed(2)} of it`,
       limits[atOnce === 1 ? 0 : 1]
+    )
+  })
+
+/** What the same statements take without an engine. */
+const withoutEngine = (store: Store, row: Row, tasks: number, atOnce: number) =>
+  Effect.gen(function*() {
+    const again: Array<number> = []
+    const bare: Array<number> = []
+    for (let round = -1; round < rounds; round++) {
+      const own = yield* againOn(store.client, { round: round + 1, tasks, atOnce, say: store.say })
+      const other = yield* bareLoop(store, `${store.name}-again-${atOnce}-${round}`, tasks, atOnce)
+      if (round < 0) continue
+      again.push(own)
+      bare.push(other)
+    }
+    const { mine, ratio } = compared(again, bare, tasks * steps)
+    row(
+      `${store.name}, the statements of these by the driver alone`,
+      atOnce === 1 ? `${us(mine)} a stage, ratio ${ratio.toFixed(2)}` : perSecond(mine)
     )
   })
 
@@ -96,13 +132,33 @@ const sqlite = (row: Row) =>
         }
       }
     }
+    const again = new Sqlite(`${directory}/again.db`)
+    again.pragma("journal_mode = WAL")
+    again.pragma("synchronous = FULL")
+    const store: Store = {
+      name: "SQLite",
+      loop,
+      client: SqliteClient.layer({ filename: `${directory}/again.db` }),
+      say: async (statements) => {
+        const prepared = new Map<string, Sqlite.Statement>()
+        for (const { parameters, text } of statements) {
+          const statement = prepared.get(text) ?? again.prepare(text)
+          prepared.set(text, statement)
+          if (statement.reader) statement.all(...parameters)
+          else statement.run(...parameters)
+        }
+      }
+    }
     const layer = Sql.layer().pipe(Layer.provide(SqliteClient.layer({ filename: `${directory}/engine.db` })))
     await Effect.runPromise(
       Effect.gen(function*() {
-        yield* against("SQLite", loop, row, 200, 1, ["1.5", ""])
-        yield* against("SQLite", loop, row, 1000, 32, ["", "20,000 a second"])
-      }).pipe(Effect.provide(layer))
+        yield* Effect.provide(against(store, row, 200, 1, ["1.5", ""]), layer)
+        yield* withoutEngine(store, row, 200, 1)
+        yield* Effect.provide(against(store, row, 1000, 32, ["", "20,000 a second"]), layer)
+        yield* withoutEngine(store, row, 1000, 32)
+      })
     )
+    again.close()
     database.close()
   })
 
@@ -119,11 +175,21 @@ const onPostgres = (row: Row) =>
         await pool.query("insert into steps values ($1, $2, $3)", [name, step, body(step)])
       }
     }
-    const layer = Sql.layer().pipe(Layer.provide(clientOf(server, { maxConnections: 32 })))
-    yield* Effect.gen(function*() {
-      yield* against("Postgres", { task, atOnce: task }, row, 100, 1, ["1.5", ""])
-      yield* against("Postgres", { task, atOnce: task }, row, 1000, 32, ["", "0.7 of it"])
-    }).pipe(Effect.provide(layer))
+    const client = clientOf(server, { maxConnections: 32 })
+    const store: Store = {
+      name: "Postgres",
+      loop: { task, atOnce: task },
+      client,
+      say: async (statements) => {
+        const connection = await pool.connect()
+        for (const { parameters, text } of statements) await connection.query(text, [...parameters])
+        connection.release()
+      }
+    }
+    const layer = Layer.provide(Sql.layer(), client)
+    yield* Effect.provide(against(store, row, 100, 1, ["1.5", ""]), layer)
+    yield* withoutEngine(store, row, 100, 1)
+    yield* Effect.provide(against(store, row, 1000, 32, ["", "0.7 of it"]), layer)
     yield* Effect.promise(() => pool.end())
   })
 
