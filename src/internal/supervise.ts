@@ -185,12 +185,14 @@ export const writeCancelled = (session: Session, reason: string | undefined): Ef
 
 /**
  * Writes what is left to be written as an engine lets go of a task, which others will go on with. Nothing behind an append that
- * failed: it would be refused, and that told in place of why.
+ * failed: it would be refused, and that told in place of why. Nor where nothing was done: it is not this engine that left it
+ * midway, but one that may have crashed.
  */
-const leave = (session: Session): Effect.Effect<unknown, AppendError> =>
-  session.isInDoubt
-    ? Effect.void
-    : commit(session, session.task !== undefined && isMidway(session.task) ? [{ _tag: "TaskLeft" }] : [])
+const leave = (session: Session): Effect.Effect<unknown, AppendError> => {
+  const { heldFrom, isInDoubt, task } = session
+  if (isInDoubt || task === undefined || task.position === heldFrom) return Effect.void
+  return commit(session, isMidway(task) ? [{ _tag: "TaskLeft" }] : [])
+}
 
 /** What is held for the length of the Scope; only where it restores may it be interrupted. */
 const holding = Effect.fnUntraced(function*<A, E, R, E2, R2>(

@@ -564,6 +564,24 @@ describe("poisoned tasks", () => {
 })
 
 describe("an engine whose Scope ends", () => {
+  /** An engine that ends while it opens the journal of a task. */
+  const endedAtOpen = Effect.fnUntraced(
+    function*(store: TaskIO.Encoded, run: Effect.Effect<unknown, unknown, CheckMateEngine.CheckMateEngine>) {
+      const [asked, goOn] = [yield* Effect.makeLatch(), yield* Effect.makeLatch()]
+      const open: typeof store.open = (taskId) =>
+        Effect.zipRight(Effect.uninterruptible(Effect.zipRight(asked.open, goOn.await)), store.open(taskId))
+      const scope = yield* Scope.make()
+      const engine = yield* Scope.extend(engineService({ ...store, open }), scope)
+      const running = yield* Effect.fork(Effect.provideService(run, CheckMateEngine.CheckMateEngine, engine))
+      yield* asked.await
+      const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
+      yield* Effect.repeatN(Effect.yieldNow(), 50)
+      yield* goOn.open
+      yield* Fiber.join(closing)
+      expect(Exit.isInterrupted(yield* Fiber.await(running))).toBe(true)
+    }
+  )
+
   /** An engine with a Scope of its own, over what it shares with others. */
   const closable = Effect.gen(function*() {
     const store = yield* makeStore
@@ -640,19 +658,22 @@ describe("an engine whose Scope ends", () => {
     Effect.gen(function*() {
       const store = yield* makeStore
       const ledger = new Ledger()
-      const [asked, goOn] = [yield* Effect.makeLatch(), yield* Effect.makeLatch()]
-      const open: typeof store.open = (taskId) =>
-        Effect.zipRight(Effect.uninterruptible(Effect.zipRight(asked.open, goOn.await)), store.open(taskId))
-      const scope = yield* Scope.make()
-      const engine = yield* Scope.extend(engineService({ ...store, open }), scope)
-      const run = yield* Effect.fork(engine.run(hangingInB(ledger), { taskId: "t", input: { seed: 1 } }))
-      yield* asked.await
-      const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
-      yield* Effect.repeatN(Effect.yieldNow(), 50)
-      yield* goOn.open
-      yield* Fiber.join(closing)
-      expect(Exit.isInterrupted(yield* Fiber.await(run))).toBe(true)
+      yield* endedAtOpen(store, CheckMateEngine.run(hangingInB(ledger), { taskId: "t", input: { seed: 1 } }))
       expect(ledger.entries).toEqual([])
+    }))
+
+  it.scoped("takes no crash back, where it had done nothing about its task yet", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const ledger = new Ledger()
+      const run = CheckMateEngine.run(hangingInB(ledger), { taskId: "t", input: { seed: 1 } })
+      yield* Effect.forkDaemon(Effect.provide(run, engineOver(store)))
+      yield* until(() => ledger.count("run b") === 1)
+      const before = yield* store.read("t", 0)
+      yield* endedAtOpen(store, run)
+      expect(yield* store.read("t", 0)).toEqual(before)
+      const engine = engineOver(store, BindLock.layerMemory, { maxRecoveries: 0 })
+      expect(yield* Effect.flip(Effect.provide(run, engine))).toMatchObject({ _tag: "TaskPoisonedError" })
     }))
 
   it.scoped("takes nothing up any more, and says so", () =>
