@@ -7,6 +7,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
+import * as HashMap from "effect/HashMap"
 import * as Scope from "effect/Scope"
 import type * as CheckMate from "../CheckMate.ts"
 import { AttributeError, type RollbackFailedError } from "../CheckMateError.ts"
@@ -62,6 +63,10 @@ export const undoLeftover = Effect.fnUntraced(
 const isToRollBack = ({ status }: Task.StageRecord): boolean =>
   status._tag === "Succeeded" || status._tag === "RollingBack"
   || (status._tag === "RollbackFailed" && status.interrupted._tag === "RollingBack")
+
+/** Whether there is anything that a rollback of the whole task would undo. */
+export const hasLeftovers = (task: Task.Task): boolean =>
+  HashMap.some(task.stages, (stage) => isLeftover(stage) || isToRollBack(stage))
 
 /** Where in the order of the stages a rollback ends. */
 const firstOf = (checkMate: CheckMate.Any, purpose: TaskStatus.Purpose): number =>

@@ -17,6 +17,7 @@ import type * as TaskIO from "../TaskIO.ts"
 import * as TaskStatus from "../TaskStatus.ts"
 import { rollbackFailedError } from "./attempt.ts"
 import * as registry from "./registry.ts"
+import { hasLeftovers } from "./rollback.ts"
 import { commit, type Session, type Untimed } from "./session.ts"
 import { bind, cancelledError, hold, type Parts, writeCancelled } from "./supervise.ts"
 import { checkTaskId } from "./taskId.ts"
@@ -120,6 +121,8 @@ export const cancel = <E, R>(
   const isDone: IsDone = (task) => {
     switch (task.status._tag) {
       case "Cancelled":
+        // Without a rollback, it may have been.
+        return Effect.succeed(!(rollback && hasLeftovers(task)))
       case "RolledBack":
         return Effect.succeed(true)
       case "Succeeded":

@@ -107,6 +107,46 @@ describe("cancel", () => {
       })
     })))
 
+  it.effect("with rollback, rolls back what an earlier one without it has left, once", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const definition = abc(ledger, { fail: failing({ b: 1 }), failUndo: failing({ a: 1 }) })
+      yield* Effect.exit(CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } }))
+      yield* CheckMateEngine.cancel("t")
+      const cancel = CheckMateEngine.cancel("t", { reason: "no stock", rollback: definition })
+      expect(yield* Effect.flip(cancel)).toMatchObject({ _tag: "RollbackFailedError", stage: "a" })
+      yield* CheckMateEngine.cancel("t")
+      expect(ledger.entries).toEqual(["run a", "run b", "undo b", "undo a"])
+      yield* cancel
+      yield* cancel
+      expect(ledger.entries).toEqual(["run a", "run b", "undo b", "undo a", "undo a"])
+      expect(yield* statusOf("t")).toEqual({ _tag: "Cancelled", reason: "no stock" })
+    })))
+
+  it.scoped("with rollback, that comes in while one without it is written, rolls back", () =>
+    Effect.gen(function*() {
+      const ledger = new Ledger()
+      const definition = abc(ledger, { fail: failing({ b: 1 }) })
+      const [writing, goOn] = [yield* Effect.makeLatch(), yield* Effect.makeLatch()]
+      const store = withAppends(yield* makeStore, (append, records) =>
+        records.some((record) =>
+            record.includes("TaskCancelled")
+          )
+          ? Effect.zipRight(writing.open, Effect.zipRight(goOn.await, append))
+          : append)
+      const engine = yield* engineService(store)
+      yield* Effect.exit(engine.run(definition, { taskId: "t", input: { seed: 1 } }))
+      const first = yield* Effect.fork(engine.cancel("t"))
+      yield* writing.await
+      const second = yield* Effect.fork(engine.cancel("t", { rollback: definition }))
+      yield* Effect.repeatN(Effect.yieldNow(), 50)
+      yield* goOn.open
+      yield* Fiber.join(first)
+      yield* Fiber.join(second)
+      expect(ledger.count("undo a")).toBe(1)
+      expect((yield* engine.get("t")).task.status).toEqual({ _tag: "Cancelled" })
+    }))
+
   it.effect("a cancelled task runs again only by retryFrom", () =>
     inMemory(Effect.gen(function*() {
       const definition = abc(new Ledger(), { fail: failing({ b: 1 }) })
@@ -498,12 +538,21 @@ describe("what becomes of a task between the look at it and its binding", () => 
   it.scoped("a cancel of one that was cancelled writes nothing more", () =>
     Effect.gen(function*() {
       const ledger = new Ledger()
-      const { definition, late, store } = yield* changing(ledger, (other) => other.cancel("t"))
-      yield* late.cancel("t", { rollback: definition })
+      const { late, store } = yield* changing(ledger, (other) => other.cancel("t"))
+      yield* late.cancel("t")
       const events = (yield* store.read("t", 0)).map((record) => JSON.parse(record)._tag)
-      expect(events.filter((tag) => tag === "TaskCancelled" || tag === "TaskRollbackStarted")).toEqual([
-        "TaskCancelled"
-      ])
+      expect(events.filter((tag) => tag === "TaskCancelled")).toHaveLength(1)
+    }))
+
+  it.scoped("a cancel with rollback of one that was cancelled with it rolls nothing back twice", () =>
+    Effect.gen(function*() {
+      const ledger = new Ledger()
+      const options = { rollback: abc(ledger) }
+      const { late, store } = yield* changing(ledger, (other) => other.cancel("t", options))
+      yield* late.cancel("t", options)
+      const events = (yield* store.read("t", 0)).map((record) => JSON.parse(record)._tag)
+      expect(events.filter((tag) => tag === "TaskRollbackStarted")).toHaveLength(1)
+      expect(ledger.entries).toEqual(["run a", "run b", "undo b", "undo a"])
     }))
 
   for (const what of ["a cancel", "a cancel with rollback", "a pause"] as const) {

@@ -370,7 +370,11 @@ function* carryOut(pipeline: Pipeline, world: World, found: Task | undefined, co
       return status === "Running" ? yield* end("Paused", "returned") : "TaskStatusError"
     case "cancel":
     case "cancel and roll back":
-      if (status === "Cancelled" || status === "RolledBack") return "returned"
+      if (status === "RolledBack") return "returned"
+      if (status === "Cancelled") {
+        const isLeft = task.stages.some((stage) => isLeftover(stage) || stands(stage))
+        if (command._tag === "cancel" || !isLeft) return "returned"
+      }
       if (status === "Succeeded") return "TaskStatusError"
       if (command._tag === "cancel and roll back") {
         return (yield* rollBackFor({ _tag: "cancel" })) ? "returned" : "RollbackFailedError"
