@@ -77,10 +77,10 @@ export const retryFrom = Effect.fnUntraced(
     const given = yield* encodeInput(checkMate, taskId, request.input)
     return yield* counted(
       checkMate,
+      taskId,
       (begun) =>
         holdExisting(parts, checkMate, taskId, request.whenBound, (session, task) =>
           Effect.gen(function*() {
-            yield* begun
             yield* checkDefinition(checkMate, task)
             const kept = stagesBefore(checkMate, stage)
             const before = kept.find(({ name }) => stageOf(session, name).status._tag !== "Succeeded")
@@ -95,6 +95,7 @@ export const retryFrom = Effect.fnUntraced(
             yield* checkProvided(checkMate, task, given, kept)
             const purpose = { _tag: "Retry", from: stage } as const
             yield* rollback.checkValues(checkMate, task, purpose)
+            yield* begun
             yield* rollback.rollBackFor(checkMate, session, task, purpose)
             const rolledBack = session.task ?? task
             // It was in the middle of another rollback, which is done now and leaves nothing to go on with.

@@ -1,5 +1,5 @@
 /** Effects in another context, where it is the hot path. */
-import type * as Cause from "effect/Cause"
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -21,19 +21,21 @@ export function provided(self: unknown): unknown {
 
 /**
  * Runs an effect in what a function makes of its context, and puts that back. It must not be interrupted, but for what it
- * restores: `Effect.provide` and its kin put the context back by a finalizer, which costs three times the steps.
+ * restores: `Effect.provide` and its kin put the context back by a finalizer, which costs three times the steps. `answer` is
+ * what is done about a failure.
  */
-export const inContext = <A, E, R>(
+export const inContext = <A, E, R, E2 = E>(
   self: Effect.Effect<A, E, R>,
-  change: (outer: Context.Context<never>) => Context.Context<never>
-): Effect.Effect<A, E> =>
+  change: (outer: Context.Context<never>) => Context.Context<never>,
+  answer: (cause: Cause.Cause<E>) => Effect.Effect<A, E | E2> = Effect.failCause
+): Effect.Effect<A, E | E2> =>
   Effect.withFiberRuntime((fiber) => {
     const outer = fiber.currentContext
     const back = FiberRef.set(FiberRef.currentContext, outer)
     return Effect.zipRight(
       FiberRef.set(FiberRef.currentContext, change(outer)),
       Effect.matchCauseEffect(provided(self), {
-        onFailure: (cause) => Effect.zipRight(back, Effect.failCause(cause)),
+        onFailure: (cause) => Effect.zipRight(back, answer(cause)),
         onSuccess: (value) => Effect.as(back, value)
       })
     )
@@ -68,7 +70,8 @@ export interface Ended<A, E> {
 
 /**
  * Runs an effect in a span of its own, in what a function makes of its context with that; not to be interrupted, but for
- * what it restores. The span is told of a failure what `told` makes of it.
+ * what it restores. The span is told of a failure what `told` makes of it. What a tracer throws is what the effect ended with,
+ * as with Effect's own spans.
  */
 export const spanned = <A, E, R>(
   self: Effect.Effect<A, E, R>,
@@ -77,28 +80,39 @@ export const spanned = <A, E, R>(
   change: (outer: Context.Context<never>, span: Tracer.Span) => Context.Context<never>,
   told: (cause: Cause.Cause<E>) => Cause.Cause<unknown> = identity
 ): Effect.Effect<Ended<A, E>> =>
-  Effect.flatMap(
-    Effect.makeSpan(name, { attributes, captureStackTrace: false }),
-    (span) =>
-      Effect.withFiberRuntime((fiber) => {
+  Effect.matchCauseEffect(Effect.makeSpan(name, { attributes, captureStackTrace: false }), {
+    onFailure: (thrown) => Effect.succeed({ exit: Exit.failCause(thrown), nanos: 0n }),
+    onSuccess: (span) =>
+      Effect.withFiberRuntime<Ended<A, E>>((fiber) => {
         const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
         const timed = fiber.getFiberRef(FiberRef.currentTracerTimingEnabled)
         const start = clock.unsafeCurrentTimeNanos()
+        let nanos = 0n
+        let own: Cause.Cause<E> | undefined
         const end = (exit: Exit.Exit<A, E>, shown: Exit.Exit<A, unknown>): Ended<A, E> => {
           const now = clock.unsafeCurrentTimeNanos()
+          nanos = now - start
           span.end(timed ? now : 0n, shown)
-          return { exit, nanos: now - start }
+          return { exit, nanos }
         }
         const ended = Effect.matchCause(self, {
-          onFailure: (cause) => end(Exit.failCause(cause), Exit.failCause(told(cause))),
+          onFailure: (cause) => {
+            own = cause
+            return end(Exit.failCause(cause), Exit.failCause(told(cause)))
+          },
           onSuccess: (value) => {
             const exit = Exit.succeed(value)
             return end(exit, exit)
           }
         })
-        return inContext(ended, (outer) => change(outer, span))
+        return inContext(
+          ended,
+          (outer) => change(outer, span),
+          (thrown) =>
+            Effect.succeed({ exit: Exit.failCause(own === undefined ? thrown : Cause.sequential(own, thrown)), nanos })
+        )
       })
-  )
+  })
 
 /** `Effect.withSpan` in fewer steps. */
 export const inSpan = <A, E, R>(

@@ -31,8 +31,8 @@ import * as observe from "./observe.ts"
 import { checkQuery, duration, refuse } from "./options.ts"
 import * as runTask from "./runTask.ts"
 import * as steer from "./steer.ts"
-import type { Parts } from "./supervise.ts"
-import { checkOptions, type Request } from "./takeUp.ts"
+import { loggedAs, type Parts } from "./supervise.ts"
+import { checkOptions, outcomeOf, type Request } from "./takeUp.ts"
 import { checkTaskId, makeTaskId } from "./taskId.ts"
 import type { Values } from "./values.ts"
 
@@ -103,10 +103,10 @@ const isBound = (taskId: string, cause: Cause.Cause<unknown>): boolean =>
  * had begun.
  */
 const reportFailure = (taskId: string, cause: Cause.Cause<unknown>, hasBegun: boolean): Effect.Effect<void> => {
-  if (Cause.isInterruptedOnly(cause)) return Effect.void
-  if (hasBegun && ["TaskPausedError", "TaskCancelledError"].includes(Failure.fromCause(cause).tag)) return Effect.void
+  const outcome = outcomeOf(taskId, cause)
+  if (outcome === "interrupted" || (hasBegun && (outcome === "paused" || outcome === "cancelled"))) return Effect.void
   const became = hasBegun && !isBound(taskId, cause) ? "ended with a failure" : "was not begun"
-  return Effect.annotateLogs(Effect.logWarning(`Task ${taskId}, in the background, ${became}`, cause), "task", taskId)
+  return Effect.logWarning(`Task ${taskId}, in the background, ${became}`, cause).pipe(loggedAs(taskId))
 }
 
 const begin = Effect.fnUntraced(

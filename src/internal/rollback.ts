@@ -17,6 +17,7 @@ import * as Task from "../Task.ts"
 import type * as TaskStatus from "../TaskStatus.ts"
 import * as attempt from "./attempt.ts"
 import { sameJson } from "./json.ts"
+import * as metrics from "./metrics.ts"
 import { type AppendError, commit, isEnding, record, type Session, stageOf } from "./session.ts"
 import * as transactional from "./transactional.ts"
 import { decodeState } from "./values.ts"
@@ -46,6 +47,7 @@ export const undoLeftover = Effect.fnUntraced(
       yield* record(session, [
         { _tag: "AttemptFailed", stage: stage.name, failure: Failure.crash, next: { _tag: "Resume" } }
       ])
+      yield* metrics.attemptEnded(session, stage.name, "crashed")
     } else if (status._tag === "RollbackFailed") {
       yield* record(session, [{ _tag: "StageRollbackStarted", stage: stage.name }])
     }

@@ -80,10 +80,12 @@ const runHeld = Effect.fnUntraced(
     checkMate: CheckMate.Any<E, R>,
     session: Session,
     request: Request,
-    given: Values
+    given: Values,
+    begun: Effect.Effect<void>
   ): Effect.fn.Return<Values, E | RunError, R> {
     const { task } = session
     if (task === undefined) {
+      yield* begun
       yield* record(session, [{
         _tag: "TaskStarted",
         checkMate: checkMate.name,
@@ -96,6 +98,7 @@ const runHeld = Effect.fnUntraced(
       // Another engine may have finished it between the look and the binding.
       const output = yield* answered(checkMate, task, given)
       if (output !== undefined) return output
+      yield* begun
       yield* goOn(checkMate, session, task, request.maxRecoveries)
       yield* finishRollback(checkMate, session)
       // After the rollback, which puts attributes back.
@@ -125,13 +128,13 @@ const runOr = Effect.fnUntraced(
     } else {
       yield* whenMissing
     }
-    return yield* counted(checkMate, (begun) =>
+    return yield* counted(checkMate, taskId, (begun) =>
       hold(
         parts,
         taskId,
         request.whenBound,
         (session) => {
-          const work = Effect.zipRight(begun, runHeld(checkMate, session, request, given))
+          const work = runHeld(checkMate, session, request, given, begun)
           // It may have been removed since.
           return session.task === undefined ? Effect.zipRight(whenMissing, work) : work
         },

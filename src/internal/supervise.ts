@@ -149,6 +149,18 @@ const stopFor = (session: Session, reason: Stop): Effect.Effect<void> =>
 const lossOf = ({ stopping, taskId }: Session): BindingLostError | undefined =>
   stopping?._tag === "Lost" ? new BindingLostError({ taskId, problem: stopping.problem }) : undefined
 
+/** The marks on what is logged of a task. Asked for by a stage of another task, whose marks are not its own. */
+const marksOf = (taskId: string) =>
+  Effect.gen(function*() {
+    const marks = yield* FiberRef.get(FiberRef.currentLogAnnotations)
+    const isWithin = Option.isSome(yield* Effect.serviceOption(Stage.Context))
+    return HashMap.set(isWithin ? HashMap.removeMany(marks, ["stage", "attempt"]) : marks, "task", taskId)
+  })
+
+/** Logs as of a task. */
+export const loggedAs = (taskId: string) => <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.flatMap(marksOf(taskId), (marks) => Effect.locally(self, FiberRef.currentLogAnnotations, marks))
+
 /** Runs work in a fiber of its own, so that why it is interrupted is known before it is. Not to be interrupted itself. */
 const supervise = Effect.fnUntraced(
   function*<A, E, R>(
@@ -158,11 +170,9 @@ const supervise = Effect.fnUntraced(
     restore: Restore
   ): Effect.fn.Return<Exit.Exit<A, E>, never, R> {
     const marks = yield* FiberRef.get(FiberRef.currentLogAnnotations)
-    // Run by a stage of another task, whose marks are not its own.
-    const isWithin = Option.isSome(yield* Effect.serviceOption(Stage.Context))
-    const outside = isWithin ? HashMap.removeMany(marks, ["stage", "attempt"]) : marks
+    const own = yield* marksOf(session.taskId)
     const fiber = yield* parts.fork(Effect.zipRight(
-      FiberRef.set(FiberRef.currentLogAnnotations, HashMap.set(outside, "task", session.taskId)),
+      FiberRef.set(FiberRef.currentLogAnnotations, own),
       Effect.interruptible(Effect.suspend(() => session.stopping === undefined ? work : Effect.interrupt))
     ))
     session.work = fiber
@@ -256,7 +266,7 @@ const holding = Effect.fnUntraced(function*<A, E, R, E2, R2>(
   // Asked to end since, which was no other reason to stop.
   if (isEnding(held)) yield* stopFor(held, interrupted)
   // In a fiber of its own, so that whoever is interrupted meanwhile cuts the waits of a rollback's retries short.
-  const ending = yield* parts.fork(Effect.annotateLogs(cancelled(held, stopping), "task", taskId))
+  const ending = yield* parts.fork(loggedAs(taskId)(cancelled(held, stopping)))
   const ended = yield* seenToItsEnd(ending, restore, stopFor(held, interrupted))
   lost = lossOf(held)
   if (lost !== undefined) return yield* lost

@@ -10,12 +10,13 @@ import {
   type AttributeError,
   type DefinitionChangedError,
   InvalidOptionError,
-  type TaskCancelledError,
+  TaskCancelledError,
+  TaskPausedError,
   TaskPoisonedError,
+  TaskRolledBackError,
   TransactionUnsupportedError,
   type WrongCheckMateError
 } from "../CheckMateError.ts"
-import * as Failure from "../Failure.ts"
 import * as Task from "../Task.ts"
 import { rollbackFailedError } from "./attempt.ts"
 import { checkDefinition, names, outputOf } from "./definition.ts"
@@ -86,7 +87,6 @@ export const goOn = Effect.fnUntraced(
     const back: ReadonlyArray<Untimed> = task.status._tag === "RollbackFailed" ? [{ _tag: "TaskRollbackResumed" }] : []
     yield* record(session, [...back, { _tag: "TaskResumed", stages: names(checkMate), recovered }])
     if (!recovered) return
-    if (Option.isSome(task.current)) yield* metrics.attemptEnded(session, task.current.value, "crashed")
     const stage = Option.match(task.current, { onNone: () => "", onSome: (name) => ` in stage ${name}` })
     yield* Effect.logInfo(`Task ${task.id} goes on after a crash${stage}`)
   }
@@ -182,23 +182,19 @@ export const cancelHeld = <A, E, E2, R>(
   }
 }
 
-const outcomeOf = (cause: Cause.Cause<unknown>): metrics.TaskOutcome => {
+/** What became of a task that did not succeed. What tells of another task is what a stage of this one failed with. */
+export const outcomeOf = (taskId: string, cause: Cause.Cause<unknown>): metrics.TaskOutcome => {
   if (Cause.isInterruptedOnly(cause)) return "interrupted"
-  switch (Failure.fromCause(cause).tag) {
-    case "TaskPausedError":
-      return "paused"
-    case "TaskCancelledError":
-      return "cancelled"
-    case "TaskRolledBackError":
-      return "rolledBack"
-    default:
-      return "failed"
-  }
+  const error = Option.getOrUndefined(Cause.failureOption(cause))
+  if (error instanceof TaskPausedError && error.taskId === taskId) return "paused"
+  if (error instanceof TaskCancelledError && error.taskId === taskId) return "cancelled"
+  return error instanceof TaskRolledBackError && error.taskId === taskId ? "rolledBack" : "failed"
 }
 
-/** Counts how a task ended, once it has `begun`: one that others hold does not count. */
+/** Counts how a task ended, once it has `begun`: one that others hold, or have brought to its end, does not count. */
 export const counted = <A, E, R>(
   checkMate: CheckMate.Any,
+  taskId: string,
   held: (begun: Effect.Effect<void>) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, R> =>
   Effect.suspend(() => {
@@ -210,7 +206,7 @@ export const counted = <A, E, R>(
       held(begun),
       (exit) =>
         counts
-          ? metrics.taskEnded(checkMate.name, Exit.isSuccess(exit) ? "succeeded" : outcomeOf(exit.cause))
+          ? metrics.taskEnded(checkMate.name, Exit.isSuccess(exit) ? "succeeded" : outcomeOf(taskId, exit.cause))
           : Effect.void
     )
   })

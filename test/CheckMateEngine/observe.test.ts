@@ -8,8 +8,6 @@ import {
   HashMap,
   Layer,
   Logger,
-  Metric,
-  MetricState,
   Option,
   Redacted,
   Schedule,
@@ -18,6 +16,7 @@ import {
   TestClock
 } from "effect"
 import { BindLock, CheckMate, CheckMateEngine, CheckMateError, Stage, State, type TaskIO } from "effect-checkmate"
+import { growthOf } from "../support/counts.ts"
 import { logged } from "../support/logs.ts"
 import {
   abc,
@@ -34,7 +33,7 @@ import {
   withAppends
 } from "../support/pipelines.ts"
 import { summaryOf } from "../support/summary.ts"
-import { recordSpans } from "../support/tracer.ts"
+import { recordSpans, throwing } from "../support/tracer.ts"
 
 describe("get and find", () => {
   it.effect("get shows status, state, stages, attempts, history, and who holds it", () =>
@@ -392,22 +391,6 @@ describe("watch", () => {
     })))
 })
 
-/** What is counted so far, by name and labels. */
-const counts = Effect.map(Metric.snapshot, (pairs) => {
-  const values = new Map<string, number>()
-  for (const { metricKey, metricState } of pairs) {
-    if (!metricKey.name.startsWith("checkmate_")) continue
-    const labels = metricKey.tags.map(({ key, value }) => `${key}=${value}`).toSorted()
-    const value = MetricState.isCounterState(metricState)
-      ? Number(metricState.count)
-      : MetricState.isHistogramState(metricState)
-      ? metricState.count
-      : 0
-    values.set([metricKey.name, ...labels].join(" "), value)
-  }
-  return values
-})
-
 describe("what is told to operators", () => {
   class HttpError extends Data.TaggedError("HttpError")<{
     readonly status: number
@@ -526,6 +509,29 @@ describe("what is told to operators", () => {
       expect(yield* marksOf(Effect.provide(again, engineOver(store)))).toEqual([{ task: "inner" }])
     }))
 
+  it.effect("nor is what is told of a task that a stage started in the background", () =>
+    Effect.gen(function*() {
+      const inner = CheckMate.make("inner", {
+        state: Numbers,
+        input: [],
+        stages: [Stage.make(Numbers, "own", { execute: () => Effect.fail("no") })]
+      })
+      const outer = CheckMate.make("outer", {
+        state: Numbers,
+        input: [],
+        stages: [
+          Stage.make(Numbers, "starts", {
+            execute: () =>
+              CheckMateEngine.start(inner, { taskId: "inner", input: {} }).pipe(
+                Effect.flatMap((handle) => Effect.exit(handle.await)),
+                Effect.asVoid
+              )
+          })
+        ]
+      })
+      expect(yield* marksOf(CheckMateEngine.run(outer, { taskId: "outer", input: {} }))).toEqual([{ task: "inner" }])
+    }))
+
   it.effect("so does what is logged by the rollback of a cancel, and nothing after it", () =>
     Effect.gen(function*() {
       const begun = yield* Effect.makeLatch()
@@ -566,6 +572,23 @@ describe("what is told to operators", () => {
       ])
     }))
 
+  it.effect("a tracer that throws fails the attempt, which lets go of its resources and is undone", () =>
+    inMemory(Effect.gen(function*() {
+      for (const at of ["span", "end"] as const) {
+        const ledger = new Ledger()
+        const stage = Stage.make(Numbers, "uses", {
+          execute: () => Effect.asVoid(Effect.acquireRelease(ledger.note("acquire"), () => ledger.note("release"))),
+          rollback: () => ledger.note("undo")
+        })
+        const definition = CheckMate.make("traced", { state: Numbers, input: [], stages: [stage] })
+        const run = CheckMateEngine.run(definition, { taskId: at, input: {} })
+        yield* Effect.exit(Effect.withTracer(run, throwing(at, "checkmate.stage")))
+        expect(ledger.entries).toEqual(at === "span" ? ["undo"] : ["acquire", "release", "undo"])
+        const { task } = yield* CheckMateEngine.get(at)
+        expect(task.status).toMatchObject({ _tag: "Failed", failure: { kind: "Defect", message: at } })
+      }
+    })))
+
   it.effect("what is watched has a span, as long as it is watched", () =>
     Effect.gen(function*() {
       const { spans, tracer } = recordSpans()
@@ -583,25 +606,25 @@ describe("what is told to operators", () => {
 
   it.effect("counts tasks, attempts, retries and rollbacks by name and outcome, and times stages and appends", () =>
     inMemory(Effect.gen(function*() {
-      const before = yield* counts
-      const gate = yield* Effect.makeLatch()
-      const counted = (options: Parameters<typeof abc>[1]) => ({ ...abc(new Ledger(), options), name: "counted" })
-      const slow = counted({ fail: (stage) => stage === "a" ? gate.await : Effect.void })
-      const good = yield* Effect.fork(CheckMateEngine.run(slow, { taskId: "good", input: { seed: 1 } }))
-      yield* Effect.repeat(CheckMateEngine.find(), { until: (found) => found.length > 0 })
-      // Held by the other, which is no end of the task.
-      yield* Effect.exit(CheckMateEngine.run(slow, { taskId: "good", input: { seed: 1 } }))
-      yield* gate.open
-      yield* Fiber.join(good)
-      const bad = counted({ onFailure: "rollback", fail: failing({ c: 1 }) })
-      yield* Effect.exit(CheckMateEngine.run(bad, { taskId: "bad", input: { seed: 1 } }))
-      const flaky = counted({ fail: failing({ a: 1 }), retry: Schedule.recurs(1) })
-      yield* CheckMateEngine.run({ ...flaky, name: "flaky" }, { taskId: "flaky", input: { seed: 1 } })
-      const grown: Record<string, number> = {}
-      for (const [name, value] of yield* counts) {
-        const growth = value - (before.get(name) ?? 0)
-        if (growth > 0 && /check_mate=(counted|flaky)/.test(name)) grown[name] = growth
-      }
+      const growth = yield* growthOf(
+        /check_mate=(counted|flaky)|append/,
+        Effect.gen(function*() {
+          const gate = yield* Effect.makeLatch()
+          const counted = (options: Parameters<typeof abc>[1]) => ({ ...abc(new Ledger(), options), name: "counted" })
+          const slow = counted({ fail: (stage) => stage === "a" ? gate.await : Effect.void })
+          const good = yield* Effect.fork(CheckMateEngine.run(slow, { taskId: "good", input: { seed: 1 } }))
+          yield* Effect.repeat(CheckMateEngine.find(), { until: (found) => found.length > 0 })
+          // Held by the other, which is no end of the task.
+          yield* Effect.exit(CheckMateEngine.run(slow, { taskId: "good", input: { seed: 1 } }))
+          yield* gate.open
+          yield* Fiber.join(good)
+          const bad = counted({ onFailure: "rollback", fail: failing({ c: 1 }) })
+          yield* Effect.exit(CheckMateEngine.run(bad, { taskId: "bad", input: { seed: 1 } }))
+          const flaky = counted({ fail: failing({ a: 1 }), retry: Schedule.recurs(1) })
+          yield* CheckMateEngine.run({ ...flaky, name: "flaky" }, { taskId: "flaky", input: { seed: 1 } })
+        })
+      )
+      const { checkmate_append_duration_seconds: appends, ...grown } = growth
       expect(grown).toEqual({
         "checkmate_tasks check_mate=counted outcome=succeeded": 1,
         "checkmate_tasks check_mate=counted outcome=failed": 1,
@@ -626,8 +649,7 @@ describe("what is told to operators", () => {
         "checkmate_stage_duration_seconds check_mate=flaky stage=b": 1,
         "checkmate_stage_duration_seconds check_mate=flaky stage=c": 1
       })
-      const appends = "checkmate_append_duration_seconds"
-      expect((yield* counts).get(appends)! - (before.get(appends) ?? 0)).toBeGreaterThan(6)
+      expect(appends).toBeGreaterThan(6)
     })))
 
   it.effect("counts a crashed attempt by its stage", () =>
@@ -639,11 +661,10 @@ describe("what is told to operators", () => {
         Effect.provide(CheckMateEngine.run(hanging, { taskId: "t", input: { seed: 1 } }), engineOver(store))
       )
       yield* until(() => ledger.count("run b") === 1)
-      const crashed = Effect.map(counts, (values) =>
-        values.get("checkmate_stage_attempts check_mate=abc outcome=crashed stage=b") ?? 0)
-      const before = yield* crashed
-      yield* Effect.provide(CheckMateEngine.run(abc(ledger), { taskId: "t", input: { seed: 1 } }), engineOver(store))
-      expect((yield* crashed) - before).toBe(1)
+      const again = CheckMateEngine.run(abc(ledger), { taskId: "t", input: { seed: 1 } })
+      expect(yield* growthOf(/outcome=crashed/, Effect.provide(again, engineOver(store)))).toEqual({
+        "checkmate_stage_attempts check_mate=abc outcome=crashed stage=b": 1
+      })
     }))
 })
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Cause, Context, Effect, Exit, Fiber, Option, Scope, TestClock } from "effect"
 import { inContext, inScope, inSpan } from "../../src/internal/inContext.ts"
-import { recordSpans } from "../support/tracer.ts"
+import { recordSpans, throwing } from "../support/tracer.ts"
 
 class Name extends Context.Tag("test/Name")<Name, string>() {}
 
@@ -79,6 +79,18 @@ describe("inSpan", () => {
       yield* begun.await
       yield* Fiber.interrupt(fiber)
       expect(spans).toEqual([{ name: "cut off", parent: undefined, ended: "Failure" }])
+    }))
+
+  it.effect("fails with what a tracer throws, beside its own failure, as Effect.withSpan does", () =>
+    Effect.gen(function*() {
+      for (const at of ["span", "end"] as const) {
+        for (const self of [Effect.void, Effect.fail("no")]) {
+          const exitOf = (spanned: Effect.Effect<void, string>) => Effect.exit(Effect.withTracer(spanned, throwing(at)))
+          const exit = yield* exitOf(inSpan(self, "span", {}))
+          expect(Exit.isFailure(exit) && [...Cause.defects(exit.cause)]).toEqual([at])
+          expect(exit).toEqual(yield* exitOf(Effect.withSpan(self, "span")))
+        }
+      }
     }))
 
   it.effect("has times, unless the tracer's are switched off, as Effect.withSpan has", () =>

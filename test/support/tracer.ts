@@ -45,3 +45,19 @@ export const recordSpans = () => {
   })
   return { causes, spans, tracer }
 }
+
+/** A tracer that throws where a span begins, or ends, of one name or of all: that it does. */
+export const throwing = (at: "span" | "end", of?: string) => {
+  const { tracer } = recordSpans()
+  const fail = (name: string) => {
+    if (of === undefined || of === name) throw at
+  }
+  return Tracer.make({
+    ...tracer,
+    span: (name, ...rest) => {
+      if (at === "span") fail(name)
+      const span = tracer.span(name, ...rest)
+      return at === "end" ? { ...span, end: () => fail(name) } : span
+    }
+  })
+}
