@@ -1,6 +1,6 @@
 /** Cancels, pauses and removes tasks, wherever they run. */
 import * as DateTime from "effect/DateTime"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
@@ -279,7 +279,10 @@ export const clean = Effect.fnUntraced(function*(parts: Parts, options: {
 }) {
   const statuses = removable(options.status)
   const limit = DateTime.subtractDuration(yield* DateTime.now, options.olderThan)
-  const isOver: IsOver = (task) => statuses.includes(task.status) && DateTime.lessThanOrEqualTo(task.updatedAt, limit)
+  // A clock that has been set back, or another machine's that is ahead, keeps no task where no age is asked for.
+  const anyAge = Duration.toMillis(options.olderThan) === 0
+  const isOver: IsOver = (task) =>
+    statuses.includes(task.status) && (anyAge || DateTime.lessThanOrEqualTo(task.updatedAt, limit))
   const found = yield* parts.taskIO.list({
     status: statuses,
     ...(options.checkMate === undefined ? {} : { checkMate: options.checkMate })

@@ -880,6 +880,16 @@ describe("start, resumeAll and clean", () => {
       expect(ids(yield* CheckMateEngine.clean({ status: ["Failed"], checkMate: "abc" }))).toEqual(["failed"])
     })))
 
+  it.effect("clean that is told no age removes what is over by a clock that has been set back since, too", () =>
+    inMemory(Effect.gen(function*() {
+      yield* TestClock.setTime(60_000)
+      yield* CheckMateEngine.run(abc(new Ledger()), { taskId: "ahead", input: { seed: 1 } })
+      yield* TestClock.setTime(0)
+      expect(yield* CheckMateEngine.clean({ olderThan: "1 milli" })).toEqual([])
+      expect(yield* CheckMateEngine.clean({ dryRun: true })).toMatchObject([{ taskId: "ahead" }])
+      expect(yield* CheckMateEngine.clean()).toMatchObject([{ taskId: "ahead" }])
+    })))
+
   it.effect("clean never removes what is active, whatever it is told", () =>
     inMemory(Effect.gen(function*() {
       const ledger = new Ledger()
