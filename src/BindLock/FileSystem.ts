@@ -68,7 +68,8 @@ export const make = Effect.fnUntraced(
       isStill: leased.isStill
     })
 
-    const locks = Held.make(layout, own, leased.held, leased.takenOver)
+    const locks = Held.make(layout, own, leased)
+    yield* Effect.addFinalizer(() => locks.settle)
     yield* leased.keepAlive(
       Effect.catchAll(Effect.zipRight(locks.check, own.giveSign), (error) => leased.outOfReach(problemOf(error)))
     )
@@ -77,11 +78,11 @@ export const make = Effect.fnUntraced(
     const tryToHold = Effect.fnUntraced(
       function*(taskId: string, restore: Restore) {
         if (!(yield* leased.isSeenAlive)) yield* own.giveSign
-        if (yield* own.link(lockOf(taskId))) return Option.some(undefined)
+        if (yield* locks.making(taskId, own.link(lockOf(taskId)))) return Option.some(undefined)
         const found = yield* look(fs, lockOf(taskId))
         if (Option.isNone(found)) return Option.none()
         if (yield* restore(isDead(found.value))) {
-          const isTaken = yield* takeOver(layout, own, taskId, found.value, (other) => restore(isDead(other)))
+          const isTaken = yield* takeOver(layout, own, locks, taskId, found.value, (other) => restore(isDead(other)))
           return isTaken ? Option.some(undefined) : Option.none()
         }
         const holder = holderOf(found.value)

@@ -60,6 +60,8 @@ const over = <Mark>(lease: Duration.Duration) => {
       : Math.max(wall - alive.wall, Number(nanos - alive.nanos) / 1e6))
   const lose = (taskId: string, reason: string): Effect.Effect<void> =>
     Effect.sync(() => held.get(taskId)?.lost.settle(reason))
+  const takenOver = (taskId: string): Effect.Effect<void> =>
+    lose(taskId, "another engine took it over, because this one gave no sign of life in time")
 
   return {
     lease,
@@ -79,8 +81,7 @@ const over = <Mark>(lease: Duration.Duration) => {
     /** What is left of the lease; the time between two signs at least. */
     left: Effect.map(silence, (millis) => Duration.max(Duration.millis(Duration.toMillis(lease) - millis + 1), beat)),
     /** Tells whoever works on a task that it is another engine's. */
-    takenOver: (taskId: string): Effect.Effect<void> =>
-      lose(taskId, "another engine took it over, because this one gave no sign of life in time"),
+    takenOver,
     /** Gives everything up that has been out of reach for the lease, since another engine may have taken it by now. */
     outOfReach: (problem: string): Effect.Effect<void> =>
       Effect.flatMap(silence, (millis) =>
@@ -117,6 +118,8 @@ const over = <Mark>(lease: Duration.Duration) => {
           yield* restore(Effect.sleep(Duration.millis(yield* Random.nextIntBetween(5, 50))))
           mark = yield* tryToHold
         }
+        // Of somebody who holds it still, and was not told yet, it was taken since.
+        yield* takenOver(taskId)
         const found: Held<Mark> = { mark: mark.value, lost: new Once<string>() }
         held.set(taskId, found)
         return found

@@ -30,9 +30,9 @@ import type { Driver, Holder } from "../BindLock/Driver.ts"
 import { BindLockError, TaskBoundError } from "../CheckMateError.ts"
 import * as group from "../internal/group.ts"
 import type { Restore } from "../internal/inContext.ts"
+import { inTurn, type Turns } from "../internal/inTurn.ts"
 import * as Lease from "../internal/lease.ts"
 import { nonce } from "../internal/nonce.ts"
-import { Once } from "../internal/once.ts"
 import * as Identity from "../internal/processIdentity.ts"
 import type { Database } from "./database.ts"
 import { problemOf } from "./failure.ts"
@@ -99,7 +99,7 @@ interface Lock {
   readonly rows: LockRows
   readonly leased: Effect.Effect.Success<ReturnType<typeof Lease.make<void>>>
   /** What is being bound just now, each with what opens once that has come to something. */
-  readonly trying: Map<string, Once<void>>
+  readonly trying: Turns
   /** What is being let go of just now. */
   readonly releasing: Set<string>
   /** Writes the row of a task that nobody holds, and says whether it did. */
@@ -114,7 +114,7 @@ const lockOf = Effect.fnUntraced(
     const leased = yield* Lease.make<void>(options.lease, "30 seconds", "1 second")
     const { engine, isAlive } = yield* identify
     const rows = lockRowsOf(database, engine, leased.lease)
-    const trying = new Map<string, Once<void>>()
+    const trying: Turns = new Map()
     const releasing = new Set<string>()
 
     /** Writes for whatever waits for that in one statement, and says of each whether a row was written. */
@@ -252,29 +252,12 @@ const tryToHold = Effect.fnUntraced(
   }
 )
 
-/** One try at a time: to another one a row that was just written, and not answered yet, would look like its own. */
-const inTurn = Effect.fnUntraced(
-  function*<A, E>({ trying }: Lock, taskId: string, self: Effect.Effect<A, E>, restore: Restore) {
-    for (let other = trying.get(taskId); other !== undefined; other = trying.get(taskId)) {
-      yield* restore(other.await)
-    }
-    const ended = new Once<void>()
-    trying.set(taskId, ended)
-    return yield* Effect.ensuring(
-      self,
-      Effect.sync(() => {
-        trying.delete(taskId)
-        ended.settle()
-      })
-    )
-  }
-)
-
 const acquire = Effect.fnUntraced(function*(lock: Lock, taskId: string, restore: Restore) {
   const { database, engine, leased, letGo } = lock
   const holding = leased.hold(taskId, tryToHold(lock, taskId, restore), restore)
   const mine = yield* Effect.mapError(
-    inTurn(lock, taskId, holding, restore),
+    // To another try a row that was just written, and not answered yet, would look like its own.
+    inTurn(lock.trying, taskId, holding, restore),
     (error) => error._tag === "SqlError" ? failureOf(database, "bind", taskId)(error) : error
   )
   // Where it cannot be told now, it is with the next sign of life.

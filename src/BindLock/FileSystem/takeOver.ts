@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { isNotFound } from "../../internal/files.ts"
 import { type Found, look, sameState } from "./engineFile.ts"
+import type { Locks } from "./held.ts"
 import { type Layout, takesOf } from "./layout.ts"
 import type { Own } from "./own.ts"
 
@@ -32,6 +33,7 @@ const clearWay = Effect.fnUntraced(
 const takeIfFree = Effect.fnUntraced(
   function*(
     layout: Layout,
+    { dropTake }: Locks,
     taskId: string,
     take: string,
     dead: Found
@@ -41,7 +43,7 @@ const takeIfFree = Effect.fnUntraced(
     const isAlone = (yield* takesOf(layout, taskId)).length === 1
     const still = yield* look(fs, lockOf(taskId))
     const isFree = isAlone && Option.isSome(still) && sameState(still.value, dead)
-    yield* isFree ? fs.rename(take, lockOf(taskId)) : Effect.ignore(fs.remove(take))
+    yield* isFree ? fs.rename(take, lockOf(taskId)) : dropTake(take)
     return isFree
   }
 )
@@ -51,6 +53,7 @@ export const takeOver = Effect.fnUntraced(
   function*(
     layout: Layout,
     own: Own,
+    locks: Locks,
     taskId: string,
     dead: Found,
     isDead: (found: Found) => Effect.Effect<boolean, PlatformError>
@@ -58,15 +61,16 @@ export const takeOver = Effect.fnUntraced(
     const take = layout.takeOf(taskId, own.nonce)
     if (!(yield* clearWay(layout, taskId, take, isDead))) return false
     if (!(yield* own.link(take))) return false
-    return yield* takeIfFree(layout, taskId, take, dead).pipe(
-      // A take that is left is in everybody's way until this engine tries again, or ends.
-      Effect.onError(() => Effect.ignore(layout.fs.remove(take))),
+    const tried = takeIfFree(layout, locks, taskId, take, dead).pipe(
+      // A take that is left is in everybody's way.
+      Effect.onError(() => locks.dropTake(take)),
       // Another engine took this one for dead, and its take away.
       Effect.catchIf(isNotFound, () => Effect.succeed(false))
     )
+    return yield* locks.making(taskId, tried)
   },
   // One try at a time: each would take the other's take for left over.
-  (tried, _, { trying }, taskId) =>
+  (tried, _, { trying }, _locks, taskId) =>
     Effect.suspend(() => {
       if (trying.has(taskId)) return Effect.succeed(false)
       trying.add(taskId)

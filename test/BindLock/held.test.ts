@@ -1,0 +1,196 @@
+/** What an engine knows of the locks on files that it holds, or may hold without knowing it. */
+import { FileSystem } from "@effect/platform"
+import { NodeContext } from "@effect/platform-node"
+import { describe, expect, it } from "@effect/vitest"
+import { type Clock, Duration, Effect, Exit, Fiber, Option, Scope } from "effect"
+import type { BindLock } from "effect-checkmate"
+import * as FileLock from "effect-checkmate/BindLock/FileSystem"
+import * as HandClock from "../support/handClock.ts"
+import { turn } from "../support/interleaved.ts"
+import { failure, shaky } from "../support/shakyFiles.ts"
+
+/** A directory for locks, a clock moved by hand, and whatever is done within both. */
+const inDirectory = <A, E>(
+  use: (its: {
+    readonly fs: FileSystem.FileSystem
+    readonly directory: string
+    readonly lockOf: (taskId: string) => string
+    /** Lets time pass until so many signs of life were given. */
+    readonly beats: (times: number) => Effect.Effect<void>
+    readonly clock: Clock.Clock
+  }) => Effect.Effect<A, E, FileSystem.FileSystem | NodeContext.NodeContext | Scope.Scope>
+) =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const directory = yield* fs.makeTempDirectoryScoped()
+    const time = yield* HandClock.make
+    const locks = `${directory}/locks`
+    const signs = Effect.gen(function*() {
+      const files = (yield* fs.readDirectory(locks)).filter((name) => name.endsWith(".engine"))
+      const sizes = yield* Effect.forEach(files, (name) => fs.stat(`${locks}/${name}`))
+      return sizes.reduce((sum, { size }) => sum + Number(size), 0)
+    })
+    const beats = (times: number) =>
+      Effect.gen(function*() {
+        const before = yield* signs
+        while ((yield* signs) < before + times) yield* Effect.zipRight(time.pass("100 millis"), turn)
+      }).pipe(Effect.orDie)
+    const lockOf = (taskId: string) => `${directory}/locks/${taskId}.lock`
+    yield* Effect.withClock(use({ fs, directory, lockOf, beats, clock: time.clock }), time.clock)
+  }).pipe(Effect.provide(NodeContext.layer))
+
+const isTold = (lost: Effect.Effect<string>) =>
+  Effect.gen(function*() {
+    const told = yield* Effect.fork(lost)
+    yield* turn
+    const found = yield* Fiber.poll(told)
+    yield* Fiber.interrupt(told)
+    return Option.isSome(found)
+  })
+
+/** Fails the first time that it is asked, once it has done what was asked for. */
+const failingOnce = () => {
+  let fails = true
+  return <A, E>(done: Effect.Effect<A, E>) =>
+    Effect.suspend(() => {
+      if (!fails) return done
+      fails = false
+      return Effect.zipRight(done, Effect.fail(failure))
+    })
+}
+
+describe("the lock on files", () => {
+  it.scoped("tells whoever holds a task that was lost, before anybody else of that engine does", () =>
+    inDirectory(({ directory, fs, lockOf }) =>
+      Effect.gen(function*() {
+        const lock = yield* FileLock.make(directory)
+        const { lost } = yield* lock.acquire("t")
+        // As if another engine had taken it over, and let go of it, while this one was frozen.
+        yield* fs.remove(lockOf("t"))
+        const again = yield* lock.acquire("t")
+        expect([yield* isTold(lost), yield* isTold(again.lost)]).toEqual([true, false])
+      })
+    ))
+
+  it.scoped("takes nothing from another engine that took a task over as it was let go of", () =>
+    inDirectory(({ clock, directory, fs, lockOf }) =>
+      Effect.gen(function*() {
+        const other = `${directory}/locks/other`
+        let frozen = 0
+        const moved: Clock.Clock = {
+          ...clock,
+          unsafeCurrentTimeMillis: () => clock.unsafeCurrentTimeMillis() + frozen,
+          unsafeCurrentTimeNanos: () => clock.unsafeCurrentTimeNanos() + BigInt(frozen) * 1_000_000n
+        }
+        const lock = yield* FileLock.make(directory).pipe(
+          shaky((whole) => ({
+            stat: (file) =>
+              Effect.tap(whole.stat(file), () =>
+                Effect.suspend(() => {
+                  if (frozen > 0 || file !== lockOf("t")) return Effect.void
+                  frozen = Duration.toMillis("30 seconds")
+                  return fs.rename(other, file)
+                }))
+          }))
+        )
+        yield* fs.writeFileString(other, "other")
+        yield* Effect.withClock(Effect.scoped(lock.acquire("t")), moved)
+        expect([frozen > 0, yield* fs.readFileString(lockOf("t"))]).toEqual([true, "other"])
+      })
+    ))
+
+  it.scoped("does not take a task that is let go of, and held again, for lost", () =>
+    inDirectory(({ directory, fs, lockOf, beats }) =>
+      Effect.gen(function*() {
+        const scope = yield* Effect.scope
+        const first = yield* Scope.make()
+        let told: Effect.Effect<boolean> | undefined
+        let begins = false
+        const again = Effect.map(Effect.suspend(() => Scope.extend(lock.acquire("t"), scope)), ({ lost }) => {
+          told = isTold(lost)
+        })
+        const lock: BindLock.Driver = yield* FileLock.make(directory).pipe(
+          shaky((whole) => ({
+            stat: (file) =>
+              Effect.suspend(() => {
+                if (!begins || file !== lockOf("t")) return whole.stat(file)
+                begins = false
+                return Scope.close(first, Exit.void).pipe(
+                  Effect.zipRight(Effect.exit(whole.stat(file))),
+                  Effect.zipLeft(Effect.orDie(again)),
+                  Effect.flatten
+                )
+              })
+          }))
+        )
+        yield* lock.acquire("lost")
+        yield* Scope.extend(lock.acquire("t"), first)
+        yield* fs.remove(lockOf("lost"))
+        begins = true
+        yield* beats(2)
+        expect([yield* told ?? Effect.succeed("never"), yield* fs.exists(lockOf("t"))]).toEqual([false, true])
+      })
+    ))
+
+  it.scoped("a lock that was made, though that failed, is let go of with the next sign of life", () =>
+    inDirectory(({ directory, fs, beats }) =>
+      Effect.gen(function*() {
+        const once = failingOnce()
+        const lock = yield* FileLock.make(directory).pipe(shaky(() => ({ link: (a, b) => once(fs.link(a, b)) })))
+        expect(yield* Effect.flip(Effect.scoped(lock.acquire("t")))).toMatchObject({ _tag: "BindLockError" })
+        yield* beats(2)
+        const other = yield* FileLock.make(directory)
+        yield* other.acquire("t")
+      })
+    ))
+
+  it.scoped("a lock that is gone, though that failed, is not let go of again once it is another one", () =>
+    inDirectory(({ directory, fs, lockOf, beats }) =>
+      Effect.gen(function*() {
+        const once = failingOnce()
+        const lock = yield* FileLock.make(directory).pipe(shaky(() => ({ remove: (file) => once(fs.remove(file)) })))
+        yield* Effect.scoped(lock.acquire("t"))
+        const { lost } = yield* lock.acquire("t")
+        yield* beats(2)
+        expect([yield* isTold(lost), yield* fs.exists(lockOf("t"))]).toEqual([false, true])
+      })
+    ))
+
+  it.scoped("a lock that could not be let go of goes with its engine", () =>
+    inDirectory(({ directory, fs }) =>
+      Effect.gen(function*() {
+        let fails = true
+        const remove = (file: string) => fails ? Effect.fail(failure) : fs.remove(file)
+        yield* Effect.scoped(Effect.gen(function*() {
+          const lock = yield* FileLock.make(directory).pipe(shaky(() => ({ remove })))
+          yield* Effect.scoped(lock.acquire("t"))
+          fails = false
+        }))
+        expect(yield* fs.readDirectory(`${directory}/locks`)).toEqual([])
+      })
+    ))
+
+  it.scoped("a take that could not be removed is in nobody's way after the next sign of life", () =>
+    inDirectory(({ directory, fs, lockOf, beats }) =>
+      Effect.gen(function*() {
+        let fails = true
+        let looks = 0
+        const lock = yield* FileLock.make(directory).pipe(
+          shaky(() => ({
+            readFileString: (file) =>
+              file === lockOf("t") && ++looks === 2 ? Effect.fail(failure) : fs.readFileString(file),
+            remove: (file) => fails ? Effect.fail(failure) : fs.remove(file)
+          }))
+        )
+        const [own = ""] = yield* fs.readDirectory(`${directory}/locks`)
+        const engine = yield* fs.readFileString(`${directory}/locks/${own}`)
+        yield* fs.writeFileString(lockOf("t"), engine.replace(/"pid":"\d+"/, `"pid":"999999999"`))
+        expect(yield* Effect.flip(Effect.scoped(lock.acquire("t")))).toMatchObject({ _tag: "BindLockError" })
+        fails = false
+        yield* beats(2)
+        expect(yield* fs.readDirectory(`${directory}/takes`)).toEqual([])
+        const other = yield* FileLock.make(directory)
+        yield* other.acquire("t")
+      })
+    ))
+})
