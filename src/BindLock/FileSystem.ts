@@ -62,11 +62,7 @@ export const make = Effect.fnUntraced(
 
     const isAlive: Dead.IsAlive = (found) => Identity.isAlive(fs, me, processOf(found))
     yield* Dead.removeDead(layout, isAlive)
-    const { isDead, seemsDead } = Dead.verdicts(layout, isAlive, {
-      lease: leased.lease,
-      now: own.now,
-      isStill: leased.isStill
-    })
+    const { isDead, seemsDead } = Dead.verdicts(layout, own, isAlive, leased)
 
     const locks = Held.make(layout, own, leased)
     yield* Effect.addFinalizer(() => locks.settle)

@@ -193,4 +193,28 @@ describe("the lock on files", () => {
         yield* other.acquire("t")
       })
     ))
+
+  it.scoped("writes nothing for a look at a holder of whose process nothing is known", () =>
+    inDirectory(({ directory, fs }) =>
+      Effect.gen(function*() {
+        const sizes = Effect.gen(function*() {
+          const files = yield* fs.readDirectory(`${directory}/locks`)
+          return yield* Effect.forEach(files, (name) =>
+            Effect.map(fs.stat(`${directory}/locks/${name}`), ({ size }) => size))
+        })
+        const elsewhere = shaky(() => ({
+          readLink: () =>
+            Effect.fail(failure)
+        }))
+        const one = yield* elsewhere(FileLock.make(directory))
+        const other = yield* elsewhere(FileLock.make(directory))
+        yield* one.acquire("t")
+        const before = yield* sizes
+        for (let look = 0; look < 5; look++) {
+          expect(Option.isSome(yield* other.holder("t"))).toBe(true)
+          expect(yield* Effect.flip(other.acquire("t"))).toMatchObject({ _tag: "TaskBoundError" })
+        }
+        expect(yield* sizes).toEqual(before)
+      })
+    ))
 })

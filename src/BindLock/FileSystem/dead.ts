@@ -7,6 +7,7 @@ import * as Option from "effect/Option"
 import { entries } from "../../internal/files.ts"
 import { type Found, look, sameState } from "./engineFile.ts"
 import type { Layout } from "./layout.ts"
+import type { Own } from "./own.ts"
 
 /** Whether an engine's process is alive; none where that cannot be told from here. */
 export type IsAlive = (found: Found) => Effect.Effect<Option.Option<boolean>>
@@ -19,17 +20,26 @@ export interface Verdicts {
   readonly isDead: (found: Found) => Effect.Effect<boolean, PlatformError>
 }
 
-/** By their processes, where these are to be seen from here, else by their silence. `now` is the time files are stamped with. */
-export const verdicts = ({ fs }: Layout, isAlive: IsAlive, { isStill, lease, now }: {
+/** By their processes, where these are to be seen from here, else by their silence. */
+export const verdicts = ({ fs }: Layout, own: Own, isAlive: IsAlive, { beat, isSeenAlive, isStill, lease }: {
   readonly lease: Duration.Duration
-  readonly now: Effect.Effect<number, PlatformError>
+  readonly beat: Duration.Duration
+  readonly isSeenAlive: Effect.Effect<boolean>
   readonly isStill: <A, E>(look: Effect.Effect<A, E>) => Effect.Effect<A, E>
 }): Verdicts => {
+  const leaseMillis = Duration.toMillis(lease)
+  const isSilent = Effect.fnUntraced(function*(modified: Date) {
+    const since = modified.getTime()
+    // A look writes nothing where the last sign tells enough, or this engine's file would grow by each.
+    if (yield* isSeenAlive) {
+      const latest = (yield* own.signedAt) + Duration.toMillis(beat) * 2
+      if (latest - since <= leaseMillis) return false
+    }
+    yield* own.giveSign
+    return (yield* own.signedAt) - since > leaseMillis
+  })
   const looksSilent = (found: Found) =>
-    Option.match(found.modified, {
-      onNone: () => Effect.succeed(false),
-      onSome: (modified) => Effect.map(now, (time) => time - modified.getTime() > Duration.toMillis(lease))
-    })
+    Option.match(found.modified, { onNone: () => Effect.succeed(false), onSome: isSilent })
 
   return {
     seemsDead: (found) =>

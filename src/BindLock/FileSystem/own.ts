@@ -18,8 +18,8 @@ export interface Own {
   readonly trying: Set<string>
   /** Lengthens the file. */
   readonly giveSign: Effect.Effect<void, PlatformError>
-  /** The file system's own time, which it stamps this engine's sign of life with, as it does others'. */
-  readonly now: Effect.Effect<number, PlatformError>
+  /** The file system's own time, which it stamped this engine's last sign of life with, as it does others'. */
+  readonly signedAt: Effect.Effect<number, PlatformError>
   /** How many names the file has: one for itself and one for each lock and take. */
   readonly names: Effect.Effect<Option.Option<number>, PlatformError>
   /** Gives the file another name; false where something is called so already. */
@@ -55,8 +55,8 @@ export const create = Effect.fnUntraced(
       nonce: created.nonce,
       trying: new Set(),
       giveSign,
-      now: Effect.map(
-        Effect.zipRight(giveSign, handle.stat),
+      signedAt: Effect.map(
+        handle.stat,
         ({ mtime }) => Option.match(mtime, { onNone: () => 0, onSome: (time) => time.getTime() })
       ),
       names: Effect.map(handle.stat, ({ nlink }) => nlink),
