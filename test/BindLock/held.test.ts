@@ -17,6 +17,7 @@ const inDirectory = <A, E>(
     readonly lockOf: (taskId: string) => string
     /** Lets time pass until so many signs of life were given. */
     readonly beats: (times: number) => Effect.Effect<void>
+    readonly pass: Effect.Effect<void>
     readonly clock: Clock.Clock
   }) => Effect.Effect<A, E, FileSystem.FileSystem | NodeContext.NodeContext | Scope.Scope>
 ) =>
@@ -36,7 +37,10 @@ const inDirectory = <A, E>(
         while ((yield* signs) < before + times) yield* Effect.zipRight(time.pass("100 millis"), turn)
       }).pipe(Effect.orDie)
     const lockOf = (taskId: string) => `${directory}/locks/${taskId}.lock`
-    yield* Effect.withClock(use({ fs, directory, lockOf, beats, clock: time.clock }), time.clock)
+    yield* Effect.withClock(
+      use({ fs, directory, lockOf, beats, pass: time.pass("100 millis"), clock: time.clock }),
+      time.clock
+    )
   }).pipe(Effect.provide(NodeContext.layer))
 
 const isTold = (lost: Effect.Effect<string>) =>
@@ -48,6 +52,15 @@ const isTold = (lost: Effect.Effect<string>) =>
     return Option.isSome(found)
   })
 
+/** What an engine's file begins with, as if it were of another process where that is given. */
+const lineOf = (directory: string, pid?: string) =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const files = yield* fs.readDirectory(`${directory}/locks`)
+    const line = yield* fs.readFileString(`${directory}/locks/${files.find((name) => name.endsWith(".engine"))}`)
+    return pid === undefined ? line : line.replace(/"pid":"\d+"/, `"pid":"${pid}"`)
+  })
+
 /** Fails the first time that it is asked, once it has done what was asked for. */
 const failingOnce = () => {
   let fails = true
@@ -57,6 +70,20 @@ const failingOnce = () => {
       fails = false
       return Effect.zipRight(done, Effect.fail(failure))
     })
+}
+
+/** A clock that goes on for thirty seconds while nothing is done by it. */
+const freezing = (clock: Clock.Clock) => {
+  let frozen = 0
+  const moved: Clock.Clock = {
+    ...clock,
+    unsafeCurrentTimeMillis: () => clock.unsafeCurrentTimeMillis() + frozen,
+    unsafeCurrentTimeNanos: () => clock.unsafeCurrentTimeNanos() + BigInt(frozen) * 1_000_000n
+  }
+  const freeze = () => {
+    frozen = Duration.toMillis("30 seconds")
+  }
+  return { moved, freeze, wasFrozen: () => frozen > 0 }
 }
 
 describe("the lock on files", () => {
@@ -76,26 +103,21 @@ describe("the lock on files", () => {
     inDirectory(({ clock, directory, fs, lockOf }) =>
       Effect.gen(function*() {
         const other = `${directory}/locks/other`
-        let frozen = 0
-        const moved: Clock.Clock = {
-          ...clock,
-          unsafeCurrentTimeMillis: () => clock.unsafeCurrentTimeMillis() + frozen,
-          unsafeCurrentTimeNanos: () => clock.unsafeCurrentTimeNanos() + BigInt(frozen) * 1_000_000n
-        }
+        const { freeze, moved, wasFrozen } = freezing(clock)
         const lock = yield* FileLock.make(directory).pipe(
           shaky((whole) => ({
             stat: (file) =>
               Effect.tap(whole.stat(file), () =>
                 Effect.suspend(() => {
-                  if (frozen > 0 || file !== lockOf("t")) return Effect.void
-                  frozen = Duration.toMillis("30 seconds")
+                  if (wasFrozen() || file !== lockOf("t")) return Effect.void
+                  freeze()
                   return fs.rename(other, file)
                 }))
           }))
         )
         yield* fs.writeFileString(other, "other")
         yield* Effect.withClock(Effect.scoped(lock.acquire("t")), moved)
-        expect([frozen > 0, yield* fs.readFileString(lockOf("t"))]).toEqual([true, "other"])
+        expect([wasFrozen(), yield* fs.readFileString(lockOf("t"))]).toEqual([true, "other"])
       })
     ))
 
@@ -182,15 +204,56 @@ describe("the lock on files", () => {
             remove: (file) => fails ? Effect.fail(failure) : fs.remove(file)
           }))
         )
-        const [own = ""] = yield* fs.readDirectory(`${directory}/locks`)
-        const engine = yield* fs.readFileString(`${directory}/locks/${own}`)
-        yield* fs.writeFileString(lockOf("t"), engine.replace(/"pid":"\d+"/, `"pid":"999999999"`))
+        yield* fs.writeFileString(lockOf("t"), yield* lineOf(directory, "999999999"))
         expect(yield* Effect.flip(Effect.scoped(lock.acquire("t")))).toMatchObject({ _tag: "BindLockError" })
         fails = false
         yield* beats(2)
         expect(yield* fs.readDirectory(`${directory}/takes`)).toEqual([])
         const other = yield* FileLock.make(directory)
         yield* other.acquire("t")
+      })
+    ))
+
+  it.scoped("a take that was made, though that failed, goes with its engine", () =>
+    inDirectory(({ directory, fs, lockOf }) =>
+      Effect.gen(function*() {
+        const failing = (to: string) => to.endsWith(".take") ? Effect.fail(failure) : Effect.void
+        yield* Effect.scoped(Effect.gen(function*() {
+          const lock = yield* FileLock.make(directory).pipe(
+            shaky(() => ({ link: (from, to) => Effect.zipRight(fs.link(from, to), failing(to)) }))
+          )
+          yield* fs.writeFileString(lockOf("t"), yield* lineOf(directory, "999999999"))
+          expect(yield* Effect.flip(Effect.scoped(lock.acquire("t")))).toMatchObject({ _tag: "BindLockError" })
+        }))
+        expect(yield* fs.readDirectory(`${directory}/takes`)).toEqual([])
+      })
+    ))
+
+  it.scoped("takes nothing over that another engine holds, since this one looked and was frozen", () =>
+    inDirectory(({ clock, directory, fs, lockOf, pass }) =>
+      Effect.gen(function*() {
+        const other = `${directory}/locks/other`
+        const { freeze, moved, wasFrozen } = freezing(clock)
+        let looks = 0
+        const lock = yield* FileLock.make(directory).pipe(
+          shaky((whole) => ({
+            stat: (file) =>
+              Effect.tap(whole.stat(file), () =>
+                Effect.suspend(() => {
+                  if (file !== lockOf("t") || ++looks !== 2) return Effect.void
+                  freeze()
+                  return fs.rename(other, file)
+                }))
+          })),
+          Effect.withClock(moved)
+        )
+        yield* fs.writeFileString(other, yield* lineOf(directory))
+        yield* fs.writeFileString(lockOf("t"), yield* lineOf(directory, "999999999"))
+        yield* fs.utimes(other, 32_503_680_000, 32_503_680_000)
+        const bound = yield* Effect.flip(Effect.withClock(Effect.scoped(lock.acquire("t")), moved)).pipe(
+          Effect.raceFirst(Effect.forever(Effect.zipRight(pass, turn)))
+        )
+        expect([wasFrozen(), bound]).toMatchObject([true, { _tag: "TaskBoundError" }])
       })
     ))
 

@@ -11,6 +11,8 @@ import type { Own } from "./own.ts"
 
 /** What is done about the locks that this engine holds. */
 export interface Locks {
+  /** Whether this engine's last sign of life is recent, so that it was not frozen since. */
+  readonly isSeenAlive: Effect.Effect<boolean>
   /** Makes a task's lock this engine's. Where that fails it may have been made, and is taken away as one that was let go of. */
   readonly making: <A>(taskId: string, make: Effect.Effect<A, PlatformError>) => Effect.Effect<A, PlatformError>
   /** Takes away a lock that is this engine's own; where that fails, it is tried again with the next sign of life. */
@@ -72,6 +74,7 @@ export const make = (
   )
 
   return {
+    isSeenAlive,
     making: (taskId, make) =>
       inTurn(turns, taskId, Effect.tapError(make, () => Effect.sync(() => doubtful.add(taskId))), identity),
     letGo,

@@ -33,7 +33,7 @@ const clearWay = Effect.fnUntraced(
 const takeIfFree = Effect.fnUntraced(
   function*(
     layout: Layout,
-    { dropTake }: Locks,
+    { dropTake, isSeenAlive }: Locks,
     taskId: string,
     take: string,
     dead: Found
@@ -42,7 +42,8 @@ const takeIfFree = Effect.fnUntraced(
     // In this order: a taker whose take is a lock by the time of the first look is seen by the second.
     const isAlone = (yield* takesOf(layout, taskId)).length === 1
     const still = yield* look(fs, lockOf(taskId))
-    const isFree = isAlone && Option.isSome(still) && sameState(still.value, dead)
+    // Where this engine was frozen since that look, the dead one may have let go, and another one may hold the task.
+    const isFree = isAlone && Option.isSome(still) && sameState(still.value, dead) && (yield* isSeenAlive)
     yield* isFree ? fs.rename(take, lockOf(taskId)) : dropTake(take)
     return isFree
   }
@@ -60,8 +61,8 @@ export const takeOver = Effect.fnUntraced(
   ): Effect.fn.Return<boolean, PlatformError> {
     const take = layout.takeOf(taskId, own.nonce)
     if (!(yield* clearWay(layout, taskId, take, isDead))) return false
-    if (!(yield* own.link(take))) return false
-    const tried = takeIfFree(layout, locks, taskId, take, dead).pipe(
+    const tried = own.link(take).pipe(
+      Effect.flatMap((linked) => linked ? takeIfFree(layout, locks, taskId, take, dead) : Effect.succeed(false)),
       // A take that is left is in everybody's way.
       Effect.onError(() => locks.dropTake(take)),
       // Another engine took this one for dead, and its take away.
