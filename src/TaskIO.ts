@@ -29,7 +29,8 @@ import {
   type StaleWriterError,
   type TaskIOError
 } from "./CheckMateError.ts"
-import { decodeAll, encodeSummary, foldAll, matches } from "./internal/journalCodec.ts"
+import { decodeAll, encodeSummary, matches } from "./internal/journalCodec.ts"
+import { againFrom, joined, lookAt, nothing } from "./internal/look.ts"
 import { appendLatency } from "./internal/metrics.ts"
 import { checkQuery } from "./internal/options.ts"
 import { checkTaskId } from "./internal/taskId.ts"
@@ -235,37 +236,6 @@ const encodeQuery = (query: Query, first: Driver.First | undefined): Effect.Effe
     ...(first === undefined ? {} : { first })
   }))
 
-const nothing: Look = { records: [], events: [], task: Option.none() }
-
-/** What records say: those that an earlier look found are decoded and folded already. */
-const lookAt = (
-  taskId: string,
-  records: ReadonlyArray<string>,
-  earlier: Look = nothing
-): Effect.Effect<Look, Exclude<ReadError, InvalidTaskIdError | TaskIOError>> => {
-  // Not so where the task was removed meanwhile, and begun anew.
-  if (!earlier.records.every((record, index) => record === records[index])) return lookAt(taskId, records)
-  const from = earlier.records.length
-  return Effect.flatMap(
-    decodeAll(taskId, from, records.slice(from)),
-    (events) =>
-      Effect.map(foldAll(taskId, events, earlier.task), (task) => ({
-        records,
-        events: from === 0 ? events : [...earlier.events, ...events],
-        task
-      }))
-  )
-}
-
-/**
- * From where on a journal is read that was looked at before: from the last record that is older than the newest. What is
- * begun anew under its id has no record of that time, so by this one it is told from what was read.
- */
-const againFrom = ({ events }: Look): number => {
-  const newest = events.at(-1)?.at
-  return newest === undefined ? 0 : Math.max(0, events.findLastIndex(({ at }) => DateTime.lessThan(at, newest)))
-}
-
 const openJournal = Effect.fnUntraced(function*(driver: Driver.Encoded, taskId: string, earlier: Look | undefined) {
   yield* checkTaskId(taskId)
   const journal = yield* driver.open(taskId)
@@ -306,12 +276,12 @@ export const make = (driver: Driver.Encoded): TaskIO["Type"] => {
     const from = againFrom(earlier)
     return checkTaskId(taskId).pipe(
       Effect.zipRight(driver.read(taskId, from)),
-      Effect.flatMap((found) => {
-        if (from === 0) return lookAt(taskId, found, earlier)
-        return earlier.records.slice(from).every((record, index) => record === found[index])
-          ? lookAt(taskId, [...earlier.records.slice(0, from), ...found], earlier)
-          : look(taskId)
-      })
+      Effect.flatMap((found) =>
+        Option.match(joined(earlier, from, found), {
+          onNone: () => look(taskId),
+          onSome: (records) => lookAt(taskId, records, earlier)
+        })
+      )
     )
   }
 

@@ -7,7 +7,7 @@
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 import { showValue } from "../internal/json.ts"
-import { quote } from "../internal/words.ts"
+import { numberOf, quote } from "../internal/words.ts"
 
 /**
  * An attempt took longer than its stage's `timeout`. The stage's retry Schedule sees this failure.
@@ -158,8 +158,8 @@ export class TaskPoisonedError extends Schema.TaggedError<TaskPoisonedError>()("
 }) {
   override get message(): string {
     return `Task ${quote(this.taskId)} crashed its process in stage ${quote(this.stage)} and was recovered `
-      + `${this.recoveries} ${
-        this.recoveries === 1 ? "time" : "times"
-      } in vain. Mend the stage, then go on with retryFrom(${JSON.stringify(this.stage)})`
+      + `${numberOf(this.recoveries, "time")} in vain. Mend the stage, then go on with retryFrom(${
+        JSON.stringify(this.stage)
+      })`
   }
 }

@@ -12,6 +12,7 @@ import { duration, refuse } from "./options.ts"
 import * as retry from "./retry.ts"
 import { removable, removeIf } from "./steer.ts"
 import type { Parts } from "./supervise.ts"
+import { numberOf } from "./words.ts"
 
 /** How long tasks are kept, by status. */
 type Kept = ReadonlyMap<TaskStatus.Tag, Duration.Duration>
@@ -34,7 +35,7 @@ const round = Effect.fnUntraced(function*(parts: Parts, kept: Kept) {
           : Effect.as(Effect.logWarning(`Task ${taskId} is due to be removed, and could not be`, cause), false))
   )
   if (removed.length > 0) {
-    yield* Effect.logInfo(`Removed ${removed.length} task${removed.length === 1 ? "" : "s"} kept long enough`)
+    yield* Effect.logInfo(`Removed ${numberOf(removed.length, "task")} kept long enough`)
   }
 })
 

@@ -169,50 +169,51 @@ const lightProcedure = (name: string, write: string): string =>
     return query ${write};
   end $procedure$`
 
-const askedOften = ({ of }: Names): ReadonlyArray<string> => [
-  `create or replace function ${of("journals")}(wanted jsonb)
+/** Reads journals, of which `batches` selects those batches that are asked for. */
+const readProcedure = (
+  { of }: Names,
+  name: string,
+  { batches, isWanted }: { readonly batches: string; readonly isWanted: string }
+): string =>
+  `create or replace function ${of(name)}(wanted jsonb)
     returns table (task_id text, epoch text, owner text, count integer, "position" integer, records text)
     language plpgsql stable as $procedure$
   #variable_conflict use_column
   begin
     return query select t.task_id, t.epoch::text, t.owner, t.records, b.position, b.records
-      from ${of("tasks")} t left join lateral (
-        select position, records from ${of("batches")} where task_id = t.task_id order by position
-      ) b on true where ${isAmong("t.task_id", "wanted")} order by t.task_id, b.position;
-  end $procedure$`,
-  lightProcedure(
-    of("bind"),
-    `insert into ${of("locks")} (task_id, engine, since)
+      from ${of("tasks")} t left join lateral (${batches} order by position) b on true
+      where ${isWanted} order by t.task_id, b.position;
+  end $procedure$`
+
+const batchesOf = ({ of }: Names): string => `select position, records from ${of("batches")} where task_id = t.task_id`
+
+const askedOften = (names: Names): ReadonlyArray<string> => {
+  const { of } = names
+  return [
+    readProcedure(names, "journals", { batches: batchesOf(names), isWanted: isAmong("t.task_id", "wanted") }),
+    lightProcedure(
+      of("bind"),
+      `insert into ${of("locks")} (task_id, engine, since)
       select value, binder, ${now} from jsonb_array_elements_text(wanted) as each(value)
       on conflict (task_id) do nothing returning task_id`
-  ),
-  lightProcedure(
-    of("release"),
-    `delete from ${of("locks")} where engine = binder and ${isAmong("task_id", "wanted")} returning task_id`
-  )
-]
+    ),
+    lightProcedure(
+      of("release"),
+      `delete from ${of("locks")} where engine = binder and ${isAmong("task_id", "wanted")} returning task_id`
+    )
+  ]
+}
 
 // Of a journal that is read from its beginning on, the batch to begin with is not looked for.
-const journalsProcedure = ({ of }: Names): string =>
-  `create or replace function ${of("journals_from")}(wanted jsonb)
-    returns table (task_id text, epoch text, owner text, count integer, "position" integer, records text)
-    language plpgsql stable as $procedure$
-  #variable_conflict use_column
-  begin
-    return query select t.task_id, t.epoch::text, t.owner, t.records, b.position, b.records
-      from ${of("tasks")} t left join lateral (
-        select position, records from ${of("batches")} where task_id = t.task_id and position >= case
-          when (wanted ->> t.task_id)::bigint = 0 then 0
-          else coalesce((
-            select position from ${
-    of("batches")
-  } where task_id = t.task_id and position <= (wanted ->> t.task_id)::bigint
-              order by position desc limit 1
-          ), 0) end
-        order by position
-      ) b on true
-      where t.task_id = any(array(select jsonb_object_keys(wanted))) order by t.task_id, b.position;
-  end $procedure$`
+const journalsProcedure = (names: Names): string => {
+  const from = "(wanted ->> t.task_id)::bigint"
+  const beginning = `select position from ${names.of("batches")} where task_id = t.task_id and position <= ${from}
+    order by position desc limit 1`
+  return readProcedure(names, "journals_from", {
+    batches: `${batchesOf(names)} and position >= case when ${from} = 0 then 0 else coalesce((${beginning}), 0) end`,
+    isWanted: "t.task_id = any(array(select jsonb_object_keys(wanted)))"
+  })
+}
 
 export const postgres: Dialect = {
   name: "pg",

@@ -2,7 +2,7 @@
 import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
-import { DateTime, Effect, Exit, Fiber, FiberId, Layer, Option, Schedule, Scope, TestClock } from "effect"
+import { Effect, Exit, Fiber, FiberId, Layer, Option, Schedule, Scope, TestClock } from "effect"
 import { BindLock, CheckMate, CheckMateEngine, Stage } from "effect-checkmate"
 import * as MemoryLock from "effect-checkmate/BindLock/Memory"
 import { logged } from "../support/logs.ts"
@@ -14,6 +14,7 @@ import {
   hangingInB,
   inMemory,
   Ledger,
+  losing,
   makeStore,
   Numbers,
   statusOf,
@@ -328,15 +329,7 @@ describe("a cancel with rollback that is being carried out", () => {
       const gate = yield* Effect.makeLatch(true)
       const store = yield* makeStore
       const takenOver = yield* Effect.makeLatch()
-      const losing = Layer.succeed(BindLock.BindLock, {
-        acquire: () =>
-          Effect.map(DateTime.now, (since) => ({
-            holder: { name: "one", since },
-            lost: Effect.as(takenOver.await, "another engine took it over")
-          })),
-        holder: () => Effect.succeedNone
-      })
-      const engine = yield* engineService(store, losing)
+      const engine = yield* engineService(store, losing(takenOver))
       const definition = cannotUndo(ledger, gate)
       const run = yield* Effect.fork(engine.run(definition, { taskId: "t", input }))
       yield* until(() => ledger.count("run b") === 1)

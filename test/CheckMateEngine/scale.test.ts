@@ -4,6 +4,18 @@ import { Effect, Exit, Fiber, Scope, Stream, Supervisor, TestClock } from "effec
 import { CheckMate, CheckMateEngine, Stage } from "effect-checkmate"
 import { abc, engineOver, engineService, hangingInB, Ledger, makeStore, Numbers, until } from "../support/pipelines.ts"
 
+/** A task of one stage, which reports its progress. */
+const reporting = (work: (progress: Stage.Context["Type"]["progress"]) => Effect.Effect<unknown>) =>
+  CheckMate.make("busy", {
+    state: Numbers,
+    input: [],
+    stages: [
+      Stage.make(Numbers, "counts", {
+        execute: () => Effect.asVoid(Effect.flatMap(Stage.Context, ({ progress }) => work(progress)))
+      })
+    ]
+  })
+
 describe("watching", () => {
   it.effect("one look at all tasks shows all that has changed by then", () =>
     Effect.gen(function*() {
@@ -51,19 +63,7 @@ describe("watching", () => {
           return Stream.unwrap(Effect.delay(Effect.succeed(store.list({})), "1 second"))
         }
       }
-      const busy = CheckMate.make("busy", {
-        state: Numbers,
-        input: [],
-        stages: [
-          Stage.make(Numbers, "counts", {
-            execute: () =>
-              Effect.flatMap(
-                Stage.Context,
-                ({ progress }) => Effect.repeatN(Effect.delay(progress({ done: 1 }), "100 millis"), 400)
-              )
-          })
-        ]
-      })
+      const busy = reporting((progress) => Effect.repeatN(Effect.delay(progress({ done: 1 }), "100 millis"), 400))
       yield* Effect.gen(function*() {
         const started = yield* Effect.fork(CheckMateEngine.start(busy, { taskId: "t", input: {} }))
         yield* TestClock.adjust("5 seconds")
@@ -88,22 +88,10 @@ describe("watching", () => {
         }
       }
       const [watchers, changes] = [10, 50]
-      const busy = CheckMate.make("busy", {
-        state: Numbers,
-        input: [],
-        stages: [
-          Stage.make(Numbers, "counts", {
-            execute: () =>
-              Effect.gen(function*() {
-                const { progress } = yield* Stage.Context
-                for (let done = 0; done < changes; done++) {
-                  yield* progress({ done })
-                  yield* until(() => views === watchers * (done + 1))
-                }
-              })
-          })
-        ]
-      })
+      const busy = reporting((progress) =>
+        Effect.forEach(Array.from({ length: changes }, (_, done) => done), (done) =>
+          Effect.zipRight(progress({ done }), until(() => views === watchers * (done + 1))))
+      )
       yield* Effect.gen(function*() {
         const handle = yield* CheckMateEngine.start(busy, { taskId: "t", input: {} })
         started = 0

@@ -26,6 +26,7 @@ import {
   hangingInB,
   inMemory,
   Ledger,
+  losing,
   makeStore,
   Numbers,
   statusOf,
@@ -283,17 +284,9 @@ describe("one engine at a time", () => {
       const store = yield* makeStore
       const ledger = new Ledger()
       const takenOver = yield* Effect.makeLatch()
-      const losing = Layer.succeed(BindLock.BindLock, {
-        acquire: () =>
-          Effect.map(DateTime.now, (since) => ({
-            holder: { name: "one", since },
-            lost: Effect.as(takenOver.await, "another engine took it over")
-          })),
-        holder: () => Effect.succeedNone
-      })
       const fiber = yield* Effect.fork(Effect.provide(
         CheckMateEngine.run(hangingInB(ledger), { taskId: "t", input: { seed: 1 } }),
-        engineOver(store, losing)
+        engineOver(store, losing(takenOver))
       ))
       yield* until(() => ledger.count("run b") === 1)
       const journal = yield* store.read("t", 0)
@@ -308,15 +301,7 @@ describe("one engine at a time", () => {
     const store = yield* makeStore
     const takenOver = yield* Effect.makeLatch()
     let bound = 0
-    const lock = Layer.succeed(BindLock.BindLock, {
-      acquire: () =>
-        Effect.map(DateTime.now, (since) => ({
-          holder: { name: "one", since },
-          lost: ++bound === 1 ? Effect.as(takenOver.await, "another engine took it over") : Effect.never
-        })),
-      holder: () => Effect.succeedNone
-    })
-    return { store, takenOver, engine: yield* engineService(store, lock) }
+    return { store, takenOver, engine: yield* engineService(store, losing(takenOver, () => ++bound === 1)) }
   })
 
   /** Waits for a fiber while time passes. */

@@ -1,5 +1,5 @@
 /** What the engine's tests share: a ledger of what stages really did, and engines over a store that outlives them. */
-import { Context, Data, Effect, Layer, type Schedule, Schema } from "effect"
+import { Context, Data, DateTime, Effect, Layer, type Schedule, Schema } from "effect"
 import { BindLock, CheckMate, CheckMateEngine, Stage, State, TaskIO } from "effect-checkmate"
 import * as MemoryDriver from "effect-checkmate/TaskIO/Memory"
 
@@ -125,6 +125,17 @@ export const engineOver = (
 /** The same, for as long as the Scope, to be called beside others. */
 export const engineService = (...over: Parameters<typeof engineOver>) =>
   Effect.map(Layer.build(engineOver(...over)), Context.get(CheckMateEngine.CheckMateEngine))
+
+/** A lock whose bindings are lost, or those of them that are to be, once they are taken over. */
+export const losing = (takenOver: Effect.Latch, isLost: () => boolean = () => true) =>
+  Layer.succeed(BindLock.BindLock, {
+    acquire: () =>
+      Effect.map(DateTime.now, (since) => ({
+        holder: { name: "one", since },
+        lost: isLost() ? Effect.as(takenOver.await, "another engine took it over") : Effect.never
+      })),
+    holder: () => Effect.succeedNone
+  })
 
 /** The events of a task, by name. */
 export const eventsOf = (taskId: string) =>
