@@ -17,6 +17,8 @@ export const lookAt = (
   // Not so where the task was removed meanwhile, and begun anew.
   if (!earlier.records.every((record, index) => record === records[index])) return lookAt(taskId, records)
   const from = earlier.records.length
+  // As where a task is claimed that was looked at a moment before.
+  if (from === records.length) return Effect.succeed(earlier)
   return Effect.flatMap(
     decodeAll(taskId, from, records.slice(from)),
     (events) =>

@@ -1,4 +1,5 @@
 /** Holds a task for the length of some work: binds it, claims its journal, and stops the work when it has to stop. */
+import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
@@ -149,17 +150,20 @@ const stopFor = (session: Session, reason: Stop): Effect.Effect<void> =>
 const lossOf = ({ stopping, taskId }: Session): BindingLostError | undefined =>
   stopping?._tag === "Lost" ? new BindingLostError({ taskId, problem: stopping.problem }) : undefined
 
-/** The marks on what is logged of a task. Asked for by a stage of another task, whose marks are not its own. */
+type Marks = HashMap.HashMap<string, unknown>
+
+/** The marks on what is logged around a task, and of it. Asked for by a stage of another task, whose marks are not its own. */
 const marksOf = (taskId: string) =>
-  Effect.gen(function*() {
-    const marks = yield* FiberRef.get(FiberRef.currentLogAnnotations)
-    const isWithin = Option.isSome(yield* Effect.serviceOption(Stage.Context))
-    return HashMap.set(isWithin ? HashMap.removeMany(marks, ["stage", "attempt"]) : marks, "task", taskId)
+  Effect.withFiberRuntime<{ readonly outer: Marks; readonly own: Marks }>((fiber) => {
+    const outer = fiber.getFiberRef(FiberRef.currentLogAnnotations)
+    const isWithin = Option.isSome(Context.getOption(fiber.currentContext, Stage.Context))
+    const kept = isWithin ? HashMap.removeMany(outer, ["stage", "attempt"]) : outer
+    return Effect.succeed({ outer, own: HashMap.set(kept, "task", taskId) })
   })
 
 /** Logs as of a task. */
 export const loggedAs = (taskId: string) => <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.flatMap(marksOf(taskId), (marks) => Effect.locally(self, FiberRef.currentLogAnnotations, marks))
+  Effect.flatMap(marksOf(taskId), ({ own }) => Effect.locally(self, FiberRef.currentLogAnnotations, own))
 
 /** Runs work in a fiber of its own, so that why it is interrupted is known before it is. Not to be interrupted itself. */
 const supervise = Effect.fnUntraced(
@@ -169,8 +173,7 @@ const supervise = Effect.fnUntraced(
     work: Effect.Effect<A, E, R>,
     restore: Restore
   ): Effect.fn.Return<Exit.Exit<A, E>, never, R> {
-    const marks = yield* FiberRef.get(FiberRef.currentLogAnnotations)
-    const own = yield* marksOf(session.taskId)
+    const { outer, own } = yield* marksOf(session.taskId)
     const fiber = yield* parts.fork(Effect.zipRight(
       FiberRef.set(FiberRef.currentLogAnnotations, own),
       Effect.interruptible(Effect.suspend(() => session.stopping === undefined ? work : Effect.interrupt))
@@ -181,7 +184,7 @@ const supervise = Effect.fnUntraced(
     const exit = yield* seenToItsEnd(fiber, restore, stopFor(session, interrupted))
     yield* Fiber.inheritAll(fiber)
     // The marks on the logs, and those that stages set, end with the task.
-    yield* FiberRef.set(FiberRef.currentLogAnnotations, marks)
+    yield* FiberRef.set(FiberRef.currentLogAnnotations, outer)
     return exit
   }
 )
