@@ -50,7 +50,8 @@ export interface S3Options {
   readonly region?: string
   /**
    * Who asks. An effect is asked when the layer is built, and again when the store says that what it gave has expired, is
-   * not known or does not fit, so that credentials can be rotated. Then it may take as long as a request.
+   * not known or does not fit, so that credentials can be rotated. Then it may take as long as a request, and where it
+   * fails it is asked again, as long as `retryFor`.
    *
    * @default those of the environment, see {@link credentialsFromEnvironment}
    */

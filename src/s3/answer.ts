@@ -54,6 +54,8 @@ const kindOf = (status: number, code: string): S3Failure["kind"] => {
     case "ExpiredTokenException":
     case "InvalidAccessKeyId":
     case "InvalidToken":
+    // MinIO's word for one that has expired.
+    case "InvalidTokenId":
     // A secret may be changed behind the same key.
     case "SignatureDoesNotMatch":
     case "TokenRefreshRequired":

@@ -3,6 +3,7 @@
  * its time adopted, and one that finds the credentials expired is asked again with fresh ones.
  */
 
+import * as Headers from "@effect/platform/Headers"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as Clock from "effect/Clock"
@@ -86,8 +87,12 @@ export const make = Effect.fnUntraced(
         problem: "its endpoint is no http or https URL. Give it as https://host:port",
         kind: "lasting"
       }))
-    // What a store is asked is no part of the caller's trace on the other side.
-    const client = HttpClient.withTracerPropagation(yield* HttpClient.HttpClient, false)
+    // What a store is asked is no part of the caller's trace on the other side, and its spans show no secret.
+    const client = HttpClient.withTracerPropagation(yield* HttpClient.HttpClient, false).pipe(
+      HttpClient.transformResponse(
+        Effect.locallyWith(Headers.currentRedactedNames, (names) => [...names, "x-amz-security-token"])
+      )
+    )
     const sign = makeSigner(region)
     const given = options.credentials ?? credentialsFromEnvironment
     // Whoever asks later may have another configuration.
@@ -103,23 +108,25 @@ export const make = Effect.fnUntraced(
         apart
       )
 
-    const ask: Effect.Effect<Credentials, S3Failure> = Effect.isEffect(given)
-      ? Effect.mapError(Effect.withConfigProvider(given, configured), (cause) =>
-        new S3Failure({
-          location: where,
-          problem: `there are no credentials for it: ${describe(cause)}`,
-          kind: "lasting",
-          cause
-        }))
-      : Effect.succeed(given)
-    const state = { credentials: yield* ask, offset: 0 }
+    const ask = (kind: S3Failure["kind"]): Effect.Effect<Credentials, S3Failure> =>
+      Effect.isEffect(given)
+        ? Effect.mapError(Effect.withConfigProvider(given, configured), (cause) =>
+          new S3Failure({
+            location: where,
+            problem: `there are no credentials for it: ${describe(cause)}`,
+            kind,
+            cause
+          }))
+        : Effect.succeed(given)
+    const state = { credentials: yield* ask("lasting"), offset: 0 }
     const asking = yield* Effect.makeSemaphore(1)
 
     /** Credentials that are not those that were refused: of many that were at once, one asks for them. */
     const renewed = (refused: S3Failure, used: Credentials): Effect.Effect<Credentials, S3Failure> =>
       Effect.suspend(() =>
         same(used, state.credentials)
-          ? Effect.map(ask, (fresh) => {
+          // They could be had before.
+          ? Effect.map(ask("passing"), (fresh) => {
             state.credentials = fresh
           })
           : Effect.void

@@ -2,7 +2,9 @@
 import { HttpClient, type HttpClientRequest, HttpClientResponse } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { Clock, Effect, Layer, Redacted } from "effect"
+import type { TaskIO } from "effect-checkmate"
 import type * as S3 from "effect-checkmate/s3"
+import { summaryOf } from "../support/summary.ts"
 
 /** A request before it is answered. */
 export interface Asked {
@@ -28,6 +30,20 @@ export const refusal = (status: number, code: string) => ({
   status,
   body: `<?xml version="1.0"?><Error><Code>${code}</Code><Message>as the test says</Message></Error>`
 })
+
+/** Claims a task's journal and appends a record behind those that are there. */
+export const append = (
+  driver: TaskIO.Encoded,
+  taskId: string,
+  record: string,
+  changes: Partial<TaskIO.EncodedSummary> = {}
+) =>
+  Effect.scoped(
+    Effect.flatMap(
+      driver.open(taskId),
+      ({ append, records }) => append(records.length, [record], summaryOf(taskId, changes))
+    )
+  )
 
 /** What a request is called in a test that fails. */
 export const asked = ({ headers, method, url }: HttpClientRequest.HttpClientRequest) => {

@@ -8,10 +8,11 @@ interface SpanSeen {
   ended: string | undefined
 }
 
-/** The spans in the order in which they began, and what those failed with that did, as they ended. */
+/** The spans in the order in which they began, what those failed with that did, as they ended, and the attributes' values. */
 export const recordSpans = () => {
   const spans: Array<SpanSeen> = []
   const causes: Array<Cause.Cause<unknown>> = []
+  const shown: Array<unknown> = []
   const tracer = Tracer.make({
     span: (name, parent, context, links, startTime, kind) => {
       const seen: SpanSeen = {
@@ -32,7 +33,7 @@ export const recordSpans = () => {
         sampled: true,
         status: { _tag: "Started", startTime },
         attributes: new Map(),
-        attribute: () => undefined,
+        attribute: (_, value) => void shown.push(value),
         addLinks: () => undefined,
         event: () => undefined,
         end: (_, exit) => {
@@ -43,7 +44,7 @@ export const recordSpans = () => {
     },
     context: (execution) => execution()
   })
-  return { causes, spans, tracer }
+  return { causes, shown, spans, tracer }
 }
 
 /** A tracer that throws where a span begins, or ends, of one name or of all: that it does. */
