@@ -33,6 +33,8 @@ export const etagOf = (answer: Answer): Option.Option<string> =>
 interface Complaint {
   readonly code: string
   readonly message: string
+  /** The bucket's region, where a store tells that it is another one. */
+  readonly region: Option.Option<string>
 }
 
 /** The `<Error>` in an answer, which also one of status 200 can carry. */
@@ -41,7 +43,8 @@ const complaintOf = (answer: Answer): Option.Option<Complaint> =>
     Option.filter(({ name }) => name === "Error"),
     Option.map((error) => ({
       code: Option.getOrElse(xml.textOf(error, "Code"), () => ""),
-      message: Option.getOrElse(xml.textOf(error, "Message"), () => "")
+      message: Option.getOrElse(xml.textOf(error, "Message"), () => ""),
+      region: xml.textOf(error, "Region")
     }))
   )
 
@@ -80,9 +83,28 @@ const kindOf = (status: number, code: string): S3Failure["kind"] => {
 const advice: Readonly<Record<string, string>> = {
   AccessDenied: "Give these credentials the right to get, put, delete and list what is under the prefix",
   NoSuchBucket: "Create the bucket, or check its name, the endpoint and the region",
-  PermanentRedirect: "The bucket is in another region: set it as `region`",
-  AuthorizationHeaderMalformed: "Set the bucket's region as `region`",
   SignatureDoesNotMatch: "Check the secret access key"
+}
+
+const elsewhere: ReadonlyArray<string> = [
+  "AuthorizationHeaderMalformed",
+  "IllegalLocationConstraintException",
+  "PermanentRedirect",
+  "TemporaryRedirect"
+]
+
+/** What can be done about an answer. */
+const hintOf = ({ headers, status }: Answer, { code, region }: Complaint): string | undefined => {
+  if (elsewhere.includes(code)) {
+    return Option.match(Option.orElse(region, () => Option.fromNullable(headers["x-amz-bucket-region"])), {
+      onNone: () => "Set the bucket's region as `region`",
+      onSome: (name) => `The bucket is in ${name}: set that as \`region\``
+    })
+  }
+  const location = headers["location"]
+  return status >= 300 && status < 400 && location !== undefined
+    ? `It sends on to ${location}, and requests are signed for one place: set as \`endpoint\` where the store itself is`
+    : advice[code]
 }
 
 /** The failure that an answer is; none for one that is what was asked for. `fine` are the statuses that are. */
@@ -92,7 +114,8 @@ export const failureOf = (
   fine: ReadonlyArray<number>
 ): Option.Option<S3Failure> => {
   const complaint = complaintOf(answer)
-  const { code, message } = Option.getOrElse(complaint, (): Complaint => ({ code: "", message: "" }))
+  const said = Option.getOrElse(complaint, (): Complaint => ({ code: "", message: "", region: Option.none() }))
+  const { code, message } = said
   if (fine.includes(answer.status) && code !== "NoSuchBucket") {
     return answer.status === 200 && Option.isSome(complaint)
       ? Option.some(
@@ -101,7 +124,7 @@ export const failureOf = (
       : Option.none()
   }
   const what = [code, message].filter((part) => part !== "").join(": ")
-  const hint = advice[code]
+  const hint = hintOf(answer, said)
   return Option.some(
     new S3Failure({
       location,

@@ -9,6 +9,7 @@ import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Equal from "effect/Equal"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
@@ -39,18 +40,23 @@ export interface Http {
 const encode = (text: string): string =>
   encodeURIComponent(text).replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`)
 
-const urlsOf = (options: S3Options, region: string): Option.Option<string> => {
-  const endpoint = options.endpoint ?? `https://s3.${region}.amazonaws.com`
+const urlOf = (endpoint: string): Option.Option<URL> => {
   if (!URL.canParse(endpoint)) return Option.none()
   const url = new URL(endpoint)
   // `localhost:9000` is a URL too, whose scheme is `localhost:`.
-  if (url.protocol !== "http:" && url.protocol !== "https:") return Option.none()
-  const path = url.pathname.replace(/\/+$/, "")
-  return Option.some(
-    options.pathStyle ?? options.endpoint !== undefined
-      ? `${url.protocol}//${url.host}${path}/${encode(options.bucket)}`
-      : `${url.protocol}//${options.bucket}.${url.host}${path}`
-  )
+  return url.protocol === "http:" || url.protocol === "https:" ? Option.some(url) : Option.none()
+}
+
+/** Without what a request is made without: a password in it is not to be shown, either. */
+const shown = (url: URL): string => `${url.protocol}//${url.host}${url.pathname.replace(/\/+$/, "")}`
+
+/** Where a bucket is; a sentence where it cannot be there. */
+const baseOf = (url: URL, { bucket, endpoint, pathStyle }: S3Options): Either.Either<string, string> => {
+  if (pathStyle ?? endpoint !== undefined) return Either.right(`${shown(url)}/${encode(bucket)}`)
+  const base = shown(url).replace("//", `//${bucket}.`)
+  return bucket !== "" && URL.canParse(base) && new URL(base).host === `${bucket}.${url.host}`.toLowerCase()
+    ? Either.right(base)
+    : Either.left(`its name cannot stand in front of the host ${url.host}. Check it, or set pathStyle to true`)
 }
 
 const same = (left: Credentials, right: Credentials): boolean =>
@@ -79,14 +85,18 @@ const apart = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
 export const make = Effect.fnUntraced(
   function*(options: S3Options, timeout: Duration.Duration): Effect.fn.Return<Http, S3Failure, HttpClient.HttpClient> {
     const region = options.region ?? "us-east-1"
-    const where = `bucket "${options.bucket}" of ${options.endpoint ?? `AWS in ${region}`}`
+    const url = urlOf(options.endpoint ?? `https://s3.${region}.amazonaws.com`)
+    const server = options.endpoint === undefined ? `AWS in ${region}` : Option.match(url, {
+      onNone: () => options.endpoint,
+      onSome: shown
+    })
+    const where = `bucket "${options.bucket}" of ${server}`
     const location = (key: string): string => key === "" ? where : `"${key}" in ${where}`
-    const base = yield* Effect.mapError(urlsOf(options, region), () =>
-      new S3Failure({
-        location: where,
-        problem: "its endpoint is no http or https URL. Give it as https://host:port",
-        kind: "lasting"
-      }))
+    const base = yield* url.pipe(
+      Either.fromOption(() => "its endpoint is no http or https URL. Give it as https://host:port"),
+      Either.flatMap((found) => baseOf(found, options)),
+      Effect.mapError((problem) => new S3Failure({ location: where, problem, kind: "lasting" }))
+    )
     // What a store is asked is no part of the caller's trace on the other side, and its spans show no secret.
     const client = HttpClient.withTracerPropagation(yield* HttpClient.HttpClient, false).pipe(
       HttpClient.transformResponse(

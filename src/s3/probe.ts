@@ -22,7 +22,11 @@ export const probe = Effect.fnUntraced(
 
     const check: Effect.Effect<void, S3Failure | UnfitStoreError> = Effect.gen(function*() {
       const created = yield* client.tryPut(key, "first", { "if-none-match": "*" })
-      const first = yield* tag
+      const first = yield* Effect.catchIf(tag, ({ kind }) => kind === "damaged", () =>
+        unfit(
+          "what was just written reads back as something else",
+          "Check the endpoint: it may be that of another server, as of the store's own web page"
+        ))
       if (Option.isNone(first)) {
         return yield* unfit(
           created.status === 200

@@ -1,7 +1,7 @@
 /** What stores do that no server does when it is asked to. These need no server. */
 import { FileSystem, HttpClient } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
-import { Chunk, ConfigProvider, Effect, Fiber, Option, Redacted, Schedule, Stream, TestClock } from "effect"
+import { Chunk, Effect, Fiber, Option, Redacted, Schedule, Stream, TestClock } from "effect"
 import { type TaskIO } from "effect-checkmate"
 import * as S3 from "effect-checkmate/s3"
 import { seal, unseal } from "../../src/s3/envelope.ts"
@@ -18,35 +18,6 @@ const listed = (driver: TaskIO.Encoded) =>
 
 /** Lets a second pass, and what is asked of the store in it be answered. */
 const inASecond = Effect.zipRight(TestClock.adjust("1 second"), Effect.promise(() => new Promise(setImmediate)))
-
-describe("S3: an endpoint", () => {
-  it.effect("and a region that are set to nothing in the environment are not set", () =>
-    Effect.gen(function*() {
-      const variables = [
-        ["CHECKMATE_S3_BUCKET", "b"],
-        ["AWS_ENDPOINT_URL_S3", ""],
-        ["AWS_ENDPOINT_URL", "http://store.example"],
-        ["AWS_REGION", ""]
-      ] as const
-      const found = yield* Effect.withConfigProvider(S3.fromEnvironment, ConfigProvider.fromMap(new Map(variables)))
-      expect(found).toEqual({
-        bucket: "b",
-        credentials: S3.credentialsFromEnvironment,
-        endpoint: "http://store.example"
-      })
-    }))
-
-  it.effect("that is no http or https URL is told at once, and how to give it", () =>
-    Effect.gen(function*() {
-      for (const endpoint of ["localhost:9000", "ftp://localhost", "127.0.0.1:9000", ""]) {
-        const error = yield* Effect.flip(Effect.provide(S3.makeTaskIO({ ...options, endpoint }), make().layer))
-        expect([endpoint, error]).toMatchObject([endpoint, {
-          _tag: "TaskIOError",
-          problem: "its endpoint is no http or https URL. Give it as https://host:port"
-        }])
-      }
-    }))
-})
 
 describe("S3: a store that does not remove under a condition", () => {
   it.live("is asked to remove a lock without one", () =>
