@@ -98,7 +98,7 @@ export interface Copied {
   readonly taskId: string
   readonly records: number
   readonly added: number
-  /** Whether it was removed from the source. */
+  /** Whether it was removed from the source, be it by somebody else meanwhile. */
   readonly removed: boolean
 }
 
@@ -259,6 +259,8 @@ const copier = (from: Encoded, to: Encoded, options: CopyOptions) => {
     }
     const now = yield* from.read(taskId, 0)
     if (now.length === records.length) return yield* Effect.uninterruptible(from.remove(taskId))
+    // Removed by somebody else, as by `clean`.
+    if (now.length === 0) return
     const why = "another engine went on with it meanwhile. Copy again once it is idle"
     return yield* failure("remove the copied task", taskId, "the source store", why)
   })
@@ -314,7 +316,11 @@ const copier = (from: Encoded, to: Encoded, options: CopyOptions) => {
     const work = Effect.flatMap(
       from.read(taskId, 0),
       (records) =>
-        records.length === 0 ? skipped("gone") : Effect.flatMap(find(taskId), (found) => copyFound(taskId, found))
+        records.length === 0 ? skipped("gone") : Effect.flatMap(
+          find(taskId),
+          // Or removed since, as by `clean`.
+          (found) => found.records.length === 0 ? skipped("gone") : copyFound(taskId, found)
+        )
     )
     return Effect.scoped(bound(taskId, work)).pipe(
       Effect.catchAll((error: CopyError | TaskBoundError): Effect.Effect<CopyOutcome> =>
