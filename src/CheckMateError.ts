@@ -93,6 +93,7 @@ export type CheckMateError =
   | Store.JournalDamagedError
   | Store.JournalVersionError
   | Definition.MissingStateError
+  | Definition.RefusedValueError
   | Task.RollbackFailedError
   | Task.StageDefectError
   | Definition.StageOutputError

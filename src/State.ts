@@ -11,6 +11,7 @@ import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type * as Types from "effect/Types"
+import { RefusedValueError } from "./CheckMateError.ts"
 import * as Failure from "./Failure.ts"
 import { findNonJson, showValue } from "./internal/json.ts"
 import { reasonOf } from "./internal/reason.ts"
@@ -290,16 +291,17 @@ const convert = (
   state: Any,
   direction: Refusal["direction"],
   values: Readonly<Record<string, unknown>>
-): Either.Either<Record<string, unknown>, Refusal> => {
+): Either.Either<Record<string, unknown>, RefusedValueError> => {
   const converted: Record<string, unknown> = {}
   for (const [attribute, value] of Object.entries(values)) {
     if (value === undefined) continue
     const codec = state.codecs.get(attribute)
     if (codec === undefined) {
-      return Either.left({ attribute, direction, path: [], problem: "the state model does not declare it" })
+      const problem = "the state model does not declare it"
+      return Either.left(new RefusedValueError({ attribute, direction, path: [], problem }))
     }
     const result = codec[direction](value)
-    if (Either.isLeft(result)) return Either.left(result.left)
+    if (Either.isLeft(result)) return Either.left(new RefusedValueError(result.left))
     converted[attribute] = result.right
   }
   return Either.right(converted)
@@ -315,11 +317,11 @@ const convert = (
 export const encode = (
   state: Any,
   values: Readonly<Record<string, unknown>>
-): Either.Either<Record<string, unknown>, Refusal> => convert(state, "encode", values)
+): Either.Either<Record<string, unknown>, RefusedValueError> => convert(state, "encode", values)
 
 /**
- * Decodes attributes as a journal holds them, such as the `state` that `get` shows of a task. Fails with the first attribute
- * that its schema refuses, or that the model does not declare.
+ * Decodes attributes as a journal holds them, such as the `state` that `get` shows of a task. Fails with a
+ * `RefusedValueError` of the first attribute that its schema refuses, or that the model does not declare.
  *
  * ```ts
  * const { state } = yield* CheckMateEngine.get("docs-november")
@@ -332,14 +334,14 @@ export const encode = (
 export function decode<F extends Fields>(
   state: State<F>,
   values: Readonly<Record<string, unknown>>
-): Either.Either<Partial<Attributes<F>>, Refusal>
+): Either.Either<Partial<Attributes<F>>, RefusedValueError>
 export function decode(
   state: Any,
   values: Readonly<Record<string, unknown>>
-): Either.Either<Record<string, unknown>, Refusal>
+): Either.Either<Record<string, unknown>, RefusedValueError>
 export function decode(
   state: Any,
   values: Readonly<Record<string, unknown>>
-): Either.Either<Record<string, unknown>, Refusal> {
+): Either.Either<Record<string, unknown>, RefusedValueError> {
   return convert(state, "decode", values)
 }

@@ -12,7 +12,7 @@ import {
   Redacted,
   Schema
 } from "effect"
-import { State } from "effect-checkmate"
+import { CheckMateError, State } from "effect-checkmate"
 import { execFile } from "node:child_process"
 import { promisify } from "node:util"
 import { json } from "./support/arbitraries.ts"
@@ -31,8 +31,10 @@ const Ingest = State.make({
   anything: Schema.Unknown
 })
 
-const refusalOf = (result: Either.Either<unknown, State.Refusal>): State.Refusal =>
-  Either.getOrThrow(Either.flip(result))
+const refusalOf = (result: Either.Either<unknown, State.Refusal>): State.Refusal => {
+  const { attribute, direction, path, problem } = Either.getOrThrow(Either.flip(result))
+  return { attribute, direction, path, problem }
+}
 const encoded = (value: unknown) => State.encode(Ingest, { anything: value })
 const problemsOf = (schema: Schema.Schema.AnyNoContext) => State.make({ secret: schema }).problems
 
@@ -113,6 +115,20 @@ describe("State", () => {
         direction: "decode",
         path: [0, "pages", 0, "seen"],
         problem: "Expected string | undefined, actual 3"
+      })
+    })
+
+    it("is an error with a tag, which says which place it is and what to do", () => {
+      const documents = [{ title: "a", pages: [{ number: 1, seen: 3 }] }]
+      const error = Either.getOrThrow(Either.flip(State.decode(Ingest, { documents })))
+      expect(error).toBeInstanceOf(CheckMateError.RefusedValueError)
+      expect(error.message).toBe(
+        "Attribute \"documents\" cannot be decoded at 0.pages.0.seen: Expected string | undefined, actual 3. Give it as the "
+          + "state model writes it, or change the model"
+      )
+      expect(Either.getOrThrow(Either.flip(State.encode(Ingest, { folder: 3 })))).toMatchObject({
+        _tag: "RefusedValueError",
+        message: expect.stringContaining("cannot be encoded: Expected string, actual 3.")
       })
     })
 

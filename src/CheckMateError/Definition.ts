@@ -135,6 +135,25 @@ export class AttributeError extends Schema.TaggedError<AttributeError>()("Attrib
 }
 
 /**
+ * `State.encode` or `State.decode` was given a value that its attribute's schema refuses, or one of an attribute that the
+ * model does not declare. `path` leads to the place inside the value.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class RefusedValueError extends Schema.TaggedError<RefusedValueError>()("RefusedValueError", {
+  attribute: Schema.String,
+  direction: Schema.Literal("encode", "decode"),
+  path: Schema.Array(Schema.Union(Schema.String, Schema.Number)),
+  problem: Schema.String
+}) {
+  override get message(): string {
+    return `Attribute ${quote(this.attribute)} cannot be ${this.direction}d${at(this.path)}: ${this.problem}. `
+      + `Give it as the state model ${this.direction === "encode" ? "has" : "writes"} it, or change the model`
+  }
+}
+
+/**
  * A stage did not return exactly the attributes it declares in `provides`.
  *
  * @since 0.1.0

@@ -8,8 +8,12 @@ import * as State from "../State.ts"
 /** Attributes by name: decoded, as stages see them. */
 export type Values = Readonly<Record<string, unknown>>
 
-const attributeError = (taskId: string, refusal: State.Refusal, stage?: string): AttributeError =>
-  new AttributeError({ taskId, ...(stage === undefined ? {} : { stage }), ...refusal })
+const attributeError = (
+  taskId: string,
+  { attribute, direction, path, problem }: State.Refusal,
+  stage?: string
+): AttributeError =>
+  new AttributeError({ taskId, ...(stage === undefined ? {} : { stage }), attribute, direction, path, problem })
 
 /** Encodes what a caller gives a task. */
 export const encodeInput = (
