@@ -26,7 +26,7 @@ import { showValue } from "./json.ts"
 import * as layers from "./layers.ts"
 import * as metrics from "./metrics.ts"
 import * as retry from "./retry.ts"
-import { type AppendError, commit, foldIn, isEnding, record, type Session, stageOf } from "./session.ts"
+import { type AppendError, commit, foldIn, isEnding, isLost, record, type Session, stageOf } from "./session.ts"
 import { encodeOutput, type Output, type Values } from "./values.ts"
 
 /** An output the engine refuses: a failure of the attempt that no Schedule is asked about. */
@@ -219,6 +219,7 @@ export const undo = Effect.fnUntraced(
     const rollback = rollbackOf(stage)
     if (rollback !== undefined) {
       yield* commit(session)
+      if (isLost(session)) return
       const exit = yield* runRollback(stage, session, values, cause)
       if (Exit.isFailure(exit)) {
         return yield* isEnding(session)
@@ -244,7 +245,7 @@ export const failed = Effect.fnUntraced(
     nanos: bigint | undefined
   ): Effect.fn.Return<void, AppendError | RollbackFailedError, R> {
     // The task is another engine's now, and so is undoing this attempt.
-    if (session.stopping?._tag === "Lost") return
+    if (isLost(session)) return
     // The one time that the Schedule is asked with, now and by whoever brings it back to its position.
     const at = yield* DateTime.now
     const next = yield* decide(stage, session, position, cause, at)

@@ -18,7 +18,7 @@ import type * as TaskStatus from "../TaskStatus.ts"
 import * as attempt from "./attempt.ts"
 import { sameJson } from "./json.ts"
 import * as metrics from "./metrics.ts"
-import { type AppendError, commit, isEnding, record, type Session, stageOf } from "./session.ts"
+import { type AppendError, commit, isEnding, isLost, record, type Session, stageOf } from "./session.ts"
 import * as transactional from "./transactional.ts"
 import { decodeState } from "./values.ts"
 
@@ -112,6 +112,7 @@ const rollBackStage = Effect.fnUntraced(
     }
     if (stage.rollback !== undefined) {
       yield* commit(session)
+      if (isLost(session)) return
       const values = decodeState(checkMate, session.taskId, { ...Task.toRecord(before), ...output })
       const exit = Either.isLeft(values)
         ? Exit.fail(values.left)

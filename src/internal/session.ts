@@ -92,6 +92,9 @@ export class Session {
  */
 export const isEnding = ({ ending }: Session): boolean => ending.isSettled
 
+/** Whether the task is another engine's now. Asked behind each write, too, in the middle of which that may have come. */
+export const isLost = ({ stopping }: Session): boolean => stopping?._tag === "Lost"
+
 /** Whether a task stands in the middle of a stage's work or of a rollback. */
 export const isMidway = (task: Task.Task): boolean => {
   if (task.status._tag === "RollingBack") return true
@@ -143,6 +146,8 @@ export const record = (
 /** What {@link commit} does, for where nothing can interrupt it. */
 export const write = (session: Session, events: At): Effect.Effect<unknown, AppendError> =>
   Effect.withFiberRuntime((fiber): Effect.Effect<unknown, AppendError> => {
+    // As behind a rollback, which is finished whatever comes.
+    if (isLost(session)) return Effect.interrupt
     const illegal = foldIn(fiber, session, events)
     if (illegal !== undefined) return Effect.fail(illegal)
     const { pending, task } = session

@@ -10,9 +10,11 @@ import {
   failing,
   inMemory,
   Ledger,
+  losing,
   makeStore,
   Numbers,
-  statusOf
+  statusOf,
+  withAppends
 } from "../support/pipelines.ts"
 
 describe("rollback", () => {
@@ -337,5 +339,38 @@ describe("rollback", () => {
       expect(error).toMatchObject({ _tag: "TaskRolledBackError" })
       expect(ledger.entries.slice(3)).toEqual(["undo c", "undo b", "undo b", "undo a"])
       expect(yield* Effect.provide(eventsOf("t"), engineOver(store))).toContain("TaskRolledBack")
+    }))
+
+  it.effect("of a task that another engine takes over is that one's: nothing is begun or written, wherever it comes in", () =>
+    Effect.gen(function*() {
+      const someTurns = Effect.repeatN(Effect.yieldNow(), 20)
+      /** Whether the task was taken over, at so many before or behind an append, or in a rollback. */
+      const takenOverAt = Effect.fnUntraced(function*(at: number) {
+        const [store, takenOver, ledger] = [yield* makeStore, yield* Effect.makeLatch(), new Ledger()]
+        const done = { spots: 0, appends: 0 }
+        let before: readonly [entries: number, appends: number] | undefined
+        const spot = Effect.suspend(() => {
+          if (done.spots++ !== at) return Effect.void
+          before = [ledger.entries.length, done.appends]
+          return Effect.zipRight(takenOver.open, someTurns)
+        })
+        const driver = withAppends(store, (append) =>
+          Effect.suspend(() => {
+            done.appends += 1
+            return spot.pipe(Effect.zipRight(append), Effect.zipLeft(spot))
+          }))
+        const definition = abc(ledger, { onFailure: "rollback", fail: failing({ c: 1 }), failUndo: () => spot })
+        const run = CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } })
+        const error = yield* Effect.flip(Effect.provide(run, engineOver(driver, losing(takenOver))))
+        if (before === undefined) return false
+        expect(error).toMatchObject({ _tag: "BindingLostError" })
+        expect([ledger.entries.length, done.appends], ledger.entries.join()).toEqual(before)
+        yield* Effect.exit(Effect.provide(run, engineOver(store)))
+        expect((yield* Effect.provide(statusOf("t"), engineOver(store)))._tag).toMatch(/RolledBack|Succeeded/)
+        return true
+      })
+      let at = 0
+      while (yield* takenOverAt(at)) at += 1
+      expect(at).toBeGreaterThan(10)
     }))
 })
