@@ -237,8 +237,10 @@ const isStillOver = (parts: Parts, taskId: string, isOver: IsOver) =>
 /** Removes a task while it is held, and only if it is still to be removed then. Tells whether it did. */
 export const removeIf = (parts: Parts, taskId: string, isOver: IsOver) =>
   Effect.scoped(Effect.gen(function*() {
-    yield* parts.bindLock.acquire(taskId)
-    if (!(yield* isStillOver(parts, taskId, isOver))) return false
+    const { lost } = yield* parts.bindLock.acquire(taskId)
+    // Whoever takes it over meanwhile may go on with it.
+    const left = Effect.as(Effect.interruptible(lost), false)
+    if (!(yield* Effect.raceFirst(isStillOver(parts, taskId, isOver), left))) return false
     yield* Effect.uninterruptible(parts.taskIO.remove(taskId))
     return true
   })).pipe(Effect.catchTag("TaskBoundError", () => Effect.succeed(false)))
@@ -256,8 +258,8 @@ const wouldRemove = (parts: Parts, taskId: string, isOver: IsOver) =>
 /** Removes a task while it is held, unless there is something to do for it. One that cannot be read is removed, too. */
 export const remove = Effect.fnUntraced(function*(parts: Parts, taskId: string) {
   yield* checkTaskId(taskId)
-  yield* bind(parts, taskId, "fail")
-  yield* Effect.catchTags(
+  const { lost } = yield* bind(parts, taskId, "fail")
+  const look = Effect.catchTags(
     Effect.flatMap(
       getExisting(parts, taskId),
       (task) =>
@@ -267,6 +269,8 @@ export const remove = Effect.fnUntraced(function*(parts: Parts, taskId: string) 
     ),
     unreadable(() => Effect.void)
   )
+  const taken = Effect.flatMap(DateTime.now, (since) => new TaskBoundError({ taskId, holder: "another engine", since }))
+  yield* Effect.raceFirst(look, Effect.zipRight(Effect.interruptible(lost), taken))
   yield* Effect.uninterruptible(parts.taskIO.remove(taskId))
 }, Effect.scoped)
 

@@ -934,6 +934,25 @@ describe("start, resumeAll and clean", () => {
       }).pipe(Effect.provide(engine))
     })))
 
+  it.effect("clean and remove leave a task that another engine takes over while it is looked at", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const takenOver = yield* Effect.makeLatch()
+      const definition = abc(new Ledger())
+      yield* Effect.provide(CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } }), engineOver(store))
+      const lost = Effect.zipRight(takenOver.open, Effect.repeatN(Effect.yieldNow(), 20))
+      const slow = {
+        ...store,
+        read: (...from: Parameters<typeof store.read>) => Effect.zipRight(lost, store.read(...from))
+      }
+      const engine = yield* engineService(slow, losing(takenOver))
+      expect(yield* engine.clean()).toEqual([])
+      yield* takenOver.close
+      expect(yield* Effect.flip(engine.remove("t"))).toMatchObject({ _tag: "TaskBoundError", taskId: "t" })
+      expect(yield* engine.find()).toHaveLength(1)
+      yield* takenOver.close
+    }).pipe(Effect.scoped))
+
   it.effect("remove takes what is over, and leaves what is not, what is held, and what is not there", () =>
     inMemory(Effect.gen(function*() {
       const ledger = new Ledger()
