@@ -14,10 +14,10 @@
  * that who removes a dead one's, or was given up itself, meets nobody else's. The lock is there at every moment that anyone
  * holds the task.
  *
- * An engine lengthens its file by a byte as a sign of life, five times in a lease. It is dead if its process is provably
- * gone (same boot, same process-id namespace, no process of that id and start time), or if it stayed silent for the
- * lease, by the file system's own clock, and then for two more signs' time by ours. It has lost a task whose lock is no
- * longer a link to its file.
+ * An engine lengthens its file by a byte as a sign of life, five times in a lease, and now and then cuts all of these off.
+ * It is dead if its process is provably gone (same boot, same process-id namespace, no process of that id and start time),
+ * or if it stayed silent for the lease, by the file system's own clock, and then for two more signs' time by ours. It has
+ * lost a task whose lock is no longer a link to its file.
  *
  * @since 0.1.0
  */

@@ -86,6 +86,9 @@ const freezing = (clock: Clock.Clock) => {
   return { moved, freeze, wasFrozen: () => frozen > 0 }
 }
 
+/** Sees nothing of processes. */
+const elsewhere = shaky(() => ({ readLink: () => Effect.fail(failure) }))
+
 describe("the lock on files", () => {
   it.scoped("tells whoever holds a task that was lost, before anybody else of that engine does", () =>
     inDirectory(({ directory, fs, lockOf }) =>
@@ -265,10 +268,6 @@ describe("the lock on files", () => {
           return yield* Effect.forEach(files, (name) =>
             Effect.map(fs.stat(`${directory}/locks/${name}`), ({ size }) => size))
         })
-        const elsewhere = shaky(() => ({
-          readLink: () =>
-            Effect.fail(failure)
-        }))
         const one = yield* elsewhere(FileLock.make(directory))
         const other = yield* elsewhere(FileLock.make(directory))
         yield* one.acquire("t")
@@ -278,6 +277,32 @@ describe("the lock on files", () => {
           expect(yield* Effect.flip(other.acquire("t"))).toMatchObject({ _tag: "TaskBoundError" })
         }
         expect(yield* sizes).toEqual(before)
+      })
+    ))
+
+  it.scoped("an engine's file does not grow by all signs that it ever gave, and says at all times who lives", () =>
+    inDirectory(({ directory, fs, lockOf }) =>
+      Effect.gen(function*() {
+        const one = yield* elsewhere(FileLock.make(directory))
+        const other = yield* elsewhere(FileLock.make(directory))
+        const { holder: { name } } = yield* one.acquire("t")
+        yield* fs.writeFileString(lockOf("silent"), yield* lineOf(directory, "999999999"))
+        yield* fs.utimes(lockOf("silent"), 0, 0)
+        let longest = 0
+        // Of who is silent it can be told only with a sign of one's own.
+        const sign = Effect.zipRight(
+          one.holder("silent"),
+          Effect.map(fs.stat(lockOf("t")), ({ size }) => {
+            longest = Math.max(longest, Number(size))
+          })
+        )
+        const signs = yield* Effect.fork(Effect.repeatN(sign, 2500))
+        const seen = new Set<string>()
+        while (Option.isNone(yield* Fiber.poll(signs))) {
+          seen.add(Option.getOrThrow(yield* other.holder("t")).name)
+        }
+        yield* Fiber.join(signs)
+        expect([[...seen], longest > 1000, longest < 2000]).toEqual([[name], true, true])
       })
     ))
 })

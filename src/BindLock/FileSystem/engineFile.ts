@@ -1,9 +1,10 @@
-/** The file of an engine: who it is, in one line, and behind that a byte for each sign of life. */
+/** The file of an engine: who it is, in one line, and behind that a byte for each of its last signs of life. */
 
 import type { PlatformError } from "@effect/platform/Error"
 import type * as FileSystem from "@effect/platform/FileSystem"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
+import * as Equivalence from "effect/Equivalence"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { isNotFound } from "../../internal/files.ts"
@@ -25,10 +26,13 @@ const encodeEngine = Schema.encodeSync(Engine)
 const encoder = new TextEncoder()
 
 /** What an engine's file begins with. */
-export const lineOf = (engine: Engine): Uint8Array => encoder.encode(encodeEngine(engine))
+export const lineOf = (engine: Engine): Uint8Array => encoder.encode(`${encodeEngine(engine)}\n`)
 
 /** What it is lengthened by. */
 export const sign = encoder.encode("\n")
+
+/** After so many signs it is its first line again: every look reads all of it. */
+export const mostSigns = 1000
 
 /** An engine's file as it was found. `engine` is none for one that is not what an engine writes. */
 export interface Found {
@@ -43,7 +47,9 @@ export const look = Effect.fnUntraced(
   function*(fs: FileSystem.FileSystem, file: string): Effect.fn.Return<Option.Option<Found>, PlatformError> {
     const text = yield* fs.readFileString(file)
     const info = yield* fs.stat(file)
-    return Option.some({ file, engine: decodeEngine(text.trimEnd()), size: Number(info.size), modified: info.mtime })
+    // What is behind the line may be zeros to who reads as it is cut off.
+    const [line = ""] = text.split("\n", 1)
+    return Option.some({ file, engine: decodeEngine(line), size: Number(info.size), modified: info.mtime })
   },
   Effect.catchIf(isNotFound, () => Effect.succeedNone)
 )
@@ -51,9 +57,11 @@ export const look = Effect.fnUntraced(
 const nonceOf = ({ engine }: Found): string | undefined =>
   Option.getOrUndefined(Option.map(engine, ({ nonce }) => nonce))
 
+const sameTime = Option.getEquivalence(Equivalence.Date)
+
 /** Whether two looks found the same engine, without a sign of life in between. */
 export const sameState = (left: Found, right: Found): boolean =>
-  left.size === right.size && nonceOf(left) === nonceOf(right)
+  left.size === right.size && sameTime(left.modified, right.modified) && nonceOf(left) === nonceOf(right)
 
 /** The process an engine is in; null where it could not tell. */
 export const processOf = ({ engine }: Found): Engine["process"] =>

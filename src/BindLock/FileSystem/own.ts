@@ -8,7 +8,7 @@ import type * as Scope from "effect/Scope"
 import type { BindLockError } from "../../CheckMateError.ts"
 import { alreadyExists, isNotFound, lockError, written } from "../../internal/files.ts"
 import { nonce } from "../../internal/nonce.ts"
-import { type Engine, lineOf, sign } from "./engineFile.ts"
+import { type Engine, lineOf, mostSigns, sign } from "./engineFile.ts"
 import type { Layout } from "./layout.ts"
 
 /** The file of the engine that runs here. */
@@ -16,7 +16,7 @@ export interface Own {
   readonly nonce: string
   /** The tasks that it tries to take over just now. */
   readonly trying: Set<string>
-  /** Lengthens the file. */
+  /** Lengthens the file, or makes it as short as it was. */
   readonly giveSign: Effect.Effect<void, PlatformError>
   /** The file system's own time, which it stamped this engine's last sign of life with, as it does others'. */
   readonly signedAt: Effect.Effect<number, PlatformError>
@@ -42,15 +42,20 @@ export const create = Effect.fnUntraced(
       const file = path.join(locks, `${engine.nonce}.engine`)
       const handle = yield* fs.open(file, { flag: "ax" })
       yield* Effect.addFinalizer(() => Effect.ignore(fs.remove(file)))
-      yield* handle.writeAll(lineOf(engine))
+      const line = lineOf(engine)
+      yield* handle.writeAll(line)
       const { ino } = yield* handle.stat
-      return { file, handle, ino, nonce: engine.nonce }
+      return { file, handle, ino, line, nonce: engine.nonce }
     }))).pipe(
       Effect.retry({ while: alreadyExists, times: 10 }),
       Effect.mapError(lockError("prepare to bind", locks, "*"))
     )
-    const { file, handle, ino } = created
-    const giveSign = asSign(written(handle.writeAll(sign)))
+    const { file, handle, ino, line } = created
+    let signs = 0
+    const shorten = Effect.suspend(() =>
+      ++signs % mostSigns === 0 ? Effect.ignore(handle.truncate(line.length)) : Effect.void
+    )
+    const giveSign = asSign(written(Effect.zipRight(handle.writeAll(sign), shorten)))
     return {
       nonce: created.nonce,
       trying: new Set(),
