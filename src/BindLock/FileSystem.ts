@@ -66,9 +66,12 @@ export const make = Effect.fnUntraced(
 
     const locks = Held.make(layout, own, leased)
     yield* Effect.addFinalizer(() => locks.settle)
-    yield* leased.keepAlive(
-      Effect.catchAll(Effect.zipRight(locks.check, own.giveSign), (error) => leased.outOfReach(problemOf(error)))
+    const checkAndSign = Effect.catchAll(
+      Effect.zipRight(locks.check, own.giveSign),
+      (error) => leased.outOfReach(problemOf(error))
     )
+    // A network's may not answer for as long as its server is gone.
+    yield* leased.keepAlive(leased.unanswered(checkAndSign, "the file system does not answer"))
 
     /** One try to hold a task; none where another engine was in the way and has not bound it. */
     const tryToHold = Effect.fnUntraced(

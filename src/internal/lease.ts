@@ -63,6 +63,20 @@ const over = <Mark>(lease: Duration.Duration) => {
   const takenOver = (taskId: string): Effect.Effect<void> =>
     lose(taskId, "another engine took it over, because this one gave no sign of life in time")
 
+  /** What is left of the lease; the time between two signs at least. */
+  const left = Effect.map(
+    silence,
+    (millis) => Duration.max(Duration.millis(Duration.toMillis(lease) - millis + 1), beat)
+  )
+  /** Gives everything up that has been out of reach for the lease, since another engine may have taken it by now. */
+  const outOfReach = (problem: string): Effect.Effect<void> =>
+    Effect.flatMap(silence, (millis) =>
+      millis <= Duration.toMillis(lease)
+        ? Effect.void
+        : Effect.forEach(held.keys(), (taskId) => lose(taskId, `its lock cannot be reached: ${problem}`), {
+          discard: true
+        }))
+
   return {
     lease,
     /** From one sign of life to the next. */
@@ -78,18 +92,18 @@ const over = <Mark>(lease: Duration.Duration) => {
     wasEverAlive: (): boolean => alive !== undefined,
     /** Whether the last sign is recent. An engine that was frozen has to give one before it holds anything new. */
     isSeenAlive: Effect.map(silence, (millis) => millis <= Duration.toMillis(beat) * 2),
-    /** What is left of the lease; the time between two signs at least. */
-    left: Effect.map(silence, (millis) => Duration.max(Duration.millis(Duration.toMillis(lease) - millis + 1), beat)),
+    left,
     /** Tells whoever works on a task that it is another engine's. */
     takenOver,
-    /** Gives everything up that has been out of reach for the lease, since another engine may have taken it by now. */
-    outOfReach: (problem: string): Effect.Effect<void> =>
-      Effect.flatMap(silence, (millis) =>
-        millis <= Duration.toMillis(lease)
-          ? Effect.void
-          : Effect.forEach(held.keys(), (taskId) => lose(taskId, `its lock cannot be reached: ${problem}`), {
-            discard: true
-          })),
+    outOfReach,
+    /**
+     * Gives everything up also where there is no answer at all, for as long as that is waited for. A beat later: where this
+     * engine was frozen, the answer may be there, and not seen yet.
+     */
+    unanswered: <A, E, R>(sign: Effect.Effect<A, E, R>, problem: string): Effect.Effect<A, E, R> => {
+      const wait = Effect.zipRight(Effect.flatMap(left, Effect.sleep), Effect.delay(outOfReach(problem), beat))
+      return Effect.scoped(Effect.zipRight(inBackground(Effect.forever(wait)), sign))
+    },
     /** Gives signs of life at every beat, as long as the Scope. */
     keepAlive: (sign: Effect.Effect<void>): Effect.Effect<void, never, Scope.Scope> =>
       Effect.asVoid(inBackground(Effect.repeat(Effect.delay(sign, beat), Schedule.forever))),

@@ -305,4 +305,37 @@ describe("the lock on files", () => {
         expect([[...seen], longest > 1000, longest < 2000]).toEqual([[name], true, true])
       })
     ))
+
+  for (const hangs of ["stat", "writeAll"] as const) {
+    it.scoped(`a task is lost in time where the file system does not answer (${hangs})`, () =>
+      inDirectory(({ directory, beats, pass }) =>
+        Effect.gen(function*() {
+          const answers = yield* Effect.makeLatch(true)
+          const lock = yield* FileLock.make(directory).pipe(
+            shaky((whole) => ({
+              open: (file, options) =>
+                Effect.map(whole.open(file, options), (handle) =>
+                  new Proxy(handle, {
+                    get: (_, key) =>
+                      key === "stat" && hangs === key
+                        ? answers.whenOpen(handle.stat)
+                        : key === "writeAll" && hangs === key
+                        ? (bytes: Uint8Array) => answers.whenOpen(handle.writeAll(bytes))
+                        : Reflect.get(handle, key, handle)
+                  }))
+            }))
+          )
+          const { lost } = yield* lock.acquire("t")
+          yield* beats(1)
+          yield* answers.close
+          // Ten seconds' lease, of which two may have passed; a tenth of a second each.
+          yield* Effect.repeatN(Effect.zipRight(pass, turn), 70)
+          const early = yield* isTold(lost)
+          yield* Effect.repeatN(Effect.zipRight(pass, turn), 60)
+          expect([early, yield* isTold(lost)]).toEqual([false, true])
+          expect(yield* lost).toMatch(/the file system does not answer/)
+          yield* answers.open
+        })
+      ))
+  }
 })
