@@ -39,6 +39,8 @@ const heldBy = (change: (own: Identity) => Identity | null, silentSince: Date) =
 
 const longAgo = new Date(0)
 const farAhead = new Date(32_503_680_000_000)
+/** Longer than any test takes: what was written just now is no silence. */
+const long = { lease: "1 day" } as const
 
 /** Lets time pass in steps, and the file system work between them, until an effect has ended. */
 const inTime = <A, E, R>(self: Effect.Effect<A, E, R>, each: Effect.Effect<void> = Effect.void) =>
@@ -86,8 +88,8 @@ describe("the lock on files", () => {
   ) {
     it.scoped(`does not take a holder ${what} for dead while it gives signs`, () =>
       onFiles(Effect.gen(function*() {
-        const { directory } = yield* heldBy(change, farAhead)
-        const lock = yield* FileLock.make(directory)
+        const { directory } = yield* heldBy(change, new Date())
+        const lock = yield* FileLock.make(directory, long)
         expect(yield* Effect.flip(lock.acquire("t"))).toMatchObject({ _tag: "TaskBoundError", holder: "the other" })
       })))
 
@@ -101,6 +103,30 @@ describe("the lock on files", () => {
         expect(steps).toBeGreaterThanOrEqual(400)
       })))
   }
+
+  it.scoped("takes over from a silent holder whose last sign the file system's clock stamped before it was set back", () =>
+    onFiles(Effect.gen(function*() {
+      const { directory } = yield* heldBy((own) => ({ ...own, boot: "another" }), farAhead)
+      const lock = yield* FileLock.make(directory)
+      const { exit, steps } = yield* inTime(lock.acquire("t"))
+      expect([exit._tag, steps >= 400]).toEqual(["Success", true])
+    })))
+
+  it.scoped("watches a silent holder once for all of its tasks, and anew once it has given a sign", () =>
+    onFiles(Effect.gen(function*() {
+      const { directory, file } = yield* heldBy((own) => ({ ...own, boot: "another" }), longAgo)
+      const fs = yield* FileSystem.FileSystem
+      const holds = (taskId: string) => fs.link(file, `${directory}/locks/${taskId}.lock`)
+      yield* Effect.forEach(["u", "v", "w"], holds)
+      const lock = yield* FileLock.make(directory)
+      yield* inTime(lock.acquire("t"))
+      // No time passes by the TestClock.
+      yield* Effect.forEach(["u", "v"], lock.acquire)
+      yield* fs.writeFileString(file, "\n", { flag: "a" })
+      yield* fs.utimes(file, longAgo, longAgo)
+      const { exit, steps } = yield* inTime(lock.acquire("w"))
+      expect([exit._tag, steps >= 400]).toEqual(["Success", true])
+    })))
 
   it.scoped("leaves a task to a holder that only seemed silent, as after a jump of the clock", () =>
     onFiles(Effect.gen(function*() {
@@ -221,13 +247,13 @@ describe("the lock on files", () => {
 
   it.scoped("takes nothing from a holder of which nothing can be read, or which is hidden from others", () =>
     onFiles(Effect.gen(function*() {
-      const { directory } = yield* heldBy(dead, farAhead)
+      const { directory } = yield* heldBy(dead, new Date())
       const notThere = new SystemError({ module: "FileSystem", method: "any", reason: "NotFound" })
-      const failing = yield* FileLock.make(directory).pipe(shaky((fs) => ({
+      const failing = yield* FileLock.make(directory, long).pipe(shaky((fs) => ({
         readFileString: (file) => file.startsWith("/proc/9") ? Effect.fail(failure) : fs.readFileString(file)
       })))
       // As /proc is where it is mounted with hidepid=invisible.
-      const hidden = yield* FileLock.make(directory).pipe(shaky((fs) => ({
+      const hidden = yield* FileLock.make(directory, long).pipe(shaky((fs) => ({
         readFileString: (file) => file.startsWith("/proc/9") ? Effect.fail(notThere) : fs.readFileString(file),
         exists: (file) => file.startsWith("/proc/1/") ? Effect.succeed(false) : fs.exists(file)
       })))

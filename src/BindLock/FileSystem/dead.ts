@@ -27,19 +27,25 @@ export const verdicts = ({ fs }: Layout, own: Own, isAlive: IsAlive, { beat, isS
   readonly isSeenAlive: Effect.Effect<boolean>
   readonly isStill: <A, E>(look: Effect.Effect<A, E>) => Effect.Effect<A, E>
 }): Verdicts => {
-  const leaseMillis = Duration.toMillis(lease)
+  /** Before it was set back the file system's clock may have stamped a sign that is ahead of all that it says now. */
+  const isFar = (now: number, since: number): boolean => Math.abs(now - since) > Duration.toMillis(lease)
   const isSilent = Effect.fnUntraced(function*(modified: Date) {
     const since = modified.getTime()
-    // A look writes nothing where the last sign tells enough, or this engine's file would grow by each.
-    if (yield* isSeenAlive) {
-      const latest = (yield* own.signedAt) + Duration.toMillis(beat) * 2
-      if (latest - since <= leaseMillis) return false
-    }
+    // A look writes nothing where the last sign tells enough.
+    if ((yield* isSeenAlive) && !isFar((yield* own.signedAt) + Duration.toMillis(beat) * 2, since)) return false
     yield* own.giveSign
-    return (yield* own.signedAt) - since > leaseMillis
+    return isFar(yield* own.signedAt, since)
   })
   const looksSilent = (found: Found) =>
     Option.match(found.modified, { onNone: () => Effect.succeed(false), onSome: isSilent })
+
+  /** Engines that were watched, each as it was found. One that gives a sign is none of them any more. */
+  const watched = new Map<string, Found>()
+  const wasWatched = (found: Found): boolean =>
+    Option.exists(found.engine, ({ nonce }) => {
+      const before = watched.get(nonce)
+      return before !== undefined && sameState(before, found)
+    })
 
   return {
     seemsDead: (found) =>
@@ -49,11 +55,15 @@ export const verdicts = ({ fs }: Layout, own: Own, isAlive: IsAlive, { beat, isS
       ),
     isDead: Effect.fnUntraced(function*(found) {
       const alive = yield* isAlive(found)
-      if (Option.contains(alive, false)) return true
+      // An engine that holds many tasks is watched once for all of them.
+      if (Option.contains(alive, false) || wasWatched(found)) return true
       // Also of a process that lives: it may be frozen.
       if (!(yield* looksSilent(found))) return false
       const again = yield* isStill(look(fs, found.file))
-      return Option.isNone(again) || sameState(again.value, found)
+      if (Option.isNone(again)) return true
+      if (!sameState(again.value, found)) return false
+      if (Option.isSome(found.engine)) watched.set(found.engine.value.nonce, found)
+      return true
     })
   }
 }
