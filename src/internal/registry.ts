@@ -1,6 +1,7 @@
 /** The tasks that run in this engine, and word of every change to them. */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import type { Turns } from "./inTurn.ts"
 import { Once } from "./once.ts"
 import type { Session, Stop } from "./session.ts"
 
@@ -20,6 +21,8 @@ export interface Registry {
   readonly tell: (taskId: string) => Effect.Effect<unknown>
   /** What is settled by the next change of a task, or by whoever asked for it. */
   readonly nextOf: (taskId: string) => Next
+  /** Of all here who wait for a task that is bound one asks its lock, until it lets the task go. The others wait for that. */
+  readonly lines: Turns
   /** Settled once the engine closes, and no task begins any more. */
   readonly closing: Once<void>
   /** A task is about to be held, until it {@link leave}s. */
@@ -53,6 +56,7 @@ export const make: Effect.Effect<Registry> = Effect.sync(() => {
   const empty = new Once<void>()
   return {
     running,
+    lines: new Map(),
     busy: Effect.suspend(() => (busy ??= Effect.unsafeMakeLatch(running.size > 0)).await),
     listen: (hear) =>
       Effect.acquireRelease(

@@ -139,7 +139,8 @@ const runOr = Effect.fnUntraced(
           return session.task === undefined ? Effect.zipRight(whenMissing, work) : work
         },
         (session, stop) => cancelHeld(checkMate, session, stop, (task) => outputOf(checkMate, task)),
-        found
+        found,
+        (task) => answered(checkMate, task, given)
       ))
   }
 )

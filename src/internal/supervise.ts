@@ -23,6 +23,7 @@ import * as Stage from "../Stage.ts"
 import type * as Task from "../Task.ts"
 import type * as TaskIO from "../TaskIO.ts"
 import { exitOf, inScope, type Restore } from "./inContext.ts"
+import { lineUp } from "./inTurn.ts"
 import type { Registry } from "./registry.ts"
 import {
   type AppendError,
@@ -50,30 +51,43 @@ const waitBetween = "250 millis"
 export const heldSince = (holder: BindLock.Holder, task: Option.Option<Task.Task>): DateTime.Utc =>
   Option.match(task, { onNone: () => holder.since, onSome: ({ takenUpAt }) => DateTime.max(holder.since, takenUpAt) })
 
-/** Binds a task, and tells who holds one that cannot be bound, and since when. */
+/** Binds a task, and tells who holds one that cannot be bound, and since when; or waits, and calls `waits` before. */
 export const bind = (
   parts: Parts,
   taskId: string,
-  whenBound: "fail" | "wait"
+  whenBound: "fail" | "wait",
+  waits: () => void = () => {}
 ): Effect.Effect<BindLock.Binding, TaskBoundError | BindLockError, Scope.Scope> => {
-  const acquire = Effect.catchTag(
-    parts.bindLock.acquire(taskId),
-    "TaskBoundError",
-    (bound) =>
-      Effect.flatMap(Effect.orElseSucceed(parts.taskIO.get(taskId), Option.none), (task) =>
-        Effect.fail(
-          new TaskBoundError({
-            taskId,
-            holder: parts.registry.running.has(taskId) ? `${bound.holder} (this very engine)` : bound.holder,
-            since: heldSince({ name: bound.holder, since: bound.since }, task)
-          })
-        ))
-  )
-  if (whenBound === "fail") return acquire
-  const waiting = Effect.retry(acquire, {
-    schedule: Schedule.spaced(waitBetween),
-    while: (error) => error._tag === "TaskBoundError"
+  const acquire = parts.bindLock.acquire(taskId)
+  if (whenBound === "fail") {
+    return Effect.catchTag(
+      acquire,
+      "TaskBoundError",
+      (bound) =>
+        Effect.flatMap(Effect.orElseSucceed(parts.taskIO.get(taskId), Option.none), (task) =>
+          Effect.fail(
+            new TaskBoundError({
+              taskId,
+              holder: parts.registry.running.has(taskId) ? `${bound.holder} (this very engine)` : bound.holder,
+              since: heldSince({ name: bound.holder, since: bound.since }, task)
+            })
+          ))
+    )
+  }
+  const { lines } = parts.registry
+  const inLine = Effect.suspend(() => {
+    waits()
+    return Effect.zipRight(
+      lineUp(lines, taskId),
+      Effect.retry(acquire, {
+        schedule: Schedule.spaced(waitBetween),
+        while: (error) => error._tag === "TaskBoundError"
+      })
+    )
   })
+  const waiting = Effect.suspend(() =>
+    lines.has(taskId) ? inLine : Effect.catchTag(acquire, "TaskBoundError", () => inLine)
+  )
   return Effect.zipRight(warnOfItself(parts, taskId), untilClosed(parts, waiting))
 }
 
@@ -215,6 +229,7 @@ const holding = Effect.fnUntraced(function*<A, E, R, E2, R2>(
   work: (session: Session) => Effect.Effect<A, E, R>,
   cancelled: (session: Session, stop: Cancelled) => Effect.Effect<A, E2, R2>,
   found: TaskIO.Look | undefined,
+  over: Over<A, E, R> | undefined,
   restore: Restore
 ): Effect.fn.Return<A, E | E2 | HoldError, R | R2 | Scope.Scope> {
   if (parts.registry.closing.isSettled) {
@@ -234,8 +249,18 @@ const holding = Effect.fnUntraced(function*<A, E, R, E2, R2>(
       return Effect.tap(parts.registry.leave(taskId, session), () => session?.left.settle())
     })
   )
-  const binding = yield* restore(bind(parts, taskId, whenBound))
-  const journal = yield* restore(parts.taskIO.open(taskId, found))
+  let hasWaited = false
+  const waits = () => {
+    hasWaited = true
+  }
+  const binding = yield* restore(bind(parts, taskId, whenBound, waits))
+  const latest = hasWaited && over !== undefined ? yield* restore(parts.taskIO.look(taskId, found)) : found
+  // Whoever had it may have brought it to its end: none of many that waited need claim it for that.
+  if (hasWaited && over !== undefined && latest !== undefined && Option.isSome(latest.task)) {
+    const answer = yield* restore(over(latest.task.value))
+    if (answer !== undefined) return answer
+  }
+  const journal = yield* restore(parts.taskIO.open(taskId, latest))
   const held = new Session(
     taskId,
     journal,
@@ -279,10 +304,13 @@ const holding = Effect.fnUntraced(function*<A, E, R, E2, R2>(
   return yield* Effect.interrupt
 })
 
+/** What there is to answer of a task that is over; of any other, nothing. */
+type Over<A, E, R> = (task: Task.Task) => Effect.Effect<A | undefined, E, R>
+
 /**
- * Holds a task while `work` runs; `found` is what a look at it found. When the task is cancelled meanwhile, `cancelled`
- * decides what becomes of it; when the binding is lost, nothing more is written. A task that is run in a transactional stage
- * takes no part in its transaction.
+ * Holds a task while `work` runs; `found` is what a look at it found, and `over` answers for it where it is over by the time
+ * that it was waited for. When the task is cancelled meanwhile, `cancelled` decides what becomes of it; when the binding is
+ * lost, nothing more is written. A task that is run in a transactional stage takes no part in its transaction.
  */
 export const hold = <A, E, R, E2, R2>(
   parts: Parts,
@@ -290,10 +318,11 @@ export const hold = <A, E, R, E2, R2>(
   whenBound: "fail" | "wait",
   work: (session: Session) => Effect.Effect<A, E, R>,
   cancelled: (session: Session, stop: Cancelled) => Effect.Effect<A, E2, R2>,
-  found?: TaskIO.Look
+  found?: TaskIO.Look,
+  over?: Over<A, E, R>
 ): Effect.Effect<A, E | E2 | HoldError, R | R2> => {
   const held = Effect.uninterruptibleMask((restore) =>
-    inScope(holding(parts, taskId, whenBound, work, cancelled, found, restore))
+    inScope(holding(parts, taskId, whenBound, work, cancelled, found, over, restore))
   )
   const { outside } = parts.taskIO.driver
   return outside === undefined ? held : outside(held)

@@ -1,7 +1,8 @@
 /** What must not grow with what is there: counted, not timed. */
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Scope, Stream, Supervisor, TestClock } from "effect"
-import { CheckMate, CheckMateEngine, Stage } from "effect-checkmate"
+import { Effect, Exit, Fiber, Layer, Scope, Stream, Supervisor, TestClock } from "effect"
+import { BindLock, CheckMate, CheckMateEngine, Stage } from "effect-checkmate"
+import * as MemoryLock from "effect-checkmate/BindLock/Memory"
 import { abc, engineOver, engineService, hangingInB, Ledger, makeStore, Numbers, until } from "../support/pipelines.ts"
 
 /** A task of one stage, which reports its progress. */
@@ -130,4 +131,66 @@ describe("watching", () => {
       expect(yield* Fiber.join(views)).toBe(1)
       expect(reads).toBe(1)
     }))
+})
+
+describe("waiting", () => {
+  it.effect("of many who wait for a task one of each engine asks its lock, and none claims it once it is over", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const memory = yield* MemoryLock.make
+      const counted = { acquire: 0, read: 0, open: 0 }
+      const count = (what: keyof typeof counted) => Effect.sync(() => counted[what] += 1)
+      const lock = Layer.succeed(BindLock.BindLock, {
+        ...memory,
+        acquire: (taskId) => Effect.zipRight(count("acquire"), memory.acquire(taskId))
+      })
+      const driver = {
+        ...store,
+        read: (...args: Parameters<typeof store.read>) => Effect.zipRight(count("read"), store.read(...args)),
+        open: (...args: Parameters<typeof store.open>) => Effect.zipRight(count("open"), store.open(...args))
+      }
+      const engines = yield* Effect.all([engineService(driver, lock), engineService(driver, lock)])
+      const [engine] = engines
+      const gate = yield* Effect.makeLatch()
+      const ledger = new Ledger()
+      const definition = abc(ledger, { fail: (stage) => stage === "b" ? gate.await : Effect.void })
+      const request = { taskId: "t", input: { seed: 1 } }
+      const first = yield* Effect.fork(engine.run(definition, request))
+      yield* until(() => ledger.count("run b") === 1)
+      const waiting = yield* Effect.fork(Effect.forEach(
+        Array.from({ length: 100 }, (_, index) => engines[index % 2] ?? engine),
+        (one) => one.run(definition, { ...request, whenBound: "wait" }),
+        { concurrency: "unbounded" }
+      ))
+      yield* TestClock.adjust("10 seconds")
+      // Each once as it comes, and then four times a second one of each engine.
+      expect(counted.acquire).toBeLessThan(200)
+      expect(counted.read).toBeLessThan(110)
+      yield* gate.open
+      yield* Fiber.join(first)
+      yield* Effect.repeat(Effect.zipRight(TestClock.adjust("1 second"), waiting.status), {
+        until: ({ _tag }) => _tag === "Done"
+      })
+      expect(new Set((yield* Fiber.join(waiting)).map(({ c }) => c))).toEqual(new Set([4]))
+      expect([counted.open, ledger.entries]).toEqual([1, ["run a", "run b", "run c"]])
+    }).pipe(Effect.scoped))
+
+  it.effect("who waits no more keeps nobody from their turn", () =>
+    Effect.gen(function*() {
+      const engine = yield* engineService(yield* makeStore)
+      const gate = yield* Effect.makeLatch()
+      const ledger = new Ledger()
+      const definition = abc(ledger, { fail: (stage) => stage === "b" ? gate.await : Effect.void })
+      const request = { taskId: "t", input: { seed: 1 } }
+      const first = yield* Effect.fork(engine.run(definition, request))
+      yield* until(() => ledger.count("run b") === 1)
+      const wait = engine.run(definition, { ...request, whenBound: "wait" })
+      const waiting = yield* Effect.replicateEffect(Effect.zipLeft(Effect.fork(wait), TestClock.adjust("1 second")), 3)
+      // Whoever asks, and who waits next.
+      yield* Fiber.interruptAll(waiting.slice(0, 2))
+      yield* gate.open
+      yield* Fiber.join(first)
+      yield* TestClock.adjust("1 second")
+      expect((yield* Fiber.joinAll(waiting.slice(2))).map(({ c }) => c)).toEqual([4])
+    }).pipe(Effect.scoped))
 })
