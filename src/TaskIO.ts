@@ -12,7 +12,7 @@ import * as Arr from "effect/Array"
 import type * as Config from "effect/Config"
 import type * as ConfigError from "effect/ConfigError"
 import * as Context from "effect/Context"
-import * as DateTime from "effect/DateTime"
+import type * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
@@ -29,10 +29,9 @@ import {
   type StaleWriterError,
   type TaskIOError
 } from "./CheckMateError.ts"
-import { decodeAll, encodeSummary, matches } from "./internal/journalCodec.ts"
+import { decodeAll, encodeQuery, encodeSummary, matches } from "./internal/journalCodec.ts"
 import { againFrom, joined, lookAt, nothing } from "./internal/look.ts"
 import { appendLatency } from "./internal/metrics.ts"
-import { checkQuery } from "./internal/options.ts"
 import { checkTaskId } from "./internal/taskId.ts"
 import * as Task from "./Task.ts"
 import * as TaskEvent from "./TaskEvent.ts"
@@ -221,20 +220,6 @@ const readMessage = (taskId: string, text: string): Effect.Effect<Option.Option<
       message
     )
 }
-
-/** No text of a later time is greater than that of this one, and no task is touched later. */
-const latest = DateTime.unsafeMake("9999-12-31T23:59:59.999Z")
-
-const encodeQuery = (query: Query, first: Driver.First | undefined): Effect.Effect<Driver.EncodedQuery> =>
-  Effect.map(checkQuery(query), () => ({
-    ...(query.status === undefined ? {} : { status: query.status }),
-    ...(query.checkMate === undefined ? {} : { checkMate: query.checkMate }),
-    ...(query.tags === undefined ? {} : { tags: query.tags }),
-    ...(query.since === undefined
-      ? {}
-      : { since: DateTime.formatIso(DateTime.min(DateTime.unsafeMake(query.since), latest)) }),
-    ...(first === undefined ? {} : { first })
-  }))
 
 const openJournal = Effect.fnUntraced(function*(driver: Driver.Encoded, taskId: string, earlier: Look | undefined) {
   yield* checkTaskId(taskId)

@@ -1,5 +1,6 @@
 /** Journals and summaries between what drivers store and what is typed. */
 import * as Arr from "effect/Array"
+import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
@@ -7,9 +8,11 @@ import * as Schema from "effect/Schema"
 import type { InvalidTransitionError, UnreadableError } from "../CheckMateError.ts"
 import * as Task from "../Task.ts"
 import * as TaskEvent from "../TaskEvent.ts"
-import type { EncodedQuery, EncodedSummary } from "../TaskIO/Encoded.ts"
+import type { Query } from "../TaskIO.ts"
+import type { EncodedQuery, EncodedSummary, First } from "../TaskIO/Encoded.ts"
 import { turn } from "./eventLoop.ts"
 import { isoTime } from "./isoTime.ts"
+import { checkQuery } from "./options.ts"
 
 /** A summary as a store keeps it. Looked at closely above the drivers, where it is decoded. */
 export const SummarySchema = Schema.declare((u): u is EncodedSummary => typeof u === "object" && u !== null)
@@ -66,6 +69,21 @@ export const foldAll = (
       })
     return Effect.map(inTurns(events, fold), () => task)
   })
+
+/** No text of a later time is greater than that of this one, and no task is touched later. */
+const latest = DateTime.unsafeMake("9999-12-31T23:59:59.999Z")
+
+/** A query as a driver is given it, and {@link matches}. */
+export const encodeQuery = (query: Query, first?: First): Effect.Effect<EncodedQuery> =>
+  Effect.map(checkQuery(query), () => ({
+    ...(query.status === undefined ? {} : { status: query.status }),
+    ...(query.checkMate === undefined ? {} : { checkMate: query.checkMate }),
+    ...(query.tags === undefined ? {} : { tags: query.tags }),
+    ...(query.since === undefined
+      ? {}
+      : { since: DateTime.formatIso(DateTime.min(DateTime.unsafeMake(query.since), latest)) }),
+    ...(first === undefined ? {} : { first })
+  }))
 
 /** Another version may have written a summary, so what is not as it should be fits nothing, and fails nothing. */
 export const matches = (query: EncodedQuery) => (summary: EncodedSummary): boolean =>

@@ -13,8 +13,10 @@ import { type TaskIOError, TaskNotFoundError } from "../CheckMateError.ts"
 import type * as Stage from "../Stage.ts"
 import * as Task from "../Task.ts"
 import type * as TaskIO from "../TaskIO.ts"
+import type { EncodedSummary } from "../TaskIO/Encoded.ts"
 import * as TaskStatus from "../TaskStatus.ts"
 import { inBackground } from "./inContext.ts"
+import { encodeQuery, encodeSummary, matches } from "./journalCodec.ts"
 import { checkOrder, count } from "./options.ts"
 import { heldSince, type Parts } from "./supervise.ts"
 
@@ -53,17 +55,23 @@ const sorted = (summaries: Iterable<Task.Summary>, { order, sort = "createdAt" }
   return [...summaries].sort(order === "ascending" ? ascending : Order.reverse(ascending))
 }
 
+/** What is asked for, and whether a summary is of that: by its id another task may have begun since it was listed. */
+interface Asked {
+  readonly options: FindOptions
+  readonly fits: (summary: EncodedSummary) => boolean
+}
+
 /** What has become of a task that was listed, if that is still as it was asked for. */
-const nowListed = (options: FindOptions, task: Option.Option<Task.Task>): Option.Option<Task.Summary> =>
-  Option.filter(Option.map(task, Task.summarize), ({ status }) => options.status?.includes(status) ?? true)
+const nowListed = ({ fits }: Asked, task: Option.Option<Task.Task>): Option.Option<Task.Summary> =>
+  Option.filter(Option.map(task, Task.summarize), (summary) => fits(encodeSummary(summary)))
 
 /** A task that is held, or is not, as it was asked for. One that nobody holds may have ended since it was listed. */
-const asHeld = Effect.fnUntraced(function*(parts: Parts, options: FindOptions, listed: Task.Summary) {
+const asHeld = Effect.fnUntraced(function*(parts: Parts, asked: Asked, listed: Task.Summary) {
   const isHeld = Option.isSome(yield* parts.bindLock.holder(listed.taskId))
-  if (isHeld !== options.held) return Option.none()
+  if (isHeld !== asked.options.held) return Option.none()
   if (isHeld || !TaskStatus.isActive({ _tag: listed.status })) return Option.some(listed)
   const look = yield* Effect.either(parts.taskIO.look(listed.taskId))
-  return Either.isLeft(look) ? Option.some(listed) : nowListed(options, look.right.task)
+  return Either.isLeft(look) ? Option.some(listed) : nowListed(asked, look.right.task)
 })
 
 /** The statuses that tell of a failure. */
@@ -74,9 +82,9 @@ const hasFailed = (tags: ReadonlyArray<string>) => ({ status }: Task.Task): bool
 
 /** A task that has failed as it was asked for, which only its journal tells. It may have gone on since it was listed. */
 const asFailed = Effect.fnUntraced(
-  function*(parts: Parts, tags: ReadonlyArray<string>, options: FindOptions, { taskId }: Task.Summary) {
+  function*(parts: Parts, tags: ReadonlyArray<string>, asked: Asked, { taskId }: Task.Summary) {
     const look = yield* Effect.either(parts.taskIO.get(taskId))
-    if (Either.isRight(look)) return nowListed(options, Option.filter(look.right, hasFailed(tags)))
+    if (Either.isRight(look)) return nowListed(asked, Option.filter(look.right, hasFailed(tags)))
     if (look.left._tag === "TaskIOError") return yield* look.left
     yield* Effect.logWarning(`Task ${taskId} is left out, as nothing tells what it failed with: ${look.left.message}`)
     return Option.none()
@@ -84,10 +92,10 @@ const asFailed = Effect.fnUntraced(
 )
 
 /** A task that is as it was asked for beyond what lists tell. */
-const asAsked = Effect.fnUntraced(function*(parts: Parts, options: FindOptions, listed: Task.Summary) {
-  const { failure, held } = options
-  const found = failure === undefined ? Option.some(listed) : yield* asFailed(parts, failure, options, listed)
-  return held === undefined || Option.isNone(found) ? found : yield* asHeld(parts, options, found.value)
+const asAsked = Effect.fnUntraced(function*(parts: Parts, asked: Asked, listed: Task.Summary) {
+  const { failure, held } = asked.options
+  const found = failure === undefined ? Option.some(listed) : yield* asFailed(parts, failure, asked, listed)
+  return held === undefined || Option.isNone(found) ? found : yield* asHeld(parts, asked, found.value)
 })
 
 /** How many more than those that are asked for are kept, until they are sorted out. */
@@ -132,9 +140,10 @@ export const find = Effect.fnUntraced(function*(parts: Parts, options: FindOptio
     ? options
     : { ...options, status: failed.filter((tag) => options.status?.includes(tag) ?? true) }
   const tasks = yield* first(parts, query, Number.POSITIVE_INFINITY)
+  const asked: Asked = { options, fits: matches(yield* encodeQuery(options)) }
   // Locks and journals are asked in order, until there are enough.
   const found = Stream.fromIterable(tasks).pipe(
-    Stream.mapEffect((listed) => asAsked(parts, options, listed), { concurrency: 16 }),
+    Stream.mapEffect((listed) => asAsked(parts, asked, listed), { concurrency: 16 }),
     Stream.filterMap(identity),
     Stream.drop(offset),
     Stream.take(Math.min(limit, tasks.length))

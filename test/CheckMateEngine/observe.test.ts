@@ -163,6 +163,25 @@ describe("get and find", () => {
       expect(yield* find({ failure: ["Boom"] })).toEqual([])
     }).pipe(Effect.scoped))
 
+  it.effect("find leaves out what another task of its id has taken the place of since it was listed", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const engine = yield* engineService(store)
+      const definition = abc(new Ledger(), { fail: (stage) => Effect.fail(new Boom({ stage, status: 503 })) })
+      const stale: Array<TaskIO.EncodedSummary> = []
+      yield* Effect.flip(engine.run(definition, { taskId: "t", input: { seed: 1 }, tags: ["nightly"] }))
+      yield* Stream.runForEach(store.list({}), (summary) => Effect.sync(() => stale.push(summary)))
+      yield* engine.remove("t")
+      yield* Effect.flip(engine.run({ ...definition, name: "other" }, { taskId: "t", input: { seed: 1 } }))
+      const running = stale.map((summary) => ({ ...summary, status: "Running" as const }))
+      for (const query of [{ checkMate: "abc" }, { tags: ["nightly"] }]) {
+        const failed = yield* engineService({ ...store, list: () => Stream.fromIterable(stale) })
+        expect(yield* failed.find({ ...query, failure: ["Boom"] })).toEqual([])
+        const left = yield* engineService({ ...store, list: () => Stream.fromIterable(running) })
+        expect(yield* left.find({ ...query, held: false })).toEqual([])
+      }
+    }).pipe(Effect.scoped))
+
   it.effect("find by failure fails where the store does", () =>
     Effect.gen(function*() {
       const store = yield* makeStore
