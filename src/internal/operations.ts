@@ -104,7 +104,9 @@ const isBound = (taskId: string, cause: Cause.Cause<unknown>): boolean =>
  */
 const reportFailure = (taskId: string, cause: Cause.Cause<unknown>, hasBegun: boolean): Effect.Effect<void> => {
   const outcome = outcomeOf(taskId, cause)
-  if (outcome === "interrupted" || (hasBegun && (outcome === "paused" || outcome === "cancelled"))) return Effect.void
+  if (Cause.isInterruptedOnly(cause) || (hasBegun && (outcome === "paused" || outcome === "cancelled"))) {
+    return Effect.void
+  }
   const became = hasBegun && !isBound(taskId, cause) ? "ended with a failure" : "was not begun"
   return Effect.logWarning(`Task ${taskId}, in the background, ${became}`, cause).pipe(loggedAs(taskId))
 }

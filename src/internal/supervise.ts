@@ -99,6 +99,10 @@ const untilClosed = <A, E, R>(parts: Parts, waiting: Effect.Effect<A, E, R>): Ef
     Effect.interruptible(Effect.zipRight(parts.registry.closing.await, Effect.interrupt))
   )
 
+/** Whether a task is another engine's now, as it was told by its lock or by its journal. */
+export const isTaken = (taskId: string, error: unknown): boolean =>
+  (error instanceof BindingLostError || error instanceof StaleWriterError) && error.taskId === taskId
+
 /**
  * Takes a task up; `again` is what is done once another engine has taken it over midway, for a caller that waits for whoever
  * has it: to a stage that runs the task, that is no failure. What `again` gives back of it stands.
@@ -109,8 +113,6 @@ export const whileTaken = <A, E, R>(
   takeUp: Effect.Effect<A, E, R>,
   again: (taken: E) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, R> => {
-  const isTaken = (error: unknown): boolean =>
-    (error instanceof BindingLostError || error instanceof StaleWriterError) && error.taskId === taskId
   // A lock that is lost as often as it is got must not keep the processor busy.
   const waiting = Effect.zipRight(
     Effect.logInfo(`Task ${taskId} was taken over by another engine, and is waited for`),
@@ -119,7 +121,7 @@ export const whileTaken = <A, E, R>(
   const orAgain = (work: Effect.Effect<A, E, R>, last?: E): Effect.Effect<A, E, R> =>
     Effect.catchIf(
       work,
-      (error) => error !== last && isTaken(error),
+      (error) => error !== last && isTaken(taskId, error),
       (taken) => Effect.zipRight(waiting, Effect.suspend(() => orAgain(again(taken), taken)))
     )
   return whenBound === "fail" ? takeUp : orAgain(takeUp)

@@ -24,7 +24,7 @@ import { areTexts, sameJson, showValue } from "./json.ts"
 import * as metrics from "./metrics.ts"
 import * as rollback from "./rollback.ts"
 import { type Cancelled, commit, isEnding, isMidway, record, type Session, type Untimed } from "./session.ts"
-import { cancelledError, type Parts, writeCancelled } from "./supervise.ts"
+import { cancelledError, isTaken, type Parts, writeCancelled } from "./supervise.ts"
 import { checkTaskId } from "./taskId.ts"
 import { decodeState, type Values } from "./values.ts"
 import { list } from "./words.ts"
@@ -186,6 +186,8 @@ export const cancelHeld = <A, E, E2, R>(
 export const outcomeOf = (taskId: string, cause: Cause.Cause<unknown>): metrics.TaskOutcome => {
   if (Cause.isInterruptedOnly(cause)) return "interrupted"
   const error = Option.getOrUndefined(Cause.failureOption(cause))
+  // Whoever has it now brings it to its end.
+  if (isTaken(taskId, error)) return "interrupted"
   if (error instanceof TaskPausedError && error.taskId === taskId) return "paused"
   if (error instanceof TaskCancelledError && error.taskId === taskId) return "cancelled"
   return error instanceof TaskRolledBackError && error.taskId === taskId ? "rolledBack" : "failed"

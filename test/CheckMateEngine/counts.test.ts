@@ -4,7 +4,18 @@ import { Effect, Exit, Fiber, TestClock } from "effect"
 import { CheckMate, CheckMateEngine, Stage } from "effect-checkmate"
 import { growthOf } from "../support/counts.ts"
 import { logged } from "../support/logs.ts"
-import { abc, engineOver, failing, inMemory, Ledger, makeStore, Numbers, until } from "../support/pipelines.ts"
+import {
+  abc,
+  engineOver,
+  engineService,
+  failing,
+  inMemory,
+  Ledger,
+  losing,
+  makeStore,
+  Numbers,
+  until
+} from "../support/pipelines.ts"
 
 const run = CheckMateEngine.run
 
@@ -64,6 +75,37 @@ describe("what is counted", () => {
       )
       expect(grown).toEqual({ "checkmate_tasks check_mate=waited for outcome=succeeded": 1 })
     })))
+
+  it.effect("a task that another engine takes over is counted as interrupted here, also by who is told by the journal", () =>
+    Effect.gen(function*() {
+      const options = { input: {} }
+      const grown = yield* growthOf(
+        /tasks check_mate=taken/,
+        Effect.gen(function*() {
+          for (const told of ["by its lock", "by its journal"]) {
+            const store = yield* makeStore
+            const takenOver = yield* Effect.makeLatch()
+            const gate = yield* Effect.makeLatch()
+            const begun = yield* Effect.makeLatch()
+            const taskId = told.replaceAll(" ", "-")
+            const frozen = pipeline("taken over", Effect.zipRight(begun.open, gate.await))
+            const lines = yield* logged(Effect.gen(function*() {
+              const engine = yield* engineService(store, losing(takenOver))
+              const handle = yield* engine.start(frozen, { ...options, taskId })
+              yield* begun.await
+              yield* Effect.provide(run(pipeline("taken over", Effect.void), { ...options, taskId }), engineOver(store))
+              yield* told === "by its lock" ? takenOver.open : gate.open
+              expect(Exit.isFailure(yield* Effect.exit(handle.await))).toBe(true)
+            }))
+            expect(lines.at(-1)).toBe(`WARN task=${taskId} Task ${taskId}, in the background, ended with a failure`)
+          }
+        })
+      )
+      expect(grown).toEqual({
+        "checkmate_tasks check_mate=taken over outcome=interrupted": 2,
+        "checkmate_tasks check_mate=taken over outcome=succeeded": 2
+      })
+    }).pipe(Effect.scoped))
 
   it.effect("what a definition that does not fit is refused for is no end of the task", () =>
     inMemory(Effect.gen(function*() {
