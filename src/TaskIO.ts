@@ -195,6 +195,8 @@ export class TaskIO extends Context.Tag("checkmate/TaskIO")<TaskIO, {
   readonly send: (taskId: string, message: Message) => Effect.Effect<void, InvalidTaskIdError | TaskIOError>
   /** Takes the messages for a task, oldest first: each is handed out once it is removed. */
   readonly take: (taskId: string) => Effect.Effect<ReadonlyArray<Message>, TaskIOError>
+  /** Takes messages back that were sent and that nobody has taken. */
+  readonly takeBack: (taskId: string, messages: ReadonlyArray<Message>) => Effect.Effect<void, TaskIOError>
   /** The ids of the tasks that have messages. */
   readonly waiting: Effect.Effect<ReadonlyArray<string>, TaskIOError>
   /** The ids of tasks as they get messages, where the store can tell. */
@@ -304,6 +306,12 @@ export const make = (driver: Driver.Encoded): TaskIO["Type"] => {
             driver.acknowledge(taskId, letters.map(({ id }) => id)),
             Effect.map(Effect.forEach(letters, ({ message }) => readMessage(taskId, message)), Arr.getSomes)
           )),
+    takeBack: (taskId, messages) =>
+      Effect.flatMap(driver.receive(taskId), (letters) => {
+        const texts = messages.map((message) => encodeMessage(message))
+        const mine = letters.filter(({ message }) => texts.includes(message))
+        return mine.length === 0 ? Effect.void : driver.acknowledge(taskId, mine.map(({ id }) => id))
+      }),
     waiting: driver.waiting,
     arrivals: Option.fromNullable(driver.arrivals),
     driver

@@ -45,15 +45,37 @@ type Written = Pick<TaskIO.Message, "at" | "createdAt" | "position">
  * Does something to a task: to the one running in this engine, else by holding it, else by asking its holder, for as
  * long as that takes.
  */
-const reach = Effect.fnUntraced(
-  function*<E, E2, R>(parts: Parts, interval: Duration.Duration, taskId: string, options: {
-    /** Tells whether that was all there was to do. */
-    readonly here: (running: registry.Running) => Effect.Effect<boolean, E2>
-    /** Tells whether that was all there was to do. */
-    readonly held: Effect.Effect<boolean, E, R>
-    readonly message: (written: Written) => TaskIO.Message
-    readonly isDone: IsDone
-  }) {
+const reach = <E, E2, R>(parts: Parts, interval: Duration.Duration, taskId: string, steps: Steps<E, E2, R>) =>
+  Effect.suspend(() => {
+    const sent: Array<TaskIO.Message> = []
+    // What has failed is not to be done behind its caller's back, by whoever takes the task up next where it stands.
+    return Effect.tapError(
+      reaching(parts, interval, taskId, steps, sent),
+      () =>
+        sent.length === 0 ? Effect.void : Effect.catchAllCause(
+          parts.taskIO.takeBack(taskId, sent),
+          (cause) => Effect.logWarning(`Task ${taskId} may still be told what could not be asked of it`, cause)
+        )
+    )
+  })
+
+interface Steps<E, E2, R> {
+  /** Tells whether that was all there was to do. */
+  readonly here: (running: registry.Running) => Effect.Effect<boolean, E2>
+  /** Tells whether that was all there was to do. */
+  readonly held: Effect.Effect<boolean, E, R>
+  readonly message: (written: Written) => TaskIO.Message
+  readonly isDone: IsDone
+}
+
+const reaching = Effect.fnUntraced(
+  function*<E, E2, R>(
+    parts: Parts,
+    interval: Duration.Duration,
+    taskId: string,
+    options: Steps<E, E2, R>,
+    sent: Array<TaskIO.Message>
+  ) {
     yield* checkTaskId(taskId)
     let round = 0
     while (true) {
@@ -76,7 +98,9 @@ const reach = Effect.fnUntraced(
       round += 1
       if (isPowerOfTwo(round)) {
         const { createdAt, position } = task
-        yield* parts.taskIO.send(taskId, options.message({ at: yield* DateTime.now, createdAt, position }))
+        const message = options.message({ at: yield* DateTime.now, createdAt, position })
+        sent.push(message)
+        yield* parts.taskIO.send(taskId, message)
       }
       yield* Effect.sleep(interval)
     }

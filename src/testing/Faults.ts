@@ -205,8 +205,9 @@ export const make = (plan: Plan): Effect.Effect<Injector> =>
         list: (query, first) => listed(taskIO.list(query, first)),
         remove: (taskId) => stored("remove", taskId, taskIO.remove(taskId)),
         send: (taskId, message) => stored("send", taskId, taskIO.send(taskId, message)),
-        // Of two operations, each of which can go wrong.
+        // Of two operations each, and each of these can go wrong.
         take: TaskIO.make(faultyDriver(taskIO.driver)).take,
+        takeBack: TaskIO.make(faultyDriver(taskIO.driver)).takeBack,
         waiting: stored("waiting", undefined, taskIO.waiting),
         driver: faultyDriver(taskIO.driver)
       }),

@@ -14,6 +14,7 @@ import {
   Option,
   Schedule,
   Schema,
+  Scope,
   Stream,
   TestClock
 } from "effect"
@@ -92,6 +93,39 @@ describe("a letter", () => {
         yield* until(() => ledger.count("run b") === 2)
         yield* TestClock.adjust("2 seconds")
         expect(yield* store.waiting).toEqual([])
+        yield* gate.open
+        expect(yield* Fiber.join(second)).toMatchObject({ c: 4 })
+      }))
+  }
+
+  for (const what of ["cancel", "pause"] as const) {
+    it.scoped(`of a ${what} that has failed is taken back, and no other: it stops nobody who takes the task up where it stood`, () =>
+      Effect.gen(function*() {
+        const { engineOn, store } = yield* engines
+        const one = yield* engineOn(store)
+        const ledger = new Ledger()
+        const gate = yield* Effect.makeLatch()
+        const definition = abc(ledger, { fail: (stage) => stage === "b" ? gate.await : Effect.void })
+        const first = yield* Effect.fork(one.run(definition, { taskId: "t", input: { seed: 1 } }))
+        yield* until(() => ledger.count("run b") === 1)
+        yield* Fiber.interrupt(first)
+        // Held for a moment, as by who removes what is over, and written to once: that fails.
+        const scope = yield* Scope.make()
+        const lock = Layer.succeedContext(yield* Layer.build(BindLock.layerMemory))
+        const bind = Effect.flatMap(BindLock.BindLock, ({ acquire }) => acquire("t"))
+        yield* bind.pipe(Scope.extend(scope), Effect.provide(lock))
+        const full = new TaskIOError({ operation: "append", location: "here", problem: "the disk is full" })
+        const other = yield* engineService(withAppends(store, () => Effect.fail(full)), lock)
+        const asking = yield* Effect.fork(Effect.flip(other[what]("t")))
+        yield* Effect.repeat(store.waiting, { until: (waiting) => waiting.length > 0 })
+        yield* store.send("t", "another one's")
+        yield* Scope.close(scope, Exit.void)
+        yield* TestClock.adjust("500 millis")
+        expect(yield* Fiber.join(asking)).toEqual(full)
+        expect((yield* store.receive("t")).map(({ message }) => message)).toEqual(["another one's"])
+        const second = yield* Effect.fork(one.resume(definition, "t"))
+        yield* until(() => ledger.count("run b") === 2)
+        yield* TestClock.adjust("2 seconds")
         yield* gate.open
         expect(yield* Fiber.join(second)).toMatchObject({ c: 4 })
       }))
