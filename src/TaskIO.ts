@@ -30,6 +30,7 @@ import {
   type TaskIOError
 } from "./CheckMateError.ts"
 import { decodeAll, encodeQuery, encodeSummary, matches } from "./internal/journalCodec.ts"
+import { logWarning } from "./internal/log.ts"
 import { againFrom, joined, lookAt, nothing } from "./internal/look.ts"
 import { appendLatency } from "./internal/metrics.ts"
 import { checkTaskId } from "./internal/taskId.ts"
@@ -218,7 +219,7 @@ const readMessage = (taskId: string, text: string): Effect.Effect<Option.Option<
   return Option.isSome(message)
     ? Effect.succeed(message)
     : Effect.as(
-      Effect.logWarning(`A message for task ${taskId} is dropped: it is none that this version knows`),
+      logWarning(`A message for task ${taskId} is dropped: it is none that this version knows`),
       message
     )
 }
@@ -286,7 +287,7 @@ export const make = (driver: Driver.Encoded): TaskIO["Type"] => {
             // One that another version wrote must not keep all others from being listed.
             onLeft: (issue) =>
               Effect.as(
-                Effect.logWarning(
+                logWarning(
                   `Task ${summary.taskId} is left out of the list: its summary does not fit in ${whereOf(issue)}`
                 ),
                 Option.none()

@@ -34,6 +34,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { DecryptionError, EncryptionKeysError, JournalVersionError, TaskIOError } from "../CheckMateError.ts"
 import * as Cipher from "../internal/cipher.ts"
+import { logWarning } from "../internal/log.ts"
 import { list } from "../internal/words.ts"
 import type { Encoded, EncodedJournal, EncodedSummary, Letter } from "./Encoded.ts"
 
@@ -239,7 +240,7 @@ export const make = (
       return memo === undefined ? Effect.succeed(summary) : openMemo(summary.taskId, memo).pipe(
         Effect.map((memo) => ({ ...rest, memo })),
         Effect.catchAll((error) =>
-          Effect.as(Effect.logWarning(`The memo of task ${summary.taskId} is left out: ${error.message}`), rest)
+          Effect.as(logWarning(`The memo of task ${summary.taskId} is left out: ${error.message}`), rest)
         )
       )
     }
@@ -275,7 +276,7 @@ export const make = (
       Effect.suspend(() => {
         if (told.has(id)) return Effect.void
         told.add(id)
-        return Effect.logWarning(`A message for task ${taskId} is left unread: ${error.message}`)
+        return logWarning(`A message for task ${taskId} is left unread: ${error.message}`)
       })
 
     return {

@@ -31,6 +31,7 @@ import { JournalDamagedError, StaleWriterError, TaskIOError } from "../CheckMate
 import { crc32 } from "../internal/crc32.ts"
 import { storeError } from "../internal/files.ts"
 import { SummarySchema } from "../internal/journalCodec.ts"
+import { logWarning } from "../internal/log.ts"
 import { nonce } from "../internal/nonce.ts"
 import type { Encoded, EncodedSummary } from "./Encoded.ts"
 
@@ -250,7 +251,7 @@ export const make = Effect.fnUntraced(
         Effect.map((head) => Option.isSome(head) && head.value.summary !== null ? [head.value.summary] : []),
         Effect.catchTag(
           "JournalDamagedError",
-          (error) => Effect.as(Effect.logWarning(`Task ${taskId} is left out of the list: ${error.message}`), [])
+          (error) => Effect.as(logWarning(`Task ${taskId} is left out of the list: ${error.message}`), [])
         )
       )
 

@@ -24,6 +24,7 @@ import { exitOf, provided, type Restore } from "./inContext.ts"
 import { inStage } from "./inStage.ts"
 import { showValue } from "./json.ts"
 import * as layers from "./layers.ts"
+import { logWarning } from "./log.ts"
 import * as metrics from "./metrics.ts"
 import * as retry from "./retry.ts"
 import { type AppendError, commit, foldIn, isEnding, isLost, record, type Session, stageOf } from "./session.ts"
@@ -125,7 +126,7 @@ const decide = Effect.fnUntraced(
     ))
     if (Exit.isFailure(stepped)) {
       if (isStopping(session)) return { _tag: "Resume" }
-      yield* Effect.logWarning(`The retry Schedule of stage ${stage.name} died; the stage is given up`, stepped.cause)
+      yield* logWarning(`The retry Schedule of stage ${stage.name} died; the stage is given up`, stepped.cause)
       return { _tag: "GiveUp" }
     }
     const next = stepped.value
@@ -180,7 +181,7 @@ export const runRollback = <E, R>(
 
 /** The process is about to end, or the task is no longer its own: a rollback that failed is left to the next. */
 export const leftToWhoeverResumes = (stage: Stage.Any, cause: Cause.Cause<unknown>): Effect.Effect<void> =>
-  Effect.logWarning(`The rollback of stage ${stage.name} failed while stopping; it is made again on resume`, cause)
+  logWarning(`The rollback of stage ${stage.name} failed while stopping; it is made again on resume`, cause)
 
 /** What is told of a task that stands where a rollback has failed. */
 export const rollbackFailedError = (
@@ -254,7 +255,7 @@ export const failed = Effect.fnUntraced(
     yield* record(session, [{ _tag: "AttemptFailed", stage: stage.name, failure, next }], at)
     // What is given up fails its caller; of a retry nobody would hear until it is over.
     if (next._tag === "Retry") {
-      yield* Effect.logWarning(
+      yield* logWarning(
         `${stage.name} failed and is tried again at ${DateTime.formatIso(next.dueAt)}: ${Failure.format(failure)}`
       )
     }

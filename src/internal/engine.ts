@@ -9,6 +9,7 @@ import * as BindLock from "../BindLock.ts"
 import type { Options, Service } from "../CheckMateEngine/Service.ts"
 import * as TaskIO from "../TaskIO.ts"
 import { inBackground } from "./inContext.ts"
+import { logWarning } from "./log.ts"
 import * as operations from "./operations.ts"
 import { count, duration } from "./options.ts"
 import * as registry from "./registry.ts"
@@ -20,7 +21,7 @@ import type { Parts } from "./supervise.ts"
 const actOnMail = (parts: Parts, interval: Duration.Duration) => {
   const read = Effect.catchAllCause(
     steer.readMail(parts),
-    (cause) => Effect.logWarning("Messages for running tasks could not be read", cause)
+    (cause) => logWarning("Messages for running tasks could not be read", cause)
   )
   const look = Effect.forever(
     Effect.zipRight(parts.registry.busy, Effect.zipRight(Effect.sleep(interval), read))
@@ -29,9 +30,7 @@ const actOnMail = (parts: Parts, interval: Duration.Duration) => {
     onNone: () => look,
     onSome: (arrivals) =>
       Stream.runForEach(arrivals, () => read).pipe(
-        Effect.catchAllCause((cause) =>
-          Effect.logWarning("Messages no longer arrive, and are looked for instead", cause)
-        ),
+        Effect.catchAllCause((cause) => logWarning("Messages no longer arrive, and are looked for instead", cause)),
         Effect.zipRight(look)
       )
   })

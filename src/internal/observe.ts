@@ -17,6 +17,7 @@ import type { EncodedSummary } from "../TaskIO/Encoded.ts"
 import * as TaskStatus from "../TaskStatus.ts"
 import { inBackground } from "./inContext.ts"
 import { encodeQuery, encodeSummary, matches } from "./journalCodec.ts"
+import { logWarning } from "./log.ts"
 import { checkOrder, count } from "./options.ts"
 import { heldSince, type Parts } from "./supervise.ts"
 
@@ -86,7 +87,7 @@ const asFailed = Effect.fnUntraced(
     const look = yield* Effect.either(parts.taskIO.get(taskId))
     if (Either.isRight(look)) return nowListed(asked, Option.filter(look.right, hasFailed(tags)))
     if (look.left._tag === "TaskIOError") return yield* look.left
-    yield* Effect.logWarning(`Task ${taskId} is left out, as nothing tells what it failed with: ${look.left.message}`)
+    yield* logWarning(`Task ${taskId} is left out, as nothing tells what it failed with: ${look.left.message}`)
     return Option.none()
   }
 )

@@ -27,6 +27,7 @@ import type * as TaskIO from "../TaskIO.ts"
 import * as goBack from "./goBack.ts"
 import { inSpan } from "./inContext.ts"
 import { isList } from "./json.ts"
+import { logWarning } from "./log.ts"
 import * as observe from "./observe.ts"
 import { checkQuery, duration, refuse } from "./options.ts"
 import * as runTask from "./runTask.ts"
@@ -108,7 +109,7 @@ const reportFailure = (taskId: string, cause: Cause.Cause<unknown>, hasBegun: bo
     return Effect.void
   }
   const became = hasBegun && !isBound(taskId, cause) ? "ended with a failure" : "was not begun"
-  return Effect.logWarning(`Task ${taskId}, in the background, ${became}`, cause).pipe(loggedAs(taskId))
+  return logWarning(`Task ${taskId}, in the background, ${became}`, cause).pipe(loggedAs(taskId))
 }
 
 const begin = Effect.fnUntraced(

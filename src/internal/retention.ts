@@ -8,6 +8,7 @@ import * as Random from "effect/Random"
 import * as Stream from "effect/Stream"
 import type { Retention } from "../CheckMateEngine/Service.ts"
 import * as TaskStatus from "../TaskStatus.ts"
+import { logInfo, logWarning } from "./log.ts"
 import { duration, refuse } from "./options.ts"
 import * as retry from "./retry.ts"
 import { removable, removeIf } from "./steer.ts"
@@ -32,10 +33,10 @@ const round = Effect.fnUntraced(function*(parts: Parts, kept: Kept) {
       Effect.catchAllCause(removeIf(parts, taskId, isDue), (cause) =>
         Cause.isInterruptedOnly(cause)
           ? Effect.interrupt
-          : Effect.as(Effect.logWarning(`Task ${taskId} is due to be removed, and could not be`, cause), false))
+          : Effect.as(logWarning(`Task ${taskId} is due to be removed, and could not be`, cause), false))
   )
   if (removed.length > 0) {
-    yield* Effect.logInfo(`Removed ${numberOf(removed.length, "task")} kept long enough`)
+    yield* logInfo(`Removed ${numberOf(removed.length, "task")} kept long enough`)
   }
 })
 
@@ -64,7 +65,7 @@ export const keep = Effect.fnUntraced(
       Effect.catchAllCause((cause) =>
         Cause.isInterruptedOnly(cause)
           ? Effect.interrupt
-          : Effect.logWarning("Tasks that are due to be removed could not be listed", cause)
+          : logWarning("Tasks that are due to be removed could not be listed", cause)
       ),
       Effect.zipRight(pause),
       Effect.forever

@@ -17,6 +17,7 @@ import { StageDefectError } from "../CheckMateError.ts"
 import type { Failure } from "../Failure.ts"
 import type * as Stage from "../Stage.ts"
 import type * as Task from "../Task.ts"
+import { logWarning } from "./log.ts"
 import type { Session } from "./session.ts"
 
 /** Steps the Schedule over a failure: its next state, and when the next attempt is due, if there is to be one. */
@@ -130,7 +131,7 @@ export const retry = <A, E, R, R2>(
             : Effect.as(sleep(next.dueAt.value - now), Option.some(next.state))).pipe(
             Effect.catchAllDefect((defect) =>
               Effect.as(
-                Effect.logWarning("The rollbackRetry Schedule died; the rollback is given up", Cause.die(defect)),
+                logWarning("The rollbackRetry Schedule died; the rollback is given up", Cause.die(defect)),
                 Option.none()
               )
             )

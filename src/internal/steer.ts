@@ -16,6 +16,7 @@ import type * as Task from "../Task.ts"
 import type * as TaskIO from "../TaskIO.ts"
 import * as TaskStatus from "../TaskStatus.ts"
 import { rollbackFailedError } from "./attempt.ts"
+import { logWarning } from "./log.ts"
 import * as registry from "./registry.ts"
 import { hasLeftovers } from "./rollback.ts"
 import { commit, type Session, type Untimed } from "./session.ts"
@@ -54,7 +55,7 @@ const reach = <E, E2, R>(parts: Parts, interval: Duration.Duration, taskId: stri
       () =>
         sent.length === 0 ? Effect.void : Effect.catchAllCause(
           parts.taskIO.takeBack(taskId, sent),
-          (cause) => Effect.logWarning(`Task ${taskId} may still be told what could not be asked of it`, cause)
+          (cause) => logWarning(`Task ${taskId} may still be told what could not be asked of it`, cause)
         )
     )
   })
@@ -318,7 +319,7 @@ export const clean = Effect.fnUntraced(function*(parts: Parts, options: {
   const remove = options.dryRun ? wouldRemove : removeIf
   return yield* Effect.filter(found, ({ taskId }) => {
     const leave = (error: Unreadable) =>
-      Effect.as(Effect.logWarning(`Task ${taskId} is over and is not removed: ${error.message}`), false)
+      Effect.as(logWarning(`Task ${taskId} is over and is not removed: ${error.message}`), false)
     return Effect.catchTags(remove(parts, taskId, isOver), unreadable(leave))
   })
 })

@@ -24,6 +24,7 @@ import type * as Task from "../Task.ts"
 import type * as TaskIO from "../TaskIO.ts"
 import { exitOf, inScope, type Restore } from "./inContext.ts"
 import { lineUp } from "./inTurn.ts"
+import { logInfo, logWarning } from "./log.ts"
 import type { Registry } from "./registry.ts"
 import {
   type AppendError,
@@ -115,7 +116,7 @@ export const whileTaken = <A, E, R>(
 ): Effect.Effect<A, E, R> => {
   // A lock that is lost as often as it is got must not keep the processor busy.
   const waiting = Effect.zipRight(
-    Effect.logInfo(`Task ${taskId} was taken over by another engine, and is waited for`),
+    logInfo(`Task ${taskId} was taken over by another engine, and is waited for`),
     untilClosed(parts, Effect.sleep(waitBetween))
   )
   const orAgain = (work: Effect.Effect<A, E, R>, last?: E): Effect.Effect<A, E, R> =>
@@ -133,7 +134,7 @@ const warnOfItself = (parts: Parts, taskId: string) =>
     Effect.serviceOption(Stage.Context),
     (asker) =>
       Option.exists(asker, (own) => own.taskId === taskId) && parts.registry.running.has(taskId)
-        ? Effect.logWarning(
+        ? logWarning(
           `Task ${taskId} is waited for by a stage of its own, which ends only if it does not wait for that`
         )
         : Effect.void

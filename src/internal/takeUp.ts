@@ -21,6 +21,7 @@ import * as Task from "../Task.ts"
 import { rollbackFailedError } from "./attempt.ts"
 import { checkDefinition, names, outputOf } from "./definition.ts"
 import { areTexts, sameJson, showValue } from "./json.ts"
+import { logInfo, logWarning } from "./log.ts"
 import * as metrics from "./metrics.ts"
 import * as rollback from "./rollback.ts"
 import { type Cancelled, commit, isEnding, isMidway, record, type Session, type Untimed } from "./session.ts"
@@ -88,7 +89,7 @@ export const goOn = Effect.fnUntraced(
     yield* record(session, [...back, { _tag: "TaskResumed", stages: names(checkMate), recovered }])
     if (!recovered) return
     const stage = Option.match(task.current, { onNone: () => "", onSome: (name) => ` in stage ${name}` })
-    yield* Effect.logInfo(`Task ${task.id} goes on after a crash${stage}`)
+    yield* logInfo(`Task ${task.id} goes on after a crash${stage}`)
   }
 )
 
@@ -121,7 +122,7 @@ const overridesOf = (task: Task.Task, given: Values) => {
 export const outputAgain = (checkMate: CheckMate.Any, task: Task.Task, given: Values) =>
   Effect.suspend(() => {
     const ignored = overridesOf(task, given).map(([attribute]) => attribute)
-    const warn = ignored.length === 0 ? Effect.void : Effect.logWarning(
+    const warn = ignored.length === 0 ? Effect.void : logWarning(
       `Task ${task.id} has succeeded, so another value given for ${
         list(ignored)
       } changes nothing. Have it run again with `

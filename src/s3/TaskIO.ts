@@ -14,6 +14,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { TaskIOError } from "../CheckMateError.ts"
+import { logWarning } from "../internal/log.ts"
 import type { Encoded, EncodedSummary } from "../TaskIO/Encoded.ts"
 import { atOnce, type Client } from "./client.ts"
 import { toTaskIOError } from "./failure.ts"
@@ -72,7 +73,7 @@ export const make = (connected: Client): Encoded => {
       Effect.catchTag(
         "JournalDamagedError",
         "JournalVersionError",
-        ({ message }) => Effect.as(Effect.logWarning(`A task is left out of the list: ${message}`), Option.none())
+        ({ message }) => Effect.as(logWarning(`A task is left out of the list: ${message}`), Option.none())
       )
     )
 

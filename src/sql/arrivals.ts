@@ -11,6 +11,7 @@ import * as Queue from "effect/Queue"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import type { TaskIOError } from "../CheckMateError.ts"
+import { logDebug } from "../internal/log.ts"
 import type { Database } from "./database.ts"
 import { channelOf } from "./postgres.ts"
 
@@ -57,7 +58,7 @@ export const arrivalsOf = (
     // A lost connection fails in ways of its own when it is closed; the looks go on meanwhile.
     Stream.catchAllCause((cause) =>
       Stream.fromEffect(
-        Cause.isInterruptedOnly(cause) ? Effect.void : Effect.logDebug("Listening for messages failed", cause)
+        Cause.isInterruptedOnly(cause) ? Effect.void : logDebug("Listening for messages failed", cause)
       ).pipe(Stream.drain, Stream.concat(Stream.drain(Stream.fromEffect(Effect.sleep("1 second")))))
     ),
     Stream.forever

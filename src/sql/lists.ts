@@ -8,6 +8,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { SummarySchema } from "../internal/journalCodec.ts"
+import { logWarning } from "../internal/log.ts"
 import type { Encoded, EncodedQuery, First } from "../TaskIO/Encoded.ts"
 import * as TaskStatus from "../TaskStatus.ts"
 import type { Database } from "./database.ts"
@@ -65,7 +66,7 @@ export const listOf = (database: Database): Encoded["list"] => {
 
   const summaryOf = ({ summary, task_id }: typeof Summaries.Type[number]) =>
     Either.match(decodeSummary(summary), {
-      onLeft: () => Effect.as(Effect.logWarning(`Task ${task_id} is left out of the list: its summary is damaged`), []),
+      onLeft: () => Effect.as(logWarning(`Task ${task_id} is left out of the list: its summary is damaged`), []),
       onRight: (found) => Effect.succeed([found])
     })
 

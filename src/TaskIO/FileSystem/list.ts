@@ -5,6 +5,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { TaskIOError } from "../../CheckMateError.ts"
 import { isNotFound, storeError } from "../../internal/files.ts"
+import { logWarning } from "../../internal/log.ts"
 import type { EncodedSummary } from "../Encoded.ts"
 import type { Damaged } from "./chain.ts"
 import * as JournalFile from "./journalFile.ts"
@@ -71,7 +72,7 @@ const summaryOf = (layout: Layout, taskId: string, newest: number) =>
 
 const skipped = (taskId: string) => (error: TaskIOError | Damaged) =>
   Effect.as(
-    Effect.logWarning(`Task ${taskId} is left out of the list: ${error.message}`),
+    logWarning(`Task ${taskId} is left out of the list: ${error.message}`),
     Option.none<EncodedSummary>()
   )
 
