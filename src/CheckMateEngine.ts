@@ -287,7 +287,8 @@ export const rollback = <E, R>(
  * Cancels a task, wherever it runs: a running stage is interrupted at once and its attempt rolled back. With
  * `rollback`, the stages that succeeded are rolled back too, also those of a task that was cancelled without it. Returns
  * once that is done. Where it is interrupted before, it may still be done, by whoever has the task or takes it up where it
- * stands.
+ * stands. Where a part of that very task asks for it that is not to be interrupted, as a rollback or a finalizer, it returns
+ * once that is asked, and the task is cancelled once that part is over.
  *
  * Fails with `TaskNotFoundError`, with `TaskStatusError` for a task that has succeeded, if only just then, or that is
  * being rolled back, and as {@link RunError} says.

@@ -108,6 +108,7 @@ export type ResumableTag = Exclude<TaskStatus.Tag, "Succeeded" | "Cancelled" | "
  * What to do about a task that another engine holds: fail with `TaskBoundError`, or wait until it is free. The same where
  * another engine takes it over midway, as after this one was frozen: fail with `BindingLostError` or `StaleWriterError`, or
  * wait, and go on from what the other made of it. Only `retryFrom` fails then all the same, as it would go back once more.
+ * A rollback, and whatever else is not to be interrupted, fails where it would wait for its own task.
  *
  * @since 0.1.0
  * @category options

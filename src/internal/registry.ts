@@ -9,6 +9,8 @@ export interface Running {
   readonly session: Session
   /** Interrupts the task's work, and returns once that is over. */
   readonly stop: (reason: Stop) => Effect.Effect<void>
+  /** The same, without waiting for that. */
+  readonly ask: (reason: Stop) => Effect.Effect<void>
 }
 
 export interface Registry {

@@ -19,8 +19,8 @@ import { rollbackFailedError } from "./attempt.ts"
 import { logWarning } from "./log.ts"
 import * as registry from "./registry.ts"
 import { hasLeftovers } from "./rollback.ts"
-import { commit, type Session, type Untimed } from "./session.ts"
-import { bind, cancelledError, hold, type Parts, writeCancelled } from "./supervise.ts"
+import { type Cancelled, commit, type Session, type Untimed } from "./session.ts"
+import { bind, cancelledError, hold, type Parts, waitsForItself, writeCancelled } from "./supervise.ts"
 import { checkTaskId } from "./taskId.ts"
 
 /** The task, which must exist. */
@@ -133,6 +133,16 @@ const write = (parts: Parts, taskId: string, isDone: IsDone, event: Untimed) =>
       })
   )
 
+/** Whether a task is to be cancelled once whoever asks for it is over. */
+const askedOf = ({ cancelling, stopping, task }: Session, rollback: boolean): Effect.Effect<true, TaskStatusError> => {
+  const asked = cancelling ? !rollback : stopping?._tag === "Cancelled" && (stopping.rollback || !rollback)
+  return asked || task === undefined
+    ? Effect.succeed(true)
+    : Effect.fail(
+      refuse(task, "be cancelled", "it is stopping already, and waits for what asks. Cancel it from elsewhere")
+    )
+}
+
 export const cancel = <E, R>(
   parts: Parts,
   interval: Duration.Duration,
@@ -162,7 +172,12 @@ export const cancel = <E, R>(
   }
   return reach(parts, interval, taskId, {
     here: Effect.fnUntraced(function*(running) {
-      yield* running.stop({ _tag: "Cancelled", rollback, reason })
+      const stop: Cancelled = { _tag: "Cancelled", rollback, reason }
+      if (yield* waitsForItself(parts, taskId)) {
+        yield* running.ask(stop)
+        return yield* askedOf(running.session, rollback)
+      }
+      yield* running.stop(stop)
       yield* running.session.left.await
       const { heldFrom, task } = running.session
       // Not where it stood there before, and nothing was done about it.
@@ -224,9 +239,7 @@ export const readMail = Effect.fnUntraced(function*(parts: Parts) {
       switch (message._tag) {
         case "Cancel":
           // Not awaited: a stage may take its time to stop, and there may be more mail.
-          yield* Effect.forkDaemon(
-            task.stop({ _tag: "Cancelled", rollback: message.rollback, reason: message.reason })
-          )
+          yield* task.ask({ _tag: "Cancelled", rollback: message.rollback, reason: message.reason })
           break
         case "Pause":
           yield* registry.pause(task)

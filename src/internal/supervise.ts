@@ -60,21 +60,20 @@ export const bind = (
   waits: () => void = () => {}
 ): Effect.Effect<BindLock.Binding, TaskBoundError | BindLockError, Scope.Scope> => {
   const acquire = parts.bindLock.acquire(taskId)
-  if (whenBound === "fail") {
-    return Effect.catchTag(
-      acquire,
-      "TaskBoundError",
-      (bound) =>
-        Effect.flatMap(Effect.orElseSucceed(parts.taskIO.get(taskId), Option.none), (task) =>
-          Effect.fail(
-            new TaskBoundError({
-              taskId,
-              holder: parts.registry.running.has(taskId) ? `${bound.holder} (this very engine)` : bound.holder,
-              since: heldSince({ name: bound.holder, since: bound.since }, task)
-            })
-          ))
-    )
-  }
+  const orTold = Effect.catchTag(
+    acquire,
+    "TaskBoundError",
+    (bound) =>
+      Effect.flatMap(Effect.orElseSucceed(parts.taskIO.get(taskId), Option.none), (task) =>
+        Effect.fail(
+          new TaskBoundError({
+            taskId,
+            holder: parts.registry.running.has(taskId) ? `${bound.holder} (this very engine)` : bound.holder,
+            since: heldSince({ name: bound.holder, since: bound.since }, task)
+          })
+        ))
+  )
+  if (whenBound === "fail") return orTold
   const { lines } = parts.registry
   const inLine = Effect.suspend(() => {
     waits()
@@ -89,7 +88,10 @@ export const bind = (
   const waiting = Effect.suspend(() =>
     lines.has(taskId) ? inLine : Effect.catchTag(acquire, "TaskBoundError", () => inLine)
   )
-  return Effect.zipRight(warnOfItself(parts, taskId), untilClosed(parts, waiting))
+  return Effect.if(waitsForItself(parts, taskId), {
+    onTrue: () => orTold,
+    onFalse: () => Effect.zipRight(warnOfItself(parts, taskId), untilClosed(parts, waiting))
+  })
 }
 
 /** Ends what waits when the engine does. */
@@ -128,17 +130,26 @@ export const whileTaken = <A, E, R>(
   return whenBound === "fail" ? takeUp : orAgain(takeUp)
 }
 
+/** Whether it is a stage, or a rollback, of a task that runs here that asks for something about its own task. */
+const isOwn = (parts: Parts, taskId: string): Effect.Effect<boolean> =>
+  Effect.map(
+    Effect.serviceOption(Stage.Context),
+    (asker) => Option.exists(asker, (own) => own.taskId === taskId) && parts.registry.running.has(taskId)
+  )
+
+/** Whether it is one that is not to be interrupted, as a rollback: it would wait for itself for ever, and its engine for it. */
+export const waitsForItself = (parts: Parts, taskId: string): Effect.Effect<boolean> =>
+  Effect.flatMap(
+    isOwn(parts, taskId),
+    (own) => own ? Effect.checkInterruptible((can) => Effect.succeed(!can)) : Effect.succeed(false)
+  )
+
 /** A stage that waits for its own task does so for ever, unless what waits outlives the stage. */
 const warnOfItself = (parts: Parts, taskId: string) =>
-  Effect.flatMap(
-    Effect.serviceOption(Stage.Context),
-    (asker) =>
-      Option.exists(asker, (own) => own.taskId === taskId) && parts.registry.running.has(taskId)
-        ? logWarning(
-          `Task ${taskId} is waited for by a stage of its own, which ends only if it does not wait for that`
-        )
-        : Effect.void
-  )
+  Effect.flatMap(isOwn(parts, taskId), (own) =>
+    own
+      ? logWarning(`Task ${taskId} is waited for by a stage of its own, which ends only if it does not wait for that`)
+      : Effect.void)
 
 /** How a fiber ended, which is waited for also where the wait is interrupted: then it is told first. */
 const seenToItsEnd = <A, E>(
@@ -153,14 +164,18 @@ const seenToItsEnd = <A, E>(
 
 const interrupted: Stop = { _tag: "Interrupted" }
 
-/** Interrupts a task's work, and returns once that is over. */
-const stopFor = (session: Session, reason: Stop): Effect.Effect<void> =>
+/** Interrupts a task's work, and returns once that is over, or once that is asked for. */
+const stopFor = (
+  session: Session,
+  reason: Stop,
+  interrupt: (work: Fiber.RuntimeFiber<unknown, unknown>) => Effect.Effect<unknown> = Fiber.interrupt
+): Effect.Effect<void> =>
   Effect.suspend(() => {
     if (session.cancelling && reason._tag === "Cancelled") return Effect.void
     // Whatever else was asked for, nothing is written about a task that somebody else has.
     if (session.stopping === undefined || reason._tag === "Lost") session.stopping = reason
     if (reason._tag !== "Cancelled") session.ending.settle()
-    return session.work === undefined ? Effect.void : Effect.asVoid(Fiber.interrupt(session.work))
+    return session.work === undefined ? Effect.void : Effect.asVoid(interrupt(session.work))
   })
 
 /** Why the task is another engine's now, if it is. */
@@ -196,7 +211,11 @@ const supervise = Effect.fnUntraced(
       Effect.interruptible(Effect.suspend(() => session.stopping === undefined ? work : Effect.interrupt))
     ))
     session.work = fiber
-    parts.registry.enter({ session, stop: (reason) => stopFor(session, reason) })
+    parts.registry.enter({
+      session,
+      stop: (reason) => stopFor(session, reason),
+      ask: (reason) => stopFor(session, reason, Fiber.interruptFork)
+    })
     if (parts.registry.closing.isSettled) yield* stopFor(session, interrupted)
     const exit = yield* seenToItsEnd(fiber, restore, stopFor(session, interrupted))
     yield* Fiber.inheritAll(fiber)
