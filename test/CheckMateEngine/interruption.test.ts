@@ -364,6 +364,34 @@ describe("a cancel with rollback that is being carried out", () => {
     })))
 })
 
+describe("a cancel of a task whose stage runs others", () => {
+  it.effect("leaves those to be gone on with that it waits for, and alone those that it has started", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const inner = hangingInB(ledger)
+      const outer = CheckMate.make("outer", {
+        state: Numbers,
+        input: [],
+        stages: [Stage.make(Numbers, "o", {
+          execute: () =>
+            CheckMateEngine.start(inner, { taskId: "started", input }).pipe(
+              Effect.zipRight(CheckMateEngine.run(inner, { taskId: "waited-for", input, whenBound: "wait" })),
+              Effect.orDie,
+              Effect.asVoid
+            ),
+          rollback: () => ledger.note("undo o")
+        })]
+      })
+      const run = yield* Effect.fork(CheckMateEngine.run(outer, { taskId: "outer", input: {} }))
+      yield* until(() => ledger.count("run b") === 2)
+      yield* CheckMateEngine.cancel("outer")
+      expect(yield* Effect.flip(Fiber.join(run))).toMatchObject({ _tag: "TaskCancelledError" })
+      expect(ledger.entries.slice(-3)).toEqual(["interrupted b", "undo b", "undo o"])
+      const found = yield* Effect.forEach([true, false], (held) => CheckMateEngine.find({ status: ["Running"], held }))
+      expect(found.map((tasks) => tasks.map(({ taskId }) => taskId))).toEqual([["started"], ["waited-for"]])
+    })))
+})
+
 describe("a stage that waits for its own task", () => {
   it.effect("is warned of, and let go on where what waits outlives it", () =>
     inMemory(Effect.gen(function*() {
