@@ -1,4 +1,5 @@
 /** Cancels, pauses and removes tasks, wherever they run. */
+import * as Cause from "effect/Cause"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -50,10 +51,10 @@ const reach = <E, E2, R>(parts: Parts, interval: Duration.Duration, taskId: stri
   Effect.suspend(() => {
     const sent: Array<TaskIO.Message> = []
     // What has failed is not to be done behind its caller's back, by whoever takes the task up next where it stands.
-    return Effect.tapError(
+    return Effect.tapErrorCause(
       reaching(parts, interval, taskId, steps, sent),
-      () =>
-        sent.length === 0 ? Effect.void : Effect.catchAllCause(
+      (failed) =>
+        sent.length === 0 || Cause.isInterruptedOnly(failed) ? Effect.void : Effect.catchAllCause(
           parts.taskIO.takeBack(taskId, sent),
           (cause) => logWarning(`Task ${taskId} may still be told what could not be asked of it`, cause)
         )

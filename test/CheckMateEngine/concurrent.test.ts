@@ -435,7 +435,8 @@ const judge = (
     case "cancel and roll back":
       return unless(was("Cancelled", "RolledBack"), "it was not cancelled")
     case "pause":
-      return unless(was("Running", "Paused"), "it was not running")
+      // Whoever holds it may have it Running before that is written.
+      return unless(was("Running", "Paused") || meanwhile.some(({ held }) => held), "it was not running")
     case "rollback":
       return unless(was("RolledBack", "Cancelled"), "it was not rolled back")
     case "remove":
@@ -458,7 +459,11 @@ const judge = (
     case "watch":
       return isOver
         ? unless(was("Running", "RollingBack"), "did not end")
-        : unless(was(String(value)) && !/^(Running|RollingBack)$/.test(String(value)), `it was not ${String(value)}`)
+        // It ends with its engine, too.
+        : unless(
+          was(String(value)) && (closes || !/^(Running|RollingBack)$/.test(String(value))),
+          `it was not ${String(value)}`
+        )
     case "resumeAll":
       return []
   }

@@ -131,6 +131,26 @@ describe("a letter", () => {
       }))
   }
 
+  it.scoped("of a cancel whose engine is closed meanwhile is taken back, too", () =>
+    Effect.gen(function*() {
+      const { store } = yield* engines
+      const holding = yield* Scope.make()
+      const closing = yield* Scope.make()
+      const lock = Layer.succeedContext(yield* Layer.build(BindLock.layerMemory))
+      const one = yield* engineService(store, lock)
+      yield* Effect.exit(one.run(abc(new Ledger(), { fail: failing({ b: 1 }) }), { taskId: "t", input: { seed: 1 } }))
+      const bind = Effect.flatMap(BindLock.BindLock, ({ acquire }) => acquire("t"))
+      yield* bind.pipe(Scope.extend(holding), Effect.provide(lock))
+      const other = yield* Scope.extend(engineService(store, lock), closing)
+      const asking = yield* Effect.fork(Effect.exit(other.cancel("t")))
+      yield* Effect.repeat(store.waiting, { until: (waiting) => waiting.length > 0 })
+      yield* Scope.close(closing, Exit.void)
+      yield* Scope.close(holding, Exit.void)
+      yield* TestClock.adjust("500 millis")
+      expect(String(yield* Fiber.join(asking))).toContain("is closed")
+      expect(yield* store.waiting).toEqual([])
+    }))
+
   it.scoped("that was sent as the task was removed stops no other one of its id", () =>
     Effect.gen(function*() {
       const { engineOn, store } = yield* engines
