@@ -27,17 +27,15 @@ const holdExisting = Effect.fnUntraced(
     yield* checkFirst(parts, checkMate, taskId)
     const found = yield* parts.taskIO.look(taskId)
     if (Option.isNone(found.task)) return yield* new TaskNotFoundError({ taskId })
-    return yield* hold(
-      parts,
-      taskId,
+    return yield* hold(parts, taskId, {
       whenBound,
-      (session) =>
+      work: (session) =>
         Effect.suspend((): Effect.Effect<A, E2 | TaskNotFoundError, R> =>
           session.task === undefined ? Effect.fail(new TaskNotFoundError({ taskId })) : work(session, session.task)
         ),
-      (session, stop) => cancelHeld(checkMate, session, stop, whenSucceeded),
+      cancelled: (session, stop) => cancelHeld(checkMate, session, stop, whenSucceeded),
       found
-    )
+    })
   }
 )
 

@@ -129,19 +129,17 @@ const runOr = Effect.fnUntraced(
       yield* whenMissing
     }
     return yield* counted(checkMate, taskId, (begun) =>
-      hold(
-        parts,
-        taskId,
-        request.whenBound,
-        (session) => {
+      hold(parts, taskId, {
+        whenBound: request.whenBound,
+        work: (session) => {
           const work = runHeld(checkMate, session, request, given, begun)
           // It may have been removed since.
           return session.task === undefined ? Effect.zipRight(whenMissing, work) : work
         },
-        (session, stop) => cancelHeld(checkMate, session, stop, (task) => outputOf(checkMate, task)),
+        cancelled: (session, stop) => cancelHeld(checkMate, session, stop, (task) => outputOf(checkMate, task)),
         found,
-        (task) => answered(checkMate, task, given)
-      ))
+        over: (task) => answered(checkMate, task, given)
+      }))
   }
 )
 

@@ -113,17 +113,15 @@ const isPowerOfTwo = (number: number): boolean => Number.isInteger(Math.log2(num
 
 /** Holds a task that nobody runs, to write an event, if that is still to be done then. */
 const write = (parts: Parts, taskId: string, isDone: IsDone, event: Untimed) =>
-  hold(
-    parts,
-    taskId,
-    "fail",
-    (session) =>
+  hold(parts, taskId, {
+    whenBound: "fail",
+    work: (session) =>
       Effect.gen(function*() {
         if (session.task === undefined) return yield* new TaskNotFoundError({ taskId })
         if (!(yield* isDone(session.task))) yield* commit(session, [event])
       }),
     // What came in meanwhile may have been too late, or not be for a task that stands where it does.
-    (session, { reason, rollback }) =>
+    cancelled: (session, { reason, rollback }) =>
       Effect.gen(function*() {
         if (session.task === undefined) return yield* new TaskNotFoundError({ taskId })
         if (yield* isDone(session.task)) return
@@ -132,7 +130,7 @@ const write = (parts: Parts, taskId: string, isDone: IsDone, event: Untimed) =>
         yield* writeCancelled(session, reason)
         return yield* cancelledError(taskId, reason)
       })
-  )
+  })
 
 /** Whether a task is to be cancelled once whoever asks for it is over. */
 const askedOf = ({ cancelling, stopping, task }: Session, rollback: boolean): Effect.Effect<true, TaskStatusError> => {

@@ -243,15 +243,23 @@ const leave = (session: Session): Effect.Effect<unknown, AppendError> => {
   return commit(session, isMidway(task) ? [{ _tag: "TaskLeft" }] : [])
 }
 
+/** How a task is held, and what for. */
+interface Hold<A, E, R, E2, R2> {
+  readonly whenBound: "fail" | "wait"
+  readonly work: (session: Session) => Effect.Effect<A, E, R>
+  /** Decides what becomes of a task that is cancelled meanwhile. */
+  readonly cancelled: (session: Session, stop: Cancelled) => Effect.Effect<A, E2, R2>
+  /** What a look at it found. */
+  readonly found?: TaskIO.Look | undefined
+  /** What there is to answer of a task that was waited for, and is over by then; of any other, nothing. */
+  readonly over?: ((task: Task.Task) => Effect.Effect<A | undefined, E, R>) | undefined
+}
+
 /** What is held for the length of the Scope; only where it restores may it be interrupted. */
 const holding = Effect.fnUntraced(function*<A, E, R, E2, R2>(
   parts: Parts,
   taskId: string,
-  whenBound: "fail" | "wait",
-  work: (session: Session) => Effect.Effect<A, E, R>,
-  cancelled: (session: Session, stop: Cancelled) => Effect.Effect<A, E2, R2>,
-  found: TaskIO.Look | undefined,
-  over: Over<A, E, R> | undefined,
+  { cancelled, found, over, whenBound, work }: Hold<A, E, R, E2, R2>,
   restore: Restore
 ): Effect.fn.Return<A, E | E2 | HoldError, R | R2 | Scope.Scope> {
   if (parts.registry.closing.isSettled) {
@@ -326,26 +334,16 @@ const holding = Effect.fnUntraced(function*<A, E, R, E2, R2>(
   return yield* Effect.interrupt
 })
 
-/** What there is to answer of a task that is over; of any other, nothing. */
-type Over<A, E, R> = (task: Task.Task) => Effect.Effect<A | undefined, E, R>
-
 /**
- * Holds a task while `work` runs; `found` is what a look at it found, and `over` answers for it where it is over by the time
- * that it was waited for. When the task is cancelled meanwhile, `cancelled` decides what becomes of it; when the binding is
- * lost, nothing more is written. A task that is run in a transactional stage takes no part in its transaction.
+ * Holds a task while its work is done. When the binding is lost, nothing more is written. A task that is run in a transactional
+ * stage takes no part in its transaction.
  */
 export const hold = <A, E, R, E2, R2>(
   parts: Parts,
   taskId: string,
-  whenBound: "fail" | "wait",
-  work: (session: Session) => Effect.Effect<A, E, R>,
-  cancelled: (session: Session, stop: Cancelled) => Effect.Effect<A, E2, R2>,
-  found?: TaskIO.Look,
-  over?: Over<A, E, R>
+  options: Hold<A, E, R, E2, R2>
 ): Effect.Effect<A, E | E2 | HoldError, R | R2> => {
-  const held = Effect.uninterruptibleMask((restore) =>
-    inScope(holding(parts, taskId, whenBound, work, cancelled, found, over, restore))
-  )
+  const held = Effect.uninterruptibleMask((restore) => inScope(holding(parts, taskId, options, restore)))
   const { outside } = parts.taskIO.driver
   return outside === undefined ? held : outside(held)
 }
