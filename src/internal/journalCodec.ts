@@ -1,4 +1,4 @@
-/** Journals and summaries between what drivers store and what is typed. */
+/** Journals, summaries and queries between what drivers store and are asked, and what is typed. */
 import * as Arr from "effect/Array"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"

@@ -192,25 +192,29 @@ export const make = (plan: Plan): Effect.Effect<Injector> =>
 
     return {
       taskIO: faultyDriver,
-      service: (taskIO) => ({
-        ...taskIO,
-        open: (taskId, earlier) =>
-          Effect.map(stored("open", taskId, taskIO.open(taskId, earlier)), (journal) => ({
-            ...journal,
-            append: (...args) => appended(taskId, journal.append(...args))
-          })),
-        read: (taskId, from) => stored("read", taskId, taskIO.read(taskId, from)),
-        look: (taskId, earlier) => stored("read", taskId, taskIO.look(taskId, earlier)),
-        get: (taskId) => stored("read", taskId, taskIO.get(taskId)),
-        list: (query, first) => listed(taskIO.list(query, first)),
-        remove: (taskId) => stored("remove", taskId, taskIO.remove(taskId)),
-        send: (taskId, message) => stored("send", taskId, taskIO.send(taskId, message)),
+      service: (taskIO) => {
+        const over = faultyDriver(taskIO.driver)
         // Of two operations each, and each of these can go wrong.
-        take: TaskIO.make(faultyDriver(taskIO.driver)).take,
-        takeBack: TaskIO.make(faultyDriver(taskIO.driver)).takeBack,
-        waiting: stored("waiting", undefined, taskIO.waiting),
-        driver: faultyDriver(taskIO.driver)
-      }),
+        const { take, takeBack } = TaskIO.make(over)
+        return {
+          ...taskIO,
+          open: (taskId, earlier) =>
+            Effect.map(stored("open", taskId, taskIO.open(taskId, earlier)), (journal) => ({
+              ...journal,
+              append: (...args) => appended(taskId, journal.append(...args))
+            })),
+          read: (taskId, from) => stored("read", taskId, taskIO.read(taskId, from)),
+          look: (taskId, earlier) => stored("read", taskId, taskIO.look(taskId, earlier)),
+          get: (taskId) => stored("read", taskId, taskIO.get(taskId)),
+          list: (query, first) => listed(taskIO.list(query, first)),
+          remove: (taskId) => stored("remove", taskId, taskIO.remove(taskId)),
+          send: (taskId, message) => stored("send", taskId, taskIO.send(taskId, message)),
+          take,
+          takeBack,
+          waiting: stored("waiting", undefined, taskIO.waiting),
+          driver: over
+        }
+      },
       bindLock: (driver) => ({
         acquire: (taskId) => {
           const acquire = driver.acquire(taskId)

@@ -133,6 +133,17 @@ describe("watching", () => {
     }))
 })
 
+/** A task that an engine runs, and that stands in its stage b until the gate is opened. */
+const inB = Effect.fnUntraced(function*(engine: CheckMateEngine.CheckMateEngine["Type"]) {
+  const gate = yield* Effect.makeLatch()
+  const ledger = new Ledger()
+  const definition = abc(ledger, { fail: (stage) => stage === "b" ? gate.await : Effect.void })
+  const request = { taskId: "t", input: { seed: 1 } }
+  const first = yield* Effect.fork(engine.run(definition, request))
+  yield* until(() => ledger.count("run b") === 1)
+  return { definition, first, gate, ledger, request }
+})
+
 describe("waiting", () => {
   it.effect("of many who wait for a task one of each engine asks its lock, and none claims it once it is over", () =>
     Effect.gen(function*() {
@@ -151,12 +162,7 @@ describe("waiting", () => {
       }
       const engines = yield* Effect.all([engineService(driver, lock), engineService(driver, lock)])
       const [engine] = engines
-      const gate = yield* Effect.makeLatch()
-      const ledger = new Ledger()
-      const definition = abc(ledger, { fail: (stage) => stage === "b" ? gate.await : Effect.void })
-      const request = { taskId: "t", input: { seed: 1 } }
-      const first = yield* Effect.fork(engine.run(definition, request))
-      yield* until(() => ledger.count("run b") === 1)
+      const { definition, first, gate, ledger, request } = yield* inB(engine)
       const waiting = yield* Effect.fork(Effect.forEach(
         Array.from({ length: 100 }, (_, index) => engines[index % 2] ?? engine),
         (one) => one.run(definition, { ...request, whenBound: "wait" }),
@@ -178,12 +184,7 @@ describe("waiting", () => {
   it.effect("who waits no more keeps nobody from their turn", () =>
     Effect.gen(function*() {
       const engine = yield* engineService(yield* makeStore)
-      const gate = yield* Effect.makeLatch()
-      const ledger = new Ledger()
-      const definition = abc(ledger, { fail: (stage) => stage === "b" ? gate.await : Effect.void })
-      const request = { taskId: "t", input: { seed: 1 } }
-      const first = yield* Effect.fork(engine.run(definition, request))
-      yield* until(() => ledger.count("run b") === 1)
+      const { definition, first, gate, request } = yield* inB(engine)
       const wait = engine.run(definition, { ...request, whenBound: "wait" })
       const waiting = yield* Effect.replicateEffect(Effect.zipLeft(Effect.fork(wait), TestClock.adjust("1 second")), 3)
       // Whoever asks, and who waits next.
