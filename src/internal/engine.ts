@@ -64,7 +64,11 @@ export const makeOver = Effect.fnUntraced(
     // What is started is ended all at once. Made for the first that is: to close it takes as long as a short task.
     const starts = Effect.suspend(() =>
       made === undefined
-        ? Effect.map(Scope.fork(scope, ExecutionStrategy.parallel), (scope) => made ??= scope)
+        ? Effect.flatMap(
+          Scope.fork(scope, ExecutionStrategy.parallel),
+          // All that runs is asked to end before: it may wait for what was started.
+          (forked) => Effect.as(Scope.addFinalizer(scope, parts.registry.halt), made ??= forked)
+        )
         : Effect.succeed(made)
     )
 

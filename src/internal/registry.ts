@@ -31,9 +31,13 @@ export interface Registry {
   readonly begin: () => void
   readonly enter: (running: Running) => void
   readonly leave: (taskId: string, session: Session | undefined) => Effect.Effect<void>
-  /** Interrupts all that run, and returns once they are let go of, to be gone on with by others. */
+  /** Asks all that run to end, and lets nothing begin any more. */
+  readonly halt: Effect.Effect<void>
+  /** The same, and returns once all are let go of, to be gone on with by others. */
   readonly close: Effect.Effect<void>
 }
+
+const interrupted: Stop = { _tag: "Interrupted" }
 
 interface Next {
   readonly happened: Effect.Effect<void>
@@ -56,6 +60,12 @@ export const make: Effect.Effect<Registry> = Effect.sync(() => {
   let holds = 0
   const closing = new Once<void>()
   const empty = new Once<void>()
+  const halt = Effect.suspend(() => {
+    closing.settle()
+    // Noted of all before any is interrupted: a stage that waits for another task is not to fail by that one's end.
+    for (const { session } of running.values()) session.endFor(interrupted)
+    return Effect.forEach(running.values(), ({ ask }) => ask(interrupted), { discard: true })
+  })
   return {
     running,
     lines: new Map(),
@@ -97,15 +107,8 @@ export const make: Effect.Effect<Registry> = Effect.sync(() => {
         if (closing.isSettled && holds === 0) empty.settle()
         return tell(taskId)
       }),
-    close: Effect.suspend(() => {
-      closing.settle()
-      if (holds === 0) return Effect.void
-      const stopped = Effect.forEach(running.values(), ({ stop }) => stop({ _tag: "Interrupted" }), {
-        concurrency: "unbounded",
-        discard: true
-      })
-      return Effect.zipRight(stopped, empty.await)
-    })
+    halt,
+    close: Effect.zipRight(halt, Effect.suspend(() => holds === 0 ? Effect.void : empty.await))
   }
 })
 

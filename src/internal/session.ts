@@ -79,6 +79,13 @@ export class Session {
     this.heldFrom = this.task?.position ?? 0
   }
 
+  /** Notes why its work is to end, before that is interrupted. */
+  endFor(reason: Stop): void {
+    // Whatever else was asked for, nothing is written about a task that somebody else has.
+    if (this.stopping === undefined || reason._tag === "Lost") this.stopping = reason
+    if (reason._tag !== "Cancelled") this.ending.settle()
+  }
+
   /** What a stage has forked may go on reporting. */
   endReport(): void {
     this.reporter = undefined

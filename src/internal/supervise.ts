@@ -172,9 +172,7 @@ const stopFor = (
 ): Effect.Effect<void> =>
   Effect.suspend(() => {
     if (session.cancelling && reason._tag === "Cancelled") return Effect.void
-    // Whatever else was asked for, nothing is written about a task that somebody else has.
-    if (session.stopping === undefined || reason._tag === "Lost") session.stopping = reason
-    if (reason._tag !== "Cancelled") session.ending.settle()
+    session.endFor(reason)
     return session.work === undefined ? Effect.void : Effect.asVoid(interrupt(session.work))
   })
 

@@ -673,6 +673,22 @@ describe("an engine whose Scope ends", () => {
       expect(lines).toEqual(["WARN task=t Task t, in the background, ended with a failure"])
     }))
 
+  it.scoped("fails no stage that waits for what it has started", () =>
+    Effect.gen(function*() {
+      const { close, engine, other } = yield* closable
+      const ledger = new Ledger()
+      const inner = engine.start(hangingInB(ledger), { taskId: "inner", input: { seed: 1 } })
+      const waits = Effect.orDie(Effect.asVoid(Effect.flatMap(inner, (handle) => handle.await)))
+      const outer = abc(ledger, { fail: (stage) => stage === "c" ? waits : Effect.void })
+      const running = yield* Effect.fork(engine.run(outer, { taskId: "outer", input: { seed: 1 } }))
+      yield* until(() => ledger.count("run b") === 2)
+      yield* close
+      expect(Exit.isInterrupted(yield* Fiber.await(running))).toBe(true)
+      for (const taskId of ["outer", "inner"]) {
+        expect((yield* other.get(taskId)).task.status._tag).toBe("Running")
+      }
+    }))
+
   it.scoped("does not wait for who waits for a task that others hold", () =>
     Effect.gen(function*() {
       const { close, engine, other } = yield* closable
