@@ -17,6 +17,7 @@
  * 11. A definition that changed under the task is refused before anything runs (`begin`).
  */
 import * as Cause from "effect/Cause"
+import * as Chunk from "effect/Chunk"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -60,9 +61,8 @@ const stopAtBoundary = (session: Session) =>
  * time, though the clock it was written by may have been ahead of this one.
  */
 const waitUntil = Effect.fnUntraced(
-  function*(session: Session, dueAt: DateTime.Utc, failedAt: Option.Option<DateTime.Utc>) {
-    const now = yield* DateTime.now
-    const from = DateTime.max(now, Option.getOrElse(failedAt, () => now))
+  function*(session: Session, dueAt: DateTime.Utc, failedAt: DateTime.Utc) {
+    const from = DateTime.max(yield* DateTime.now, failedAt)
     const left = DateTime.toEpochMillis(dueAt) - DateTime.toEpochMillis(from)
     if (left <= 0) return
     yield* commit(session)
@@ -140,10 +140,13 @@ const runStage = <E, R>(
     )
   })
   const tryWhenDue: Run = Effect.suspend(() => {
-    const { finishedAt, status } = stageOf(session, stage.name)
-    return status._tag === "Waiting"
-      ? Effect.zipRight(restore(waitUntil(session, status.dueAt, finishedAt)), tryOnce)
-      : tryOnce
+    const { attempts, retries, status } = stageOf(session, stage.name)
+    if (status._tag !== "Waiting") return tryOnce
+    // What was cut off is made again at once, however long it took to be undone, and whatever the clock says since.
+    const failed = Option.filter(Chunk.last(retries), ({ attempt }) => attempt === attempts)
+    return Option.isNone(failed)
+      ? tryOnce
+      : Effect.zipRight(restore(waitUntil(session, status.dueAt, failed.value.at)), tryOnce)
   })
   const goOn = (cause: Cause.Cause<E | AttributeError | StageOutputError>): Run => {
     const { status } = stageOf(session, stage.name)
