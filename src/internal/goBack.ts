@@ -93,7 +93,7 @@ export const retryFrom = Effect.fnUntraced(
             yield* checkProvided(checkMate, task, given, kept)
             const purpose = { _tag: "Retry", from: stage } as const
             yield* rollback.checkValues(checkMate, task, purpose)
-            yield* begun
+            begun(session)
             yield* rollback.rollBackFor(checkMate, session, task, purpose)
             const rolledBack = session.task ?? task
             // It was in the middle of another rollback, which is done now and leaves nothing to go on with.

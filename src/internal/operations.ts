@@ -4,6 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as FiberRef from "effect/FiberRef"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -103,14 +104,23 @@ const isBound = (taskId: string, cause: Cause.Cause<unknown>): boolean =>
  * Nobody may be waiting for a task in the background: what becomes of it is told, unless somebody asked for that once it
  * had begun.
  */
-const reportFailure = (taskId: string, cause: Cause.Cause<unknown>, hasBegun: boolean): Effect.Effect<void> => {
-  const outcome = outcomeOf(taskId, cause)
-  if (Cause.isInterruptedOnly(cause) || (hasBegun && (outcome === "paused" || outcome === "cancelled"))) {
-    return Effect.void
-  }
-  const became = hasBegun && !isBound(taskId, cause) ? "ended with a failure" : "was not begun"
-  return logWarning(`Task ${taskId}, in the background, ${became}`, cause).pipe(loggedAs(taskId))
-}
+const reportFailure = (
+  { parts }: Engine,
+  taskId: string,
+  cause: Cause.Cause<unknown>,
+  hasBegun: boolean
+): Effect.Effect<void> =>
+  Effect.flatMap(FiberRef.get(FiberRef.interruptedCause), (interrupted) => {
+    const wasAsked = parts.registry.closing.isSettled || !Cause.isEmpty(interrupted)
+    const outcome = outcomeOf(taskId, cause, wasAsked)
+    if (
+      (wasAsked && Cause.isInterruptedOnly(cause)) || (hasBegun && (outcome === "paused" || outcome === "cancelled"))
+    ) {
+      return Effect.void
+    }
+    const became = hasBegun && !isBound(taskId, cause) ? "ended with a failure" : "was not begun"
+    return logWarning(`Task ${taskId}, in the background, ${became}`, cause).pipe(loggedAs(taskId))
+  })
 
 const begin = Effect.fnUntraced(
   function*<Input extends object, Output, E, R>(
@@ -126,7 +136,7 @@ const begin = Effect.fnUntraced(
     const fiber = yield* runAs(engine, checkMate, taskId, options).pipe(
       Effect.interruptible,
       // Also of what is interrupted: there may be something that could not be written.
-      Effect.onError((cause) => reportFailure(taskId, cause, next.hasHappened())),
+      Effect.onError((cause) => reportFailure(engine, taskId, cause, next.hasHappened())),
       Effect.forkIn(starts)
     )
     // An observer also hears of a fiber that was interrupted before it began: in an engine that is closed.

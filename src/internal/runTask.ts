@@ -81,11 +81,11 @@ const runHeld = Effect.fnUntraced(
     session: Session,
     request: Request,
     given: Values,
-    begun: Effect.Effect<void>
+    begun: (session: Session) => void
   ): Effect.fn.Return<Values, E | RunError, R> {
     const { task } = session
     if (task === undefined) {
-      yield* begun
+      begun(session)
       yield* record(session, [{
         _tag: "TaskStarted",
         checkMate: checkMate.name,
@@ -98,7 +98,7 @@ const runHeld = Effect.fnUntraced(
       // Another engine may have finished it between the look and the binding.
       const output = yield* answered(checkMate, task, given)
       if (output !== undefined) return output
-      yield* begun
+      begun(session)
       yield* goOn(checkMate, session, task, request.maxRecoveries)
       yield* finishRollback(checkMate, session)
       // After the rollback, which puts attributes back.

@@ -183,9 +183,12 @@ export const cancelHeld = <A, E, E2, R>(
   }
 }
 
-/** What became of a task that did not succeed. What tells of another task is what a stage of this one failed with. */
-export const outcomeOf = (taskId: string, cause: Cause.Cause<unknown>): metrics.TaskOutcome => {
-  if (Cause.isInterruptedOnly(cause)) return "interrupted"
+/**
+ * What became of a task that did not succeed. What tells of another task is what a stage of this one failed with, and an
+ * interruption that nobody asked for is what a stage made of itself, as by waiting for a fiber that was interrupted.
+ */
+export const outcomeOf = (taskId: string, cause: Cause.Cause<unknown>, wasAsked: boolean): metrics.TaskOutcome => {
+  if (Cause.isInterruptedOnly(cause)) return wasAsked ? "interrupted" : "failed"
   const error = Option.getOrUndefined(Cause.failureOption(cause))
   // Whoever has it now brings it to its end.
   if (isTaken(taskId, error)) return "interrupted"
@@ -198,18 +201,16 @@ export const outcomeOf = (taskId: string, cause: Cause.Cause<unknown>): metrics.
 export const counted = <A, E, R>(
   checkMate: CheckMate.Any,
   taskId: string,
-  held: (begun: Effect.Effect<void>) => Effect.Effect<A, E, R>
+  held: (begun: (session: Session) => void) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, R> =>
   Effect.suspend(() => {
-    let counts = false
-    const begun = Effect.sync(() => {
-      counts = true
+    let counted: Session | undefined
+    const begun = (session: Session) => {
+      counted = session
+    }
+    return Effect.onExit(held(begun), (exit) => {
+      if (counted === undefined) return Effect.void
+      const outcome = Exit.isSuccess(exit) ? "succeeded" : outcomeOf(taskId, exit.cause, isEnding(counted))
+      return metrics.taskEnded(checkMate.name, outcome)
     })
-    return Effect.onExit(
-      held(begun),
-      (exit) =>
-        counts
-          ? metrics.taskEnded(checkMate.name, Exit.isSuccess(exit) ? "succeeded" : outcomeOf(taskId, exit.cause))
-          : Effect.void
-    )
   })

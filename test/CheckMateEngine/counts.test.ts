@@ -57,6 +57,24 @@ describe("what is counted", () => {
       }
     })))
 
+  it.effect("a task whose stage interrupts itself, which nobody asked for, is told of as failed", () =>
+    inMemory(Effect.gen(function*() {
+      const selfish = pipeline("selfish", Effect.interrupt)
+      let lines: ReadonlyArray<string> = []
+      const grown = yield* growthOf(
+        /tasks check_mate=selfish/,
+        Effect.gen(function*() {
+          lines = yield* logged(Effect.gen(function*() {
+            const handle = yield* CheckMateEngine.start(selfish, { taskId: "t", input: {} })
+            expect(Exit.isInterrupted(yield* Effect.exit(handle.await))).toBe(true)
+            expect((yield* handle.status).task.status._tag).toBe("Failed")
+          }))
+        })
+      )
+      expect(grown).toEqual({ "checkmate_tasks check_mate=selfish outcome=failed": 1 })
+      expect(lines).toEqual(["WARN task=t Task t, in the background, ended with a failure"])
+    })))
+
   it.effect("a task that several wait for is counted once", () =>
     inMemory(Effect.gen(function*() {
       const gate = yield* Effect.makeLatch()
