@@ -102,7 +102,8 @@ export const layerWith = (options?: Options): Layer.Layer<CheckMateEngine, never
   Layer.scoped(CheckMateEngine, engine.make(options))
 
 /**
- * An engine with the default options, over whatever TaskIO and BindLock are provided.
+ * An engine with the default options, over whatever TaskIO and BindLock are provided. As every layer that is one value, a
+ * program that is built of it twice builds it once, over the first store: with several, make each engine by {@link layerWith}.
  *
  * @since 0.1.0
  * @category layers

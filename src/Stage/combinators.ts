@@ -23,7 +23,9 @@ const noting = ({ problems }: Any, fits: boolean, problem: string): ReadonlyArra
  * time, released at the attempt's end, after what the stage itself acquired. A fallback from before it has one of its
  * own, built once what failed is released. The layer's own failures count as the attempt's, so the stage's `retry` sees
  * them too; a `mapError` or `catchTag` from before it does not. Where the stage has a rollback, that needs the layer, too,
- * so a layer that may fail for a while wants a `rollbackRetry` beside the `retry`.
+ * so a layer that may fail for a while wants a `rollbackRetry` beside the `retry`. These are asked between attempts, without
+ * the layer, though the types tell them from nothing else in the stage: where a Schedule uses a service of it, give it that
+ * by `Schedule.provideService`, or it dies, and the stage is given up.
  *
  * ```ts
  * const loadAfresh = load.pipe(Stage.provide(Session.layer))
