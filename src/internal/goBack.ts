@@ -11,7 +11,17 @@ import * as interpreter from "./interpreter.ts"
 import * as rollback from "./rollback.ts"
 import { type Session, stageOf } from "./session.ts"
 import { cancelledError, hold, type Parts, whileTaken } from "./supervise.ts"
-import { cancelHeld, checkFirst, checkOptions, counted, goOn, override, type Request, stateOf } from "./takeUp.ts"
+import {
+  cancelHeld,
+  checkFirst,
+  checkOptions,
+  checkState,
+  counted,
+  goOn,
+  override,
+  type Request,
+  stateOf
+} from "./takeUp.ts"
 import { encodeInput } from "./values.ts"
 
 /** Holds a task that must exist and be of this definition. */
@@ -93,6 +103,9 @@ export const retryFrom = Effect.fnUntraced(
             yield* checkProvided(checkMate, task, given, kept)
             const purpose = { _tag: "Retry", from: stage } as const
             yield* rollback.checkValues(checkMate, task, purpose)
+            const after = yield* rollback.rolledBack(checkMate, task, purpose)
+            // What would not run is not taken back either.
+            if (after.status._tag === "Running") yield* checkState(checkMate, after, given)
             begun(session)
             yield* rollback.rollBackFor(checkMate, session, task, purpose)
             const rolledBack = session.task ?? task

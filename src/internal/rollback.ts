@@ -8,12 +8,14 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as HashMap from "effect/HashMap"
+import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import type * as CheckMate from "../CheckMate.ts"
-import { AttributeError, type RollbackFailedError } from "../CheckMateError.ts"
+import { AttributeError, type InvalidTransitionError, type RollbackFailedError } from "../CheckMateError.ts"
 import * as Failure from "../Failure.ts"
 import type * as Stage from "../Stage.ts"
 import * as Task from "../Task.ts"
+import type * as TaskEvent from "../TaskEvent.ts"
 import type * as TaskStatus from "../TaskStatus.ts"
 import * as attempt from "./attempt.ts"
 import { sameJson } from "./json.ts"
@@ -97,6 +99,30 @@ export const checkValues = (
     return Either.left(new AttributeError({ taskId, rollback: stage.name, attribute, direction, path, problem }))
   }
   return Either.void
+}
+
+/** The task as a rollback would leave it, on paper. */
+export const rolledBack = (
+  checkMate: CheckMate.Any,
+  task: Task.Task,
+  wanted: TaskStatus.Purpose
+): Either.Either<Task.Task, InvalidTransitionError> => {
+  const at = task.updatedAt
+  const interrupted = task.status._tag === "RollbackFailed" ? task.status.interrupted : task.status
+  const underWay = interrupted._tag === "RollingBack" ? interrupted.purpose : wanted
+  const first = Math.min(firstOf(checkMate, underWay), firstOf(checkMate, wanted))
+  const records = checkMate.stages.slice(first).map(({ name }) => Task.stage(task, name)).filter(isToRollBack)
+  const stages = records.toReversed().flatMap(({ name, status }): ReadonlyArray<TaskEvent.TaskEvent> => [
+    ...(status._tag === "RollingBack" ? [] : [{ _tag: "StageRollbackStarted" as const, at, stage: name }]),
+    { _tag: "StageRolledBack", at, stage: name }
+  ])
+  const events: ReadonlyArray<TaskEvent.TaskEvent> = [
+    ...(task.status._tag === "RollbackFailed" ? [{ _tag: "TaskRollbackResumed" as const, at }] : []),
+    ...(interrupted._tag === "RollingBack" ? [] : [{ _tag: "TaskRollbackStarted" as const, at, purpose: wanted }]),
+    ...stages,
+    { _tag: "TaskRolledBack", at }
+  ]
+  return Either.map(Task.fold(task.id, events, Option.some(task)), Option.getOrElse(() => task))
 }
 
 const rollBackStage = Effect.fnUntraced(

@@ -118,6 +118,14 @@ const overridesOf = (task: Task.Task, given: Values) => {
   )
 }
 
+/** Refuses a state that does not fit its schemas, with what is given to it. */
+export const checkState = (
+  checkMate: CheckMate.Any,
+  task: Task.Task,
+  given: Values
+): Either.Either<Values, AttributeError> =>
+  decodeState(checkMate, task.id, { ...Task.state(task), ...Object.fromEntries(overridesOf(task, given)) })
+
 /** What a task that has succeeded returned, and word of what is given to it now and makes no difference. */
 export const outputAgain = (checkMate: CheckMate.Any, task: Task.Task, given: Values) =>
   Effect.suspend(() => {

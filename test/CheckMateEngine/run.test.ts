@@ -443,6 +443,22 @@ describe("bad input is a typed error and nothing is lost", () => {
       expect((yield* Effect.provide(CheckMateEngine.get("t"), engineOver(store))).history).toEqual(before.history)
     }))
 
+  it.effect("retryFrom takes nothing back where what it goes on with would be refused", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const inEngine = Effect.provide(engineOver(store))
+      yield* failedInB(store)
+      yield* inEngine(CheckMateEngine.cancel("t"))
+      const before = yield* inEngine(CheckMateEngine.get("t"))
+      expect(yield* Effect.flip(inEngine(CheckMateEngine.retryFrom(retyped(), "t", "b")))).toMatchObject({
+        _tag: "AttributeError",
+        attribute: "a"
+      })
+      expect((yield* inEngine(CheckMateEngine.get("t"))).history).toEqual(before.history)
+      const given = { input: { a: "2" } }
+      expect(yield* inEngine(CheckMateEngine.retryFrom(retyped(), "t", "b", given))).toMatchObject({ a: "2" })
+    }))
+
   it.effect("a crash before its schema changed is counted once, however often the value is refused", () =>
     Effect.gen(function*() {
       const store = yield* makeStore
