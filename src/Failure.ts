@@ -118,12 +118,12 @@ const messageOf = (error: unknown, tag: string, fields: Record<string, unknown> 
 }
 
 const describe = (error: unknown, kind: Kind): Failure => {
-  const tag = tagOf(error)
+  const tag = clip(tagOf(error), 200)
   const fields = fieldsOf(error)
   const stack = typeof error === "object" && error !== null && isError(error) ? textOf(error, "stack") : undefined
   return {
     kind,
-    tag: clip(tag, 200),
+    tag,
     message: messageOf(error, tag, fields),
     ...(fields === undefined ? {} : { fields }),
     ...(stack === undefined ? {} : { stack: stack.slice(0, maximumStack) })

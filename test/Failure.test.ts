@@ -393,6 +393,14 @@ describe("Failure", () => {
       expect(JSON.stringify(failure).length).toBeLessThan(100_000)
     })
 
+    it("a huge tag", () => {
+      for (const error of [{ _tag: "X".repeat(5_000_000) }, { _tag: "X".repeat(5_000_000), by: "the embedder" }]) {
+        const failure = sound(kept(error))
+        expect(failure.message).toMatch(/^X{200}… \(4999800 more characters\)/)
+        expect(JSON.stringify(failure).length).toBeLessThan(1_000)
+      }
+    })
+
     it("huge values, and keeps what is kept of them small", () => {
       const text = "x".repeat(5_000_000)
       const errors = [
