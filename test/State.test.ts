@@ -291,7 +291,7 @@ describe("State", () => {
       cycle.self = [cycle]
       const { path, problem } = refusalOf(encoded(cycle))
       expect(problem).toContain("nested too deeply, or contains itself")
-      // Not all of the two thousand steps that were taken.
+      // Not all of the five hundred steps that were taken.
       expect(path.slice(0, 3)).toEqual(["self", 0, "self"])
       expect(path).toHaveLength(10)
     })
@@ -452,6 +452,8 @@ describe("State", () => {
       date: ["at"],
       secret: ["secret"],
       kept: true,
+      deepest: true,
+      tooDeep: true,
       refused: ["children", 0, "children", 1, "value"]
     })
   }, 300_000)

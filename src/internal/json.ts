@@ -44,8 +44,11 @@ const below = (key: string | number, { path, problem }: NonJson, depth: number):
   problem
 })
 
-/** Depth beyond which a value counts as cyclic; `JSON.parse` itself gives up not far beyond. */
-const maximumDepth = 2_000
+/**
+ * Depth beyond which a value counts as cyclic. A schema that is recursive reads some 900 levels before the stack is full in
+ * a process that has just begun, though one that has run for a while writes more.
+ */
+const maximumDepth = 500
 
 /** Looks for what JSON cannot hold; properties that are `undefined` count as absent, as in `JSON.stringify`. */
 export const findNonJson = (value: unknown, depth = 0): NonJson | undefined => {

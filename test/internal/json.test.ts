@@ -85,8 +85,9 @@ describe("findNonJson", () => {
     const cycle: Record<string, unknown> = {}
     cycle.self = cycle
     expect(findNonJson(cycle)?.problem).toContain("contains itself")
-    const deep = plant(Array.from({ length: 1_000 }, () => 0), "leaf", 0)
-    expect(findNonJson(deep)).toBeUndefined()
+    const deep = (levels: number) => plant(Array.from({ length: levels }, () => 0), "leaf", 0)
+    expect(findNonJson(deep(500))).toBeUndefined()
+    expect(findNonJson(deep(600))?.problem).toContain("nested too deeply")
   })
 
   it("finds what says itself how it is written, but for plain data", () => {

@@ -59,6 +59,17 @@ const Secret: Schema.Schema<Secret, SecretEncoded> = Schema.Struct({
   more: Schema.Array(Schema.suspend(() => Secret))
 })
 
+const Lists = State.make({ list: Linked })
+const at = "2026-01-01T00:00:00.000Z"
+const listOf = <A>(length: number, add: (next: A | null) => A): A => {
+  let list = add(null)
+  for (let more = 1; more < length; more++) list = add(list)
+  return list
+}
+// The first that is read: a process that has just begun reads fewer levels than one that has run for a while writes.
+const deepest = State.decode(Lists, { list: listOf<LinkedEncoded>(500, (next) => ({ at, next })) })
+const tooDeep = State.encode(Lists, { list: listOf<Linked>(800, (next) => ({ at: new Date(at), next })) })
+
 const exit = Schema.Exit({ success: Schema.Void, failure: Schema.String, defect: Schema.Defect })
 const problems = (fields: State.Fields) => State.make(fields).problems.map(({ attribute }) => attribute)
 
@@ -76,6 +87,8 @@ const told = {
   secret: problems({ secret: Secret }),
   kept: JSON.stringify(Either.flatMap(State.encode(Trees, { tree }), (text) => State.decode(Trees, text)))
     === JSON.stringify(Either.right({ tree })),
+  deepest: Either.isRight(deepest),
+  tooDeep: Either.isLeft(tooDeep),
   refused: Either.match(State.encode(Trees, { tree: wrong }), {
     onLeft: ({ path }) => path,
     onRight: () => []
