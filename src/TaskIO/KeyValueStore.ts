@@ -64,7 +64,7 @@ const parts = Array.from({ length: 256 }, (_, part) => part.toString(16).padStar
 export interface KeyValueStoreOptions {
   /**
    * What all keys begin with, so that others can use the same store, and several tenants can. The prefix of one may
-   * begin with that of another, but not be it with `head/`, `mail/` or `batch/` behind it.
+   * begin with that of another, but not with `head/`, `mail/` or `batch/` behind that: its keys would be those of tasks.
    *
    * @default "checkmate/"
    */
