@@ -9,9 +9,10 @@
  * <prefix>ids/<00..ff>          the ids of all tasks, in 256 parts, since such a store lists no keys
  * ```
  *
- * For one process at a time: such a store compares nothing before it writes, so two processes that write to one task in
- * the same moment can overwrite each other. What can be seen of that is refused: a writer reads who may write before
- * each append, and again after it. Within a process everything is ordered. How durable an append is, is up to the store.
+ * For one process at a time, and one layer in it: such a store compares nothing before it writes, so two that write to one
+ * task in the same moment can overwrite each other, and of two tasks that they begin then, lists may show but one. What can
+ * be seen of that is refused: a writer reads who may write before each append, and again after it. What is done through one
+ * layer is ordered. How durable an append is, is up to the store.
  *
  * The store must take keys as long as its tasks' ids make them. Platform's store of files names a file by the encoded key,
  * in which `@`, `+` and `=` take three characters each, as `/` does, and a name has no more than 255: with the default
