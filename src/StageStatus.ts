@@ -53,7 +53,7 @@ export const Decision = Schema.Union(
  * @since 0.1.0
  * @category events
  */
-export type Decision = typeof Decision.Type
+export type Decision = Exclude<typeof Decision.Type, never>
 
 /**
  * An attempt begins. Durable before the stage runs.
@@ -137,7 +137,7 @@ export const Event = Schema.Union(
  * @since 0.1.0
  * @category events
  */
-export type Event = typeof Event.Type
+export type Event = Exclude<typeof Event.Type, never>
 
 // --- statuses ---------------------------------------------------------------
 
@@ -243,7 +243,7 @@ export const StageStatus = Schema.Union(
  * @since 0.1.0
  * @category models
  */
-export type StageStatus = typeof StageStatus.Type
+export type StageStatus = Exclude<typeof StageStatus.Type, never>
 
 /**
  * Where every stage begins.

@@ -420,7 +420,7 @@ export const Summary = Schema.Struct({
  * @since 0.1.0
  * @category models
  */
-export type Summary = typeof Summary.Type
+export type Summary = { readonly [Field in keyof typeof Summary.Type]: (typeof Summary.Type)[Field] }
 
 /**
  * What a list shows of a task.

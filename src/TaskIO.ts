@@ -99,7 +99,7 @@ export const Message = Schema.Union(
  * @since 0.1.0
  * @category models
  */
-export type Message = typeof Message.Type
+export type Message = Exclude<typeof Message.Type, never>
 
 /**
  * Which tasks to list. What is left out does not restrict.

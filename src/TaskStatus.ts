@@ -54,7 +54,7 @@ export const Purpose = Schema.Union(
  * @since 0.1.0
  * @category events
  */
-export type Purpose = typeof Purpose.Type
+export type Purpose = Exclude<typeof Purpose.Type, never>
 
 /**
  * An engine goes on with the task. `recovered` marks that the one before it died in the middle of a stage or of a
@@ -181,7 +181,7 @@ export const Event = Schema.Union(
  * @since 0.1.0
  * @category events
  */
-export type Event = typeof Event.Type
+export type Event = Exclude<typeof Event.Type, never>
 
 // --- statuses ---------------------------------------------------------------
 
@@ -287,7 +287,7 @@ export const TaskStatus = Schema.Union(
  * @since 0.1.0
  * @category models
  */
-export type TaskStatus = typeof TaskStatus.Type
+export type TaskStatus = Exclude<typeof TaskStatus.Type, never>
 
 /**
  * The names of the statuses.

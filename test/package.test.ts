@@ -4,6 +4,7 @@ import * as fs from "node:fs"
 import { createRequire } from "node:module"
 import * as path from "node:path"
 import { fileURLToPath } from "node:url"
+import * as ts from "typescript"
 
 const root = fileURLToPath(new URL("..", import.meta.url))
 const exported: Readonly<Record<string, unknown>> = createRequire(import.meta.url)("../package.json").exports
@@ -29,6 +30,33 @@ describe("the types of every module", () => {
       expect(head).not.toBe("")
       expect(headOf(`dist/${name}.d.ts`)).toBe(head)
     })
+  }
+})
+
+it("unions and summaries are called by their names, where an editor would spell them out", () => {
+  const declared = [
+    ["StageStatus", "Decision", "Event", "StageStatus"],
+    ["Task", "Summary"],
+    ["TaskEvent", "TaskEvent"],
+    ["TaskIO", "Message"],
+    ["TaskStatus", "Event", "Purpose", "TaskStatus"],
+    ["testing/Simulation", "Outcome", "Step"]
+  ].map(([module = "", ...names]) => ({ file: path.join(root, "dist", `${module}.d.ts`), names }))
+  const program = ts.createProgram(declared.map(({ file }) => file), {
+    module: ts.ModuleKind.NodeNext,
+    target: ts.ScriptTarget.ES2022,
+    strict: true,
+    types: []
+  })
+  const checker = program.getTypeChecker()
+  for (const { file, names } of declared) {
+    const source = program.getSourceFile(file)
+    const module = source === undefined ? undefined : checker.getSymbolAtLocation(source)
+    const found = module === undefined ? [] : checker.getExportsOfModule(module)
+    expect(names.map((name) => {
+      const symbol = found.find((symbol) => symbol.name === name)
+      return symbol === undefined ? "" : checker.typeToString(checker.getDeclaredTypeOfSymbol(symbol))
+    })).toEqual(names)
   }
 })
 

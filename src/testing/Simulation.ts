@@ -56,14 +56,17 @@ export { type Next, Step } from "./Simulation/story.ts"
  * @since 0.1.0
  * @category models
  */
-export type Outcome = Data.TaggedEnum<{
-  Succeeds: { readonly values: Readonly<Record<string, unknown>> }
-  Fails: { readonly error: unknown }
-  Dies: { readonly defect: unknown }
-  TimesOut: {}
-  Crashes: {}
-  RollbackFails: { readonly error: unknown }
-}>
+export type Outcome = Exclude<
+  Data.TaggedEnum<{
+    Succeeds: { readonly values: Readonly<Record<string, unknown>> }
+    Fails: { readonly error: unknown }
+    Dies: { readonly defect: unknown }
+    TimesOut: {}
+    Crashes: {}
+    RollbackFails: { readonly error: unknown }
+  }>,
+  never
+>
 
 const outcome = Data.taggedEnum<Outcome>()
 

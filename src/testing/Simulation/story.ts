@@ -35,19 +35,22 @@ export type Next =
  * @since 0.1.0
  * @category models
  */
-export type Step = Data.TaggedEnum<{
-  TaskStarted: About
-  TaskResumed: About
-  TaskRollbackStarted: About
-  TaskSettled: About & { readonly status: TaskStatus.TaskStatus }
-  AttemptStarted: OfStage
-  AttemptSucceeded: OfStage & { readonly output: Task.EncodedState }
-  AttemptFailed: OfStage & { readonly failure: Failure.Failure; readonly next: Next }
-  AttemptRolledBack: OfStage
-  ProcessDied: OfStage
-  StageRolledBack: OfStage
-  RollbackFailed: OfStage & { readonly failure: Failure.Failure }
-}>
+export type Step = Exclude<
+  Data.TaggedEnum<{
+    TaskStarted: About
+    TaskResumed: About
+    TaskRollbackStarted: About
+    TaskSettled: About & { readonly status: TaskStatus.TaskStatus }
+    AttemptStarted: OfStage
+    AttemptSucceeded: OfStage & { readonly output: Task.EncodedState }
+    AttemptFailed: OfStage & { readonly failure: Failure.Failure; readonly next: Next }
+    AttemptRolledBack: OfStage
+    ProcessDied: OfStage
+    StageRolledBack: OfStage
+    RollbackFailed: OfStage & { readonly failure: Failure.Failure }
+  }>,
+  never
+>
 
 /**
  * Makes steps, and tells them apart: `Step.$match`, `Step.$is`.
