@@ -47,7 +47,7 @@ export interface LeaseOptions {
    *
    * @default "10 seconds"
    */
-  readonly lease?: Duration.DurationInput
+  readonly lease?: Duration.DurationInput | undefined
 }
 
 const Engine = Schema.Struct({

@@ -20,7 +20,7 @@ export interface Credentials {
   readonly accessKeyId: Redacted.Redacted
   readonly secretAccessKey: Redacted.Redacted
   /** For temporary credentials. */
-  readonly sessionToken?: Redacted.Redacted
+  readonly sessionToken?: Redacted.Redacted | undefined
 }
 
 /**
@@ -37,17 +37,17 @@ export interface S3Options {
    *
    * @default "checkmate/"
    */
-  readonly prefix?: string
+  readonly prefix?: string | undefined
   /**
    * Where the store is, as `https://host:port`.
    *
    * @default that of AWS in the region
    */
-  readonly endpoint?: string
+  readonly endpoint?: string | undefined
   /**
    * @default "us-east-1"
    */
-  readonly region?: string
+  readonly region?: string | undefined
   /**
    * Who asks. An effect is asked when the layer is built, and again when the store says that what it gave has expired, is
    * not known or does not fit, so that credentials can be rotated. Then it may take as long as a request, and where it
@@ -55,25 +55,25 @@ export interface S3Options {
    *
    * @default those of the environment, see {@link credentialsFromEnvironment}
    */
-  readonly credentials?: Credentials | Effect.Effect<Credentials, unknown>
+  readonly credentials?: Credentials | Effect.Effect<Credentials, unknown> | undefined
   /**
    * Whether the bucket stands in the path (`https://host/bucket`) or in front of the host (`https://bucket.host`).
    *
    * @default true with an `endpoint`, false without
    */
-  readonly pathStyle?: boolean
+  readonly pathStyle?: boolean | undefined
   /**
    * For stores that compare ETags only without their quotes, Ceph among them. The layer says so if yours is one.
    *
    * @default false
    */
-  readonly unquotedETags?: boolean
+  readonly unquotedETags?: boolean | undefined
   /**
    * How long one request may take before it is tried again.
    *
    * @default "15 seconds"
    */
-  readonly requestTimeout?: Duration.DurationInput
+  readonly requestTimeout?: Duration.DurationInput | undefined
   /**
    * How long an operation is tried again while the store cannot be reached, answers 5xx, or asks to slow down: 100
    * milliseconds after the first try, then doubling up to 2 seconds, with jitter. What then fails has taken at most this
@@ -81,7 +81,7 @@ export interface S3Options {
    *
    * @default "30 seconds"
    */
-  readonly retryFor?: Duration.DurationInput
+  readonly retryFor?: Duration.DurationInput | undefined
 }
 
 /**

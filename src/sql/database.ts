@@ -18,15 +18,15 @@ import type { Dialect, Names } from "./dialect.ts"
  */
 export interface Options {
   /**
-   * What the names of all tables begin with: small letters, digits and underscores. Stores with different prefixes never see
-   * each other.
+   * What the names of all tables begin with: 1 to 40 small letters, digits and underscores, first no digit. Stores with
+   * different prefixes never see each other.
    *
    * @default "checkmate_"
    */
   readonly prefix?: string | undefined
   /**
-   * The schema the tables are in, which is created where it does not exist. Without it they are where `search_path` finds
-   * them, or else puts them. Postgres only.
+   * The schema the tables are in, named as a prefix may be, which is created where it does not exist. Without it they are
+   * where `search_path` finds them, or else puts them. Postgres only.
    */
   readonly schema?: string | undefined
   /**

@@ -243,13 +243,13 @@ export interface Report {
  */
 export interface VerifyOptions<Capability extends string> {
   /** What the backend cannot do; the rules that need it are left out, and named in the report. */
-  readonly lacks?: ReadonlyArray<Capability>
+  readonly lacks?: ReadonlyArray<Capability> | undefined
   /**
    * How long one rule may take, by the caller's clock, before it counts as broken.
    *
    * @default "1 minute"
    */
-  readonly limit?: Duration.DurationInput
+  readonly limit?: Duration.DurationInput | undefined
 }
 
 /**

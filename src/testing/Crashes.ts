@@ -89,7 +89,7 @@ export class CrashFoundError extends Schema.TaggedError<CrashFoundError>()("Cras
  */
 export const outcomeOf = (
   { exit, task }: Ending<unknown>,
-  { without = [] }: { readonly without?: ReadonlyArray<string> } = {}
+  { without = [] }: { readonly without?: ReadonlyArray<string> | undefined } = {}
 ) => ({
   program: Exit.isSuccess(exit) ? "returned" : "failed",
   status: task.status._tag,

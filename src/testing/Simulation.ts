@@ -132,14 +132,14 @@ export const rollbackFails = (error: unknown): Outcome => outcome.RollbackFails(
  */
 export interface Options<Input> {
   /** The input attributes, as far as they matter; the others are made up. */
-  readonly input?: Partial<Input>
+  readonly input?: Partial<Input> | undefined
   /**
    * By stage, what comes of each attempt in turn, followed by what comes of its rollback where that fails. Whatever is
    * not scripted succeeds at once.
    */
-  readonly outcomes?: Readonly<Record<string, ReadonlyArray<Outcome>>>
+  readonly outcomes?: Readonly<Record<string, ReadonlyArray<Outcome>>> | undefined
   /** For instance how many crashes in a row make a task Poisoned. */
-  readonly engine?: CheckMateEngine.Options
+  readonly engine?: CheckMateEngine.Options | undefined
 }
 
 /**

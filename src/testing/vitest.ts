@@ -17,9 +17,9 @@ import { judge, type Rule, select } from "./Contract.ts"
  */
 export interface DescribeOptions<Capability extends string> {
   /** What the backend cannot do. Rules that need it become no tests; the title names them. */
-  readonly lacks?: ReadonlyArray<Capability>
+  readonly lacks?: ReadonlyArray<Capability> | undefined
   /** How long each test may take, in milliseconds; vitest's own limit otherwise. */
-  readonly timeout?: number
+  readonly timeout?: number | undefined
 }
 
 /**

@@ -55,50 +55,50 @@ export interface Options<Input, C, World, EB, RB, ES, RS, RP, LOut, LIn, RI> {
   /**
    * @default "task"
    */
-  readonly taskId?: string
+  readonly taskId?: string | undefined
   /**
    * What the pipeline's stages need, built anew in every process, from the run's world where it is a function of that. What
    * is not in it comes from the outside.
    */
-  readonly layer?: Layer.Layer<LOut, unknown, LIn> | ((world: World) => Layer.Layer<LOut, unknown, LIn>)
+  readonly layer?: Layer.Layer<LOut, unknown, LIn> | ((world: World) => Layer.Layer<LOut, unknown, LIn>) | undefined
   /** Run before each run, to begin with the same outside world. */
-  readonly before?: Effect.Effect<World, EB, RB>
+  readonly before?: Effect.Effect<World, EB, RB> | undefined
   /**
    * What must be true however the run was cut, also if it was not. It is broken by any failure or defect of it, as those of
    * assertions, and by the answer `false`.
    */
-  readonly invariant?: (ending: Ending<World>) => Effect.Effect<unknown, unknown, RI>
+  readonly invariant?: ((ending: Ending<World>) => Effect.Effect<unknown, unknown, RI>) | undefined
   /**
    * What of an ending must be as it is without cuts, as JSON. For a state that holds times or random numbers, which are
    * others after a death, say what of it counts.
    *
    * @default `Crashes.outcomeOf`: whether the program returned, the task's status, the tag of its failure, and its state
    */
-  readonly outcome?: (ending: Ending<World>) => unknown
+  readonly outcome?: ((ending: Ending<World>) => unknown) | undefined
   /**
    * What each process does.
    *
    * @default runs the task
    */
-  readonly program?: (checkMate: C, world: World) => Effect.Effect<unknown, unknown, RP>
+  readonly program?: ((checkMate: C, world: World) => Effect.Effect<unknown, unknown, RP>) | undefined
   /**
    * Makes a store for each run.
    *
    * @default a store in memory
    */
-  readonly store?: Effect.Effect<TaskIO.Encoded, ES, RS>
+  readonly store?: Effect.Effect<TaskIO.Encoded, ES, RS> | undefined
   /**
    * Options for the engines. A task's recoveries are not limited unless they say so.
    */
-  readonly engine?: CheckMateEngine.Options
+  readonly engine?: CheckMateEngine.Options | undefined
   /**
    * Whether to kill also the process that resumes, at each of its writes.
    *
    * @default true
    */
-  readonly pairs?: boolean
+  readonly pairs?: boolean | undefined
   /** How many sequences of cuts to try beyond that, drawn by `seed`, of up to `most` cuts each. */
-  readonly random?: { readonly count: number; readonly seed: number | string; readonly most: number }
+  readonly random?: { readonly count: number; readonly seed: number | string; readonly most: number } | undefined
 }
 
 /**

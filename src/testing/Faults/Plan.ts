@@ -61,7 +61,7 @@ export interface Occurrence {
    *
    * @default every one
    */
-  readonly nth?: number
+  readonly nth?: number | undefined
 }
 
 /**
@@ -107,7 +107,7 @@ export type Plan = ReadonlyArray<Fault>
  */
 export const fail = <On extends Operation>(
   on: On,
-  options: Occurrence & { readonly error?: ErrorOf<On> } = {}
+  options: Occurrence & { readonly error?: ErrorOf<On> | undefined } = {}
 ): Fault => ({ ...options, _tag: "Fail", on, error: options.error })
 
 /**
@@ -118,7 +118,7 @@ export const fail = <On extends Operation>(
  */
 export const dropAcknowledgement = <On extends Operation>(
   on: On,
-  options: Occurrence & { readonly error?: ErrorOf<On> } = {}
+  options: Occurrence & { readonly error?: ErrorOf<On> | undefined } = {}
 ): Fault => ({ ...options, _tag: "DropAcknowledgement", on, error: options.error })
 
 /**
@@ -159,7 +159,7 @@ export const duplicate = (on: Operation, occurrence: Occurrence = {}): Fault => 
  */
 export const loseLock = (
   on: "append" | "acquire",
-  options: Occurrence & { readonly reason?: string } = {}
+  options: Occurrence & { readonly reason?: string | undefined } = {}
 ): Fault => ({ ...options, _tag: "LoseLock", on, reason: options.reason ?? "the test's plan took it away" })
 
 /**
@@ -175,6 +175,6 @@ export const die = (
     /**
      * @default "before"
      */
-    readonly when?: "before" | "after"
+    readonly when?: "before" | "after" | undefined
   } = {}
 ): Fault => ({ ...options, _tag: "Die", on, when: options.when ?? "before" })
