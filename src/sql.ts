@@ -25,16 +25,10 @@ import * as store from "./sql/TaskIO.ts"
 import * as Stage from "./Stage.ts"
 import * as TaskIO from "./TaskIO.ts"
 
-/**
- * Where the store is, and how patient and durable it is.
- *
- * @since 0.1.0
- * @category options
- */
-export type Options = database.Options
+export type { Options } from "./sql/database.ts"
 
 /**
- * The same, and the lock's lease.
+ * The same as {@link Options}, and the lock's lease.
  *
  * @since 0.1.0
  * @category options
@@ -47,7 +41,7 @@ export type LockOptions = database.Options & lock.Options
  * @since 0.1.0
  * @category constructors
  */
-export const makeTaskIO = (options?: Options) => Effect.flatMap(open.make(options), store.make)
+export const makeTaskIO = (options?: database.Options) => Effect.flatMap(open.make(options), store.make)
 
 /**
  * The lock by itself, for contracts and wrappers.
@@ -68,7 +62,7 @@ const transactions = Layer.succeed(Stage.Transactions, true)
  * @category layers
  */
 export const layerTaskIO = (
-  options?: Options
+  options?: database.Options
 ): Layer.Layer<TaskIO.TaskIO | Stage.Transactions, TaskIOError, SqlClient.SqlClient> =>
   Layer.merge(Layer.scoped(TaskIO.TaskIO, Effect.map(makeTaskIO(options), TaskIO.make)), transactions)
 

@@ -33,6 +33,22 @@ describe("the types of every module", () => {
   }
 })
 
+// A consumer whose `declaration` is on writes down what it exports by the module that it is declared in.
+it("what is a module within another one, or has another name there, stands in a module that can be imported", () => {
+  const elsewhere = modules.flatMap((name) => {
+    const text = fs.readFileSync(path.join(root, "src", `${name}.ts`), "utf8")
+    const from = (file: string) => path.posix.join(path.posix.dirname(name), file)
+    const imported = new Map([...text.matchAll(/^import (?:type )?\* as (\w+) from "(\..*)\.ts"$/gm)]
+      .map(([, as = "", file = ""]) => [as, from(file)]))
+    return [
+      ...[...text.matchAll(/^export \* as \w+ from "(.*)\.ts"$/gm)].map(([, file = ""]) => from(file)),
+      ...[...text.matchAll(/^export type \w+ = (\w+)\.\w+$/gm)].flatMap(([, as = ""]) => imported.get(as) ?? [])
+    ]
+  })
+  expect(elsewhere).toContain("testing/Crashes")
+  expect(elsewhere.filter((name) => !modules.includes(name))).toEqual([])
+})
+
 it("unions and summaries are called by their names, where an editor would spell them out", () => {
   const declared = [
     ["StageStatus", "Decision", "Event", "StageStatus"],

@@ -11,7 +11,7 @@ import type { Outside } from "../TaskIO/Encoded.ts"
 import type { Dialect, Names } from "./dialect.ts"
 
 /**
- * Where in a database a store is, and how patient it is.
+ * Where in a database the store is, and how patient and durable it is.
  *
  * @since 0.1.0
  * @category options
