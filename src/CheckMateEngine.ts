@@ -64,13 +64,17 @@ export type {
   CleanOptions,
   FindOptions,
   Handle,
+  Of,
   Options,
+  ResumableTag,
   ResumeAllOptions,
   Resumed,
   ResumeOptions,
   Retention,
   RollbackOptions,
   RunOptions,
+  Service,
+  SettledTag,
   View,
   WhenBound
 } from "./CheckMateEngine/Service.ts"

@@ -134,6 +134,27 @@ describe("a pipeline of three stages", () => {
   })
 })
 
+describe("what is written for CheckMates of any kind", () => {
+  const submit = <Input extends object, Output, E, R>(
+    checkMate: CheckMateEngine.Of<Input, Output, E, R>,
+    input: Input
+  ) => CheckMateEngine.start(checkMate, { input })
+
+  test("takes one, and starts it", () => {
+    const started = submit(CheckMate.make("one", { state: Docs, input: ["folder"], stages: [scan] }), {
+      folder: "docs"
+    })
+    expect<Effect.Effect.Context<typeof started>>().type.toBe<Files | CheckMateEngine.CheckMateEngine>()
+  })
+
+  test("names the statuses it may ask about", () => {
+    expect<NonNullable<CheckMateEngine.CleanOptions["status"]>>().type.toBe<ReadonlyArray<CheckMateEngine.SettledTag>>()
+    expect<NonNullable<CheckMateEngine.ResumeAllOptions["status"]>>().type
+      .toBe<ReadonlyArray<CheckMateEngine.ResumableTag>>()
+    expect<CheckMateEngine.CheckMateEngine["Type"]>().type.toBe<CheckMateEngine.Service>()
+  })
+})
+
 describe("combinators", () => {
   const errorOf = <E, R>(_: Stage.Any<E, R>): E => null as never
   const servicesOf = <E, R>(_: Stage.Any<E, R>): R => null as never
