@@ -127,12 +127,28 @@ export const make = Effect.fnUntraced(
     const tagOf = (sign: Option.Option<Found>): string =>
       Option.match(sign, { onNone: () => "", onSome: ({ etag }) => etag })
 
+    /** Engines that were watched, each with the sign it had then. One that gives another is none of them any more. */
+    const watched = new Map<string, string>()
+
     /** Whether a holder is dead. A silent one is watched for two signs' time before it is given up. */
     const isDead = Effect.fnUntraced(function*(lock: Found) {
-      if (Option.contains(yield* isAlive(engineIn(lock)), false)) return true
+      const engine = engineIn(lock)
+      if (Option.contains(yield* isAlive(engine), false)) return true
       const sign = yield* signOf(lock)
-      if (!isSilent(sign)) return false
-      return tagOf(yield* leased.isStill(signOf(lock))) === tagOf(sign)
+      const [id, tag] = [
+        Option.match(engine, { onNone: () => lock.nonce, onSome: ({ engine }) => engine }),
+        tagOf(sign)
+      ]
+      if (!isSilent(sign)) {
+        // What it gave may be gone again, as it was when it was watched.
+        watched.delete(id)
+        return false
+      }
+      // An engine that holds many tasks is watched once for all of them.
+      if (watched.get(id) === tag) return true
+      if (tagOf(yield* leased.isStill(signOf(lock))) !== tag) return false
+      watched.set(id, tag)
+      return true
     })
 
     const isMine = (lock: Found): boolean => Option.exists(engineIn(lock), ({ engine }) => engine === self.engine)

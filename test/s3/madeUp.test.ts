@@ -1,7 +1,7 @@
 /** What stores do that no server does when it is asked to. These need no server. */
 import { FileSystem, HttpClient } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
-import { Chunk, Effect, Fiber, Option, Redacted, Schedule, Stream, TestClock } from "effect"
+import { Chunk, Clock, Effect, Fiber, Option, Redacted, Schedule, Stream, TestClock } from "effect"
 import { type TaskIO } from "effect-checkmate"
 import * as S3 from "effect-checkmate/s3"
 import { seal, unseal } from "../../src/s3/envelope.ts"
@@ -186,6 +186,50 @@ describe("S3: a store whose clock is an hour off", () => {
         expect(seconds).toBeLessThan(60)
       }
     }))
+})
+
+describe("S3: an engine that is silent", () => {
+  it.effect("is watched once for all of its tasks, and anew once it has given a sign", () =>
+    Effect.gen(function*() {
+      const store = make()
+      const lock = yield* S3.makeBindLock(options).pipe(
+        Effect.provide(FileSystem.layerNoop({})),
+        Effect.provideService(HttpClient.HttpClient, store.client)
+      )
+      const text = JSON.stringify({ engine: "other", name: "the other", since: new Date(0), process: null })
+      const engine = "p/engine/other"
+      /** Each time another object. */
+      const write = (key: string, modified: number) =>
+        Effect.map(seal(text), ({ bytes }) => store.put(key, new TextDecoder().decode(bytes), modified))
+      yield* Effect.forEach(["s", "t", "u", "v", "w", "x"], (taskId) => write(`p/lock/${taskId}`, 0))
+      /** How many seconds it takes to bind a task. */
+      const secondsToBind = Effect.fnUntraced(function*(taskId: string) {
+        const binding = yield* Effect.fork(lock.acquire(taskId))
+        let seconds = 0
+        while (Option.isNone(yield* Fiber.poll(binding))) {
+          yield* inASecond
+          seconds++
+        }
+        yield* Fiber.join(binding)
+        return seconds
+      })
+      yield* TestClock.adjust("1 minute")
+      yield* write(engine, 0)
+      expect(yield* secondsToBind("s")).toBeGreaterThanOrEqual(4)
+      // No time passes by the TestClock.
+      yield* lock.acquire("t")
+      // A sign that is as old by the store's clock.
+      yield* write(engine, 0)
+      expect(yield* secondsToBind("u")).toBeGreaterThanOrEqual(4)
+      // As of one that was silent for an hour.
+      store.objects.delete(engine)
+      expect(yield* secondsToBind("v")).toBeGreaterThanOrEqual(4)
+      yield* lock.acquire("w")
+      yield* write(engine, yield* Clock.currentTimeMillis)
+      expect(yield* Effect.flip(lock.acquire("x"))).toMatchObject({ _tag: "TaskBoundError", holder: "the other" })
+      store.objects.delete(engine)
+      expect(yield* secondsToBind("x")).toBeGreaterThanOrEqual(4)
+    }).pipe(Effect.scoped))
 })
 
 describe("S3: what others put under the prefix", () => {

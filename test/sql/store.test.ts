@@ -937,6 +937,20 @@ describe("the lock", () => {
       expect(steps).toBeGreaterThanOrEqual(12)
     })))
 
+  it.effect("watches a silent holder once for all of its tasks, and anew once it has given a sign", () =>
+    onSqlite(Effect.gen(function*() {
+      const lock = yield* heldBy({ boot: "another" }, 1)
+      const sql = yield* SqlClient.SqlClient
+      const rows = ["u", "v", "w"].map((task_id) => ({ task_id, engine: "other", since: 0 }))
+      yield* sql`insert into checkmate_locks ${sql.insert(rows)}`
+      yield* inTime(lock.acquire("t"))
+      // No time passes by the TestClock.
+      yield* Effect.forEach(["u", "v"], lock.acquire)
+      yield* sql`update checkmate_engines set beat = beat + 1 where id = 'other'`
+      const { exit, steps } = yield* inTime(lock.acquire("w"))
+      expect([exit._tag, steps >= 12]).toEqual(["Success", true])
+    })))
+
   it.effect("gives back, with its next sign of life, what it could not let go of, and takes back what was lost", () =>
     onSqlite(Effect.gen(function*() {
       const lock = yield* Sql.makeBindLock({ lease: "5 seconds" })
