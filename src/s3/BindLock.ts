@@ -77,7 +77,10 @@ const holderOf = (engine: Option.Option<Engine>): Holder =>
     onSome: ({ name, since }) => ({ name, since })
   })
 
-/** Engines' objects are removed that were silent for so long, by whoever begins. One that lives writes it anew. */
+/**
+ * Engines' objects are removed that were silent for so long, and for a lease, by whoever begins. One that lives writes it
+ * anew.
+ */
 const forgotten = Duration.hours(1)
 /** How many of them are looked at. */
 const lookedAt = 50
@@ -135,10 +138,8 @@ export const make = Effect.fnUntraced(
       const engine = engineIn(lock)
       if (Option.contains(yield* isAlive(engine), false)) return true
       const sign = yield* signOf(lock)
-      const [id, tag] = [
-        Option.match(engine, { onNone: () => lock.nonce, onSome: ({ engine }) => engine }),
-        tagOf(sign)
-      ]
+      const tag = tagOf(sign)
+      const id = Option.match(engine, { onNone: () => lock.nonce, onSome: ({ engine }) => engine })
       if (!isSilent(sign)) {
         // What it gave may be gone again, as it was when it was watched.
         watched.delete(id)
@@ -224,7 +225,7 @@ export const make = Effect.fnUntraced(
         const found = yield* Effect.catchIf(client.get(key), ({ kind }) => kind === "damaged", () => Effect.succeedNone)
         if (Option.isNone(found)) continue
         const alive = yield* isAlive(engineIn(found.value))
-        const gone = Option.isSome(alive) ? !alive.value : isOlder(found.value, forgotten)
+        const gone = Option.isSome(alive) ? !alive.value : isOlder(found.value, Duration.max(forgotten, lease))
         if (gone) yield* client.remove(key, found.value.etag)
       }
     })

@@ -52,9 +52,10 @@ const shown = (url: URL): string => `${url.protocol}//${url.host}${url.pathname.
 
 /** Where a bucket is; a sentence where it cannot be there. */
 const baseOf = (url: URL, { bucket, endpoint, pathStyle }: S3Options): Either.Either<string, string> => {
+  if (bucket === "") return Either.left("it has no name. Give it as `bucket`")
   if (pathStyle ?? endpoint !== undefined) return Either.right(`${shown(url)}/${encode(bucket)}`)
   const base = shown(url).replace("//", `//${bucket}.`)
-  return bucket !== "" && URL.canParse(base) && new URL(base).host === `${bucket}.${url.host}`.toLowerCase()
+  return URL.canParse(base) && new URL(base).host === `${bucket}.${url.host}`.toLowerCase()
     ? Either.right(base)
     : Either.left(`its name cannot stand in front of the host ${url.host}. Check it, or set pathStyle to true`)
 }

@@ -52,6 +52,17 @@ describe("S3: an endpoint", () => {
       expect(error.message).toContain("of http://store.example:9000/s3: it answered 403")
     }))
 
+  it.effect("without the name of a bucket is told before anything is asked of it", () =>
+    Effect.gen(function*() {
+      const store = make(() => Effect.dieMessage("it is asked"))
+      for (const pathStyle of [true, false, undefined]) {
+        const nameless = S3.makeTaskIO({ ...options, bucket: "", pathStyle })
+        expect((yield* Effect.flip(Effect.provide(nameless, store.layer))).message).toContain(
+          "it has no name. Give it as `bucket`."
+        )
+      }
+    }))
+
   it.effect("that no bucket's name can stand in front of is told, before anything is asked of another host", () =>
     Effect.gen(function*() {
       const store = make(() => Effect.dieMessage("it is asked"))
@@ -59,7 +70,7 @@ describe("S3: an endpoint", () => {
         const [endpoint, bucket] of [["http://127.0.0.1:9000", "b"], ["http://a.example", "b c"], ["http://a", "b/c"], [
           "http://a",
           "b#c"
-        ], ["http://a", ""]] as const
+        ]] as const
       ) {
         const reached = { ...options, endpoint, bucket, pathStyle: false }
         const error = yield* Effect.flip(Effect.provide(S3.makeTaskIO(reached), store.layer))

@@ -1,7 +1,7 @@
 /** What stores do that no server does when it is asked to. These need no server. */
 import { FileSystem, HttpClient } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
-import { Chunk, Clock, Effect, Fiber, Option, Redacted, Schedule, Stream, TestClock } from "effect"
+import { Chunk, Clock, Duration, Effect, Fiber, Option, Redacted, Schedule, Stream, TestClock } from "effect"
 import { type TaskIO } from "effect-checkmate"
 import * as S3 from "effect-checkmate/s3"
 import { seal, unseal } from "../../src/s3/envelope.ts"
@@ -272,6 +272,21 @@ describe("S3: the objects of engines that are gone", () => {
       store.put("p/engine/0123456789abcdef", new TextDecoder().decode(bytes))
       yield* Effect.scoped(begin)
       expect([...store.objects.keys()]).toEqual(["p/engine/"])
+    }))
+
+  it.live("are left where they were silent for no more than a lease", () =>
+    Effect.gen(function*() {
+      const store = make()
+      const text = JSON.stringify({ engine: "other", name: "the other", since: new Date(0), process: null })
+      const { bytes } = yield* seal(text)
+      const now = yield* Clock.currentTimeMillis
+      store.put("p/engine/other", new TextDecoder().decode(bytes), now - Duration.toMillis("2 hours"))
+      const begin = (lease: Duration.DurationInput) =>
+        Effect.scoped(Effect.provide(S3.makeBindLock({ ...options, lease }), store.layer))
+      yield* begin("12 hours")
+      expect([...store.objects.keys()]).toEqual(["p/engine/other"])
+      yield* begin("10 seconds")
+      expect([...store.objects.keys()]).toEqual([])
     }))
 })
 
