@@ -1,10 +1,7 @@
-/** Which tasks there are: by status, name, tags and time, a page at a time, or the first of them. */
+/** Which tasks there are: by status, name, tags and time, some at a time, or the first of them. */
 
-import * as Arr from "effect/Array"
-import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { SummarySchema } from "../internal/journalCodec.ts"
@@ -13,7 +10,7 @@ import type { Encoded, EncodedQuery, First } from "../TaskIO/Encoded.ts"
 import * as TaskStatus from "../TaskStatus.ts"
 import type { Database } from "./database.ts"
 import { everIndexed } from "./indexed.ts"
-import { questionsTo } from "./questions.ts"
+import { Ids, questionsTo } from "./questions.ts"
 
 /** How many summaries are read at a time. */
 const pageSize = 1000
@@ -26,7 +23,7 @@ const Summaries = Schema.Array(Schema.Struct({ task_id: Schema.String, summary: 
 const decodeSummary = Schema.decodeEither(Schema.parseJson(SummarySchema))
 
 export const listOf = (database: Database): Encoded["list"] => {
-  const { names } = database
+  const { dialect, names } = database
   const [tasks, tags] = [names.of("tasks"), names.of("tags")]
   const { ask } = questionsTo(database)
 
@@ -73,22 +70,33 @@ export const listOf = (database: Database): Encoded["list"] => {
   const columns: Readonly<Record<First["sort"], string>> = { createdAt: "created_at", updatedAt: "updated_at" }
   const directions: Readonly<Record<First["order"], string>> = { ascending: "asc", descending: "desc" }
 
+  const ofIds = `select task_id, summary from ${tasks} where summary is not null and ${dialect.among("task_id")}`
+
   return ({ first, ...query }) => {
     const among = statusesOf(query)
     if (among?.length === 0) return Stream.empty
     const { condition, parameters } = conditionsOf(query, among)
-    const text = `select task_id, summary from ${tasks} where ${condition}`
+    const selected = (columns: string, rest: string) => `select ${columns} from ${tasks} where ${condition} ${rest}`
     const page = (rest: string, values: ReadonlyArray<unknown>) =>
-      ask("list tasks", Summaries, `${text} ${rest}`, [...parameters, ...values])
+      ask("list tasks", Summaries, selected("task_id, summary", rest), [...parameters, ...values])
+    // Not page by page, each of which would look again at all that fit, where they are found by anything but their ids.
+    const behind = (after: string) =>
+      Stream.fromIterableEffect(ask("list tasks", Ids, selected("task_id", "and task_id > ?"), [...parameters, after]))
+        .pipe(
+          Stream.rechunk(pageSize),
+          Stream.chunks,
+          Stream.mapEffect((some) =>
+            ask("list tasks", Summaries, ofIds, [JSON.stringify([...some].map(({ task_id }) => task_id))])
+          ),
+          Stream.flattenIterables
+        )
     const rows = first === undefined
-      ? Stream.paginateChunkEffect(
-        "",
-        (after) =>
-          Effect.map(page(`and task_id > ? order by task_id limit ${pageSize}`, [after]), (rows) => [
-            Chunk.unsafeFromArray(rows),
-            rows.length < pageSize ? Option.none() : Option.map(Arr.last(rows), ({ task_id }) => task_id)
-          ])
-      )
+      ? Stream.unwrap(Effect.map(page(`order by task_id limit ${pageSize}`, []), (some) => {
+        const last = some[pageSize - 1]
+        return last === undefined
+          ? Stream.fromIterable(some)
+          : Stream.concat(Stream.fromIterable(some), behind(last.task_id))
+      }))
       : Stream.fromIterableEffect(Effect.suspend(() => {
         const direction = directions[first.order]
         return page(`order by ${columns[first.sort]} ${direction}, task_id ${direction} limit ?`, [first.limit])

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { Database, Rows } from "./database.ts"
+import { Ids } from "./questions.ts"
 
 /** Who an engine is, as its row says. */
 export interface Engine {
@@ -27,8 +28,6 @@ const Found = Schema.Array(Schema.Struct({
 /** Who holds a task. Of an engine whose row is gone nothing is known but its id. */
 export type Found = typeof Found.Type[number]
 
-const TaskIds = Schema.Array(Schema.Struct({ task_id: Schema.String }))
-
 const decode = <A, I>(schema: Schema.Schema<A, I>) => {
   const decodeRows = Schema.decodeUnknown(schema)
   return (rows: Rows) =>
@@ -38,7 +37,7 @@ const decode = <A, I>(schema: Schema.Schema<A, I>) => {
     )
 }
 const decodeFound = decode(Found)
-const decodeTaskIds = decode(TaskIds)
+const decodeTaskIds = decode(Ids)
 const idsIn = (rows: Rows) =>
   Effect.map(decodeTaskIds(rows), (found): ReadonlySet<string> => new Set(found.map(({ task_id }) => task_id)))
 

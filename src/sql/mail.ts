@@ -6,9 +6,8 @@ import { nonce } from "../internal/nonce.ts"
 import type { Encoded } from "../TaskIO/Encoded.ts"
 import { arrivalsOf } from "./arrivals.ts"
 import type { Database } from "./database.ts"
-import { questionsTo } from "./questions.ts"
+import { Ids, questionsTo } from "./questions.ts"
 
-const Ids = Schema.Array(Schema.Struct({ task_id: Schema.String }))
 const Letters = Schema.Array(Schema.Struct({ id: Schema.String, message: Schema.String }))
 
 export const mailOf = (

@@ -7,6 +7,9 @@ import { TaskIOError } from "../CheckMateError.ts"
 import type { Database, Rows } from "./database.ts"
 import { storeError } from "./failure.ts"
 
+/** Rows that name tasks. */
+export const Ids = Schema.Array(Schema.Struct({ task_id: Schema.String }))
+
 export const questionsTo = (database: Database) => {
   const { location } = database
   const failure = (operation: string, taskId?: string) => storeError(operation, location, taskId)

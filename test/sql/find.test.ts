@@ -7,6 +7,7 @@ import { CheckMateEngine, type TaskIO, type TaskStatus } from "effect-checkmate"
 import * as Sql from "effect-checkmate/sql"
 import * as MemoryDriver from "effect-checkmate/TaskIO/Memory"
 import { engineOver } from "../support/pipelines.ts"
+import { clients } from "../support/saidInTurn.ts"
 import { sharedServer } from "../support/sqlContracts.ts"
 import { summaryOf } from "../support/summary.ts"
 
@@ -114,4 +115,42 @@ describe("find, with any query, order, offset and limit, finds what it finds in 
     it.effect(`SQLite, ${seed}`, () => test(Layer.fresh(SqliteClient.layer({ filename: ":memory:" })), "find_"))
     it.effect(`Postgres, ${seed}`, () => test(server, `find_${seed}_`))
   }
+})
+
+describe("a long list", () => {
+  it.effect("is looked for by what is asked no more often the longer it is, and shows what has changed by then", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      let looks = 0
+      const counted = (yield* clients)((text) => (operation) =>
+        Effect.suspend(() => {
+          if (text.startsWith("select") && text.includes("status in")) looks += 1
+          return operation
+        })
+      )
+      const driver = yield* Effect.provideService(Sql.makeTaskIO(), SqlClient.SqlClient, counted)
+      const many = 5_500
+      const summary = JSON.stringify(summaryOf("#", { status: "Succeeded" }))
+      yield* sql`with recursive numbers (number) as (
+          select 1 union all select number + 1 from numbers where number < ${many}
+        )
+        insert into checkmate_tasks (task_id, epoch, owner, records, summary, status)
+          select 't' || number, 1, '', 1, replace(${summary}, '#', 't' || number), 'Succeeded' from numbers`
+      let changed = false
+      const listed = yield* driver.list({ status: ["Succeeded", "Cancelled"] }).pipe(
+        Stream.tap(() => {
+          if (changed) return Effect.void
+          changed = true
+          return Effect.zipRight(
+            sql`update checkmate_tasks set summary = replace(summary, 'Succeeded', 'Cancelled') where task_id = 't999'`,
+            driver.remove("t998")
+          )
+        }),
+        Stream.runCollect
+      )
+      expect(new Set([...listed].map(({ taskId }) => taskId)).size).toBe(many - 1)
+      expect([...listed].length).toBe(many - 1)
+      expect([...listed].find(({ taskId }) => taskId === "t999")?.status).toBe("Cancelled")
+      expect(looks).toBeLessThanOrEqual(2)
+    }).pipe(Effect.scoped, Effect.provide(SqliteClient.layer({ filename: ":memory:" }))))
 })
