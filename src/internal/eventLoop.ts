@@ -1,7 +1,7 @@
 /** The event loop's turns, in each of which signals, sockets and files are seen to. */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import { Once } from "./once.ts"
 
@@ -19,3 +19,10 @@ export const turn = (): Effect.Effect<void> => {
   setImmediate(() => turned.settle())
   return turned.await
 }
+
+/**
+ * What is done to one of many tasks, before which everything else has its turn: a store that answers at once, as SQLite does,
+ * lets nothing else in, no signal and no lock's sign of life, however many they are.
+ */
+export const afterTurn = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.zipRight(Effect.suspend(turn), self)

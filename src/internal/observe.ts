@@ -15,6 +15,7 @@ import * as Task from "../Task.ts"
 import type * as TaskIO from "../TaskIO.ts"
 import type { EncodedSummary } from "../TaskIO/Encoded.ts"
 import * as TaskStatus from "../TaskStatus.ts"
+import { afterTurn } from "./eventLoop.ts"
 import { inBackground } from "./inContext.ts"
 import { encodeQuery, encodeSummary, matches } from "./journalCodec.ts"
 import { logWarning } from "./log.ts"
@@ -144,7 +145,7 @@ export const find = Effect.fnUntraced(function*(parts: Parts, options: FindOptio
   const asked: Asked = { options, fits: matches(yield* encodeQuery(options)) }
   // Locks and journals are asked in order, until there are enough.
   const found = Stream.fromIterable(tasks).pipe(
-    Stream.mapEffect((listed) => asAsked(parts, asked, listed), { concurrency: 16 }),
+    Stream.mapEffect((listed) => afterTurn(asAsked(parts, asked, listed)), { concurrency: 16 }),
     Stream.filterMap(identity),
     Stream.drop(offset),
     Stream.take(Math.min(limit, tasks.length))

@@ -8,6 +8,7 @@ import * as Random from "effect/Random"
 import * as Stream from "effect/Stream"
 import type { Retention } from "../CheckMateEngine/Service.ts"
 import * as TaskStatus from "../TaskStatus.ts"
+import { afterTurn } from "./eventLoop.ts"
 import { logInfo, logWarning } from "./log.ts"
 import { duration, refuse } from "./options.ts"
 import * as retry from "./retry.ts"
@@ -30,7 +31,7 @@ const round = Effect.fnUntraced(function*(parts: Parts, kept: Kept) {
   const removed = yield* Effect.filter(
     due,
     ({ taskId }) =>
-      Effect.catchAllCause(removeIf(parts, taskId, isDue), (cause) =>
+      Effect.catchAllCause(afterTurn(removeIf(parts, taskId, isDue)), (cause) =>
         Cause.isInterruptedOnly(cause)
           ? Effect.interrupt
           : Effect.as(logWarning(`Task ${taskId} is due to be removed, and could not be`, cause), false))

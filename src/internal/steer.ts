@@ -17,6 +17,7 @@ import type * as Task from "../Task.ts"
 import type * as TaskIO from "../TaskIO.ts"
 import * as TaskStatus from "../TaskStatus.ts"
 import { rollbackFailedError } from "./attempt.ts"
+import { afterTurn } from "./eventLoop.ts"
 import { logWarning } from "./log.ts"
 import * as registry from "./registry.ts"
 import { hasLeftovers } from "./rollback.ts"
@@ -332,6 +333,6 @@ export const clean = Effect.fnUntraced(function*(parts: Parts, options: {
   return yield* Effect.filter(found, ({ taskId }) => {
     const leave = (error: Unreadable) =>
       Effect.as(logWarning(`Task ${taskId} is over and is not removed: ${error.message}`), false)
-    return Effect.catchTags(remove(parts, taskId, isOver), unreadable(leave))
+    return afterTurn(Effect.catchTags(remove(parts, taskId, isOver), unreadable(leave)))
   })
 })

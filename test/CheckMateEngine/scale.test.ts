@@ -195,3 +195,32 @@ describe("waiting", () => {
       expect((yield* Fiber.joinAll(waiting.slice(2))).map(({ c }) => c)).toEqual([4])
     }).pipe(Effect.scoped))
 })
+
+describe("what is done to many tasks", () => {
+  const turnsOf = <A, E, R>(work: Effect.Effect<A, E, R>) =>
+    Effect.gen(function*() {
+      let turns = 0
+      const count = Effect.sync(() => {
+        turns += 1
+      })
+      const counting = yield* Effect.fork(Effect.forever(Effect.zipRight(Stage.yieldToEventLoop, count)))
+      yield* work
+      yield* Fiber.interrupt(counting)
+      return turns
+    })
+
+  it.effect("gives everything else its turn between two of them, also where the store answers at once", () =>
+    Effect.gen(function*() {
+      const many = 64
+      const tasks = Array.from({ length: many }, (_, number) => `t${number}`)
+      yield* Effect.forEach(
+        tasks,
+        (taskId) => CheckMateEngine.run(abc(new Ledger()), { taskId, input: { seed: 1 } })
+      )
+      // Of these, sixteen are looked at together.
+      expect(yield* turnsOf(CheckMateEngine.find({ held: false }))).toBeGreaterThanOrEqual(many / 16)
+      expect(yield* turnsOf(CheckMateEngine.clean({ dryRun: true }))).toBeGreaterThanOrEqual(many - 1)
+      expect(yield* turnsOf(CheckMateEngine.clean())).toBeGreaterThanOrEqual(many - 1)
+      expect(yield* CheckMateEngine.find()).toEqual([])
+    }).pipe(Effect.provide(CheckMateEngine.layerMemory)))
+})
