@@ -308,8 +308,12 @@ export const remove = Effect.fnUntraced(function*(parts: Parts, taskId: string) 
     unreadable(() => Effect.void)
   )
   const taken = Effect.flatMap(DateTime.now, (since) => new TaskBoundError({ taskId, holder: "another engine", since }))
-  yield* Effect.raceFirst(look, Effect.zipRight(Effect.interruptible(lost), taken))
-  yield* Effect.uninterruptible(parts.taskIO.remove(taskId))
+  const discard = Effect.uninterruptible(parts.taskIO.remove(taskId))
+  yield* Effect.raceFirst(look, Effect.zipRight(Effect.interruptible(lost), taken)).pipe(
+    // A removal that was cut off may have left what is in no list any more.
+    Effect.tapErrorTag("TaskNotFoundError", () => discard)
+  )
+  yield* discard
 }, Effect.scoped)
 
 /** Removes tasks that are over. What cannot be read is left alone, and keeps no other. */

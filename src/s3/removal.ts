@@ -15,7 +15,7 @@ interface Closed {
   readonly slot: number
   /** The slots before it that stay filled. */
   readonly fences: ReadonlyArray<number>
-  /** Up to which slot a removal before has seen to them. */
+  /** Up to which slot a removal before has seen to them, unless it was cut off. */
   readonly done: number
 }
 
@@ -82,32 +82,33 @@ const close = Effect.fnUntraced(
   }
 )
 
-/** Removes what is under a folder and does not stay. */
-const empty = (client: Client, folder: string, stays: (key: string) => boolean) =>
-  Effect.flatMap(
-    client.list(folder),
-    ({ entries }) => client.removeAll(entries.flatMap(({ key }) => stays(key) ? [] : [key]))
-  )
+/** What is under a folder and does not stay. */
+const goingFrom = (client: Client, folder: string, stays: (key: string) => boolean) =>
+  Effect.map(client.list(folder), ({ entries }) => entries.flatMap(({ key }) => stays(key) ? [] : [key]))
 
 /** Removes all of a task but its mail. */
 export const remove = (client: Client, taskId: string): Effect.Effect<void, TaskIOError> =>
   Effect.gen(function*() {
     const { done, fences, slot } = yield* close(client, taskId)
     if (slot === 0) return
+    const keyOf = (at: number) => journal.keyOf(client, taskId, at)
     // The task of that id that may have been begun since has keys of its own: a later base, later slots.
-    yield* empty(client, registered(client, taskId), (key) => key >= register.keyOf(client, taskId, slot))
-    const filled = new Set(fences.map((fence) => journal.keyOf(client, taskId, fence)))
+    const isLater = (key: string) => key >= register.keyOf(client, taskId, slot)
+    yield* client.removeAll(yield* goingFrom(client, registered(client, taskId), isLater))
+    const filled = new Set(fences.map(keyOf))
+    const going = yield* goingFrom(
+      client,
+      journal.folderOf(client, taskId),
+      (key) => key <= keyOf(slot) || filled.has(key)
+    )
+    // One that was cut off before it had seen to them has left the task's first claim at least, which is none of them.
+    const seenTo = going.some((key) => key > keyOf(done)) ? 0 : done
     // Never empty, as a writer that was frozen since may try to fill one at any time.
-    yield* Effect.forEach(fences.filter((fence) => fence > done), (fence) =>
-      client.put(journal.keyOf(client, taskId, fence), journal.encodeRemoval(fence), "any"), {
+    yield* Effect.forEach(fences.filter((fence) => fence > seenTo), (fence) =>
+      client.put(keyOf(fence), journal.encodeRemoval(fence), "any"), {
       concurrency: atOnce,
       discard: true
     })
-    yield* empty(
-      client,
-      journal.folderOf(client, taskId),
-      (key) =>
-        key <= journal.keyOf(client, taskId, slot) || filled.has(key)
-    )
+    yield* client.removeAll(going)
   }).pipe(Effect.catchTag("S3Failure", (failure) =>
     Effect.fail(toTaskIOError(operation, taskId)(failure))))
