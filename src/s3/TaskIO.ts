@@ -26,10 +26,8 @@ import { remember } from "./remember.ts"
 import { remove } from "./removal.ts"
 import { open } from "./writer.ts"
 
-/** How many summaries are remembered, so that only what changed is read again. */
-const remembered = 20_000
-
-export const make = (connected: Client): Encoded => {
+/** `remembered` is how many summaries are, so that only what changed is read again. */
+export const make = (connected: Client, remembered = 20_000): Encoded => {
   // A slot is filled once, and never again, also after its task was removed.
   const client = remember(connected, `${connected.prefix}journal/`)
   const letters = mail.make(client)
@@ -52,8 +50,8 @@ export const make = (connected: Client): Encoded => {
     if (Option.isNone(found)) return Option.none()
     const { summary } = yield* register.entryOf(client, key, found.value)
     if (summary === null) return Option.some(null)
-    if (known.size >= remembered) known.clear()
-    known.set(key, { etag: found.value.etag, summary })
+    // Of more than fit the same stay, as all are asked for each time.
+    if (known.size < remembered || known.has(key)) known.set(key, { etag: found.value.etag, summary })
     return Option.some(summary)
   })
 
@@ -78,18 +76,28 @@ export const make = (connected: Client): Encoded => {
     )
 
   const list: Encoded["list"] = () =>
-    Stream.paginateEffect(Option.none<string>(), (after) =>
-      Effect.map(
-        Effect.mapError(
-          client.page(register.folderOf(client), {}, Option.getOrUndefined(after)),
-          toTaskIOError("list tasks")
-        ),
-        ({ entries, next }) => [entries, Option.map(next, Option.some)] as const
-      )).pipe(
-        Stream.mapConcat((entries) => entries),
-        Stream.mapEffect(summaryOf, { concurrency: atOnce, unordered: true }),
-        Stream.filterMap((summary) => summary)
-      )
+    Stream.suspend(() => {
+      const listed = new Set<string>()
+      return Stream.paginateEffect(Option.none<string>(), (after) =>
+        Effect.map(
+          Effect.mapError(
+            client.page(register.folderOf(client), {}, Option.getOrUndefined(after)),
+            toTaskIOError("list tasks")
+          ),
+          ({ entries, next }) => {
+            for (const { key } of entries) listed.add(key)
+            return [entries, Option.map(next, Option.some)] as const
+          }
+        )).pipe(
+          Stream.mapConcat((entries) => entries),
+          Stream.mapEffect(summaryOf, { concurrency: atOnce, unordered: true }),
+          Stream.filterMap((summary) => summary),
+          // What was removed makes room.
+          Stream.onEnd(Effect.sync(() => {
+            for (const key of known.keys()) if (!listed.has(key)) known.delete(key)
+          }))
+        )
+    })
 
   return {
     open: (taskId, atLeast) => open(client, taskId, atLeast),
