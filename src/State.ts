@@ -309,7 +309,7 @@ const convert = (
 
 /**
  * Encodes attributes to the JSON a journal holds. Absent (`undefined`) attributes are left out. Fails as {@link decode}, and
- * where a value encodes to what JSON cannot hold.
+ * where a value encodes to what JSON cannot hold, or to more than 500 levels of it.
  *
  * @since 0.1.0
  * @category codecs

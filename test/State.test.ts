@@ -290,7 +290,7 @@ describe("State", () => {
       const cycle: Record<string, unknown> = {}
       cycle.self = [cycle]
       const { path, problem } = refusalOf(encoded(cycle))
-      expect(problem).toContain("nested too deeply, or contains itself")
+      expect(problem).toContain("nested more than 500 levels deep, or contains itself")
       // Not all of the five hundred steps that were taken.
       expect(path.slice(0, 3)).toEqual(["self", 0, "self"])
       expect(path).toHaveLength(10)

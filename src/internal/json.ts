@@ -35,7 +35,13 @@ const isPlain = (value: object): boolean => {
   return prototype === Object.prototype || prototype === null
 }
 
-const tooDeep = "the value is nested too deeply, or contains itself"
+/**
+ * Depth beyond which a value counts as cyclic. A schema that is recursive reads some 900 levels before the stack is full in
+ * a process that has just begun, though one that has run for a while writes more.
+ */
+const maximumDepth = 500
+
+const tooDeep = `the value is nested more than ${maximumDepth} levels deep, or contains itself`
 /** How much of the way to what is too deep is told: the rest is more of the same. */
 const toldDepth = 10
 
@@ -43,12 +49,6 @@ const below = (key: string | number, { path, problem }: NonJson, depth: number):
   path: problem === tooDeep && depth >= toldDepth ? path : [key, ...path],
   problem
 })
-
-/**
- * Depth beyond which a value counts as cyclic. A schema that is recursive reads some 900 levels before the stack is full in
- * a process that has just begun, though one that has run for a while writes more.
- */
-const maximumDepth = 500
 
 /** Looks for what JSON cannot hold; properties that are `undefined` count as absent, as in `JSON.stringify`. */
 export const findNonJson = (value: unknown, depth = 0): NonJson | undefined => {

@@ -87,7 +87,7 @@ describe("findNonJson", () => {
     expect(findNonJson(cycle)?.problem).toContain("contains itself")
     const deep = (levels: number) => plant(Array.from({ length: levels }, () => 0), "leaf", 0)
     expect(findNonJson(deep(500))).toBeUndefined()
-    expect(findNonJson(deep(600))?.problem).toContain("nested too deeply")
+    expect(findNonJson(deep(600))?.problem).toContain("more than 500 levels deep")
   })
 
   it("finds what says itself how it is written, but for plain data", () => {
