@@ -51,6 +51,8 @@ const now: Effect.Effect<Moment> = Effect.map(Effect.clock, (clock) => ({
 const over = <Mark>(lease: Duration.Duration) => {
   const beat = Duration.times(lease, 1 / signsPerLease)
   const held = new Map<string, Held<Mark>>()
+  /** Engines that were watched, each with the sign it had given. One that gives another is none of them any more. */
+  const watched = new Map<string, string>()
   let alive: Moment | undefined
 
   /** For how many milliseconds no sign of life has been given. */
@@ -107,9 +109,25 @@ const over = <Mark>(lease: Duration.Duration) => {
     /** Gives signs of life at every beat, as long as the Scope. */
     keepAlive: (sign: Effect.Effect<void>): Effect.Effect<void, never, Scope.Scope> =>
       Effect.asVoid(inBackground(Effect.repeat(Effect.delay(sign, beat), Schedule.forever))),
-    /** Whether what was silent is so still, two signs' time later. */
-    isStill: <A, E, R>(look: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-      Effect.delay(look, Duration.times(beat, 2)),
+    /**
+     * Whether an engine that was silent is so still, two signs' time later: gone, or found with the sign it had given. One
+     * that holds many tasks is watched once for all of them.
+     */
+    staysSilent: <E, R>(engine: string, sign: string, look: Effect.Effect<Option.Option<string>, E, R>) =>
+      Effect.suspend(() =>
+        watched.get(engine) === sign
+          ? Effect.succeed(true)
+          : Effect.map(Effect.delay(look, Duration.times(beat, 2)), (found) => {
+            if (Option.isNone(found)) return true
+            if (found.value !== sign) return false
+            watched.set(engine, sign)
+            return true
+          })
+      ),
+    /** An engine is seen alive: what it gave may be gone again, as it was when it was watched. */
+    seenAlive: (engine: string): void => {
+      watched.delete(engine)
+    },
     /** Lets a hold go, unless it was lost and the task is held anew by this very engine. */
     release: (taskId: string, mine: Held<Mark>, letGo: Effect.Effect<unknown>): Effect.Effect<void> =>
       Effect.suspend(() => {

@@ -130,26 +130,17 @@ export const make = Effect.fnUntraced(
     const tagOf = (sign: Option.Option<Found>): string =>
       Option.match(sign, { onNone: () => "", onSome: ({ etag }) => etag })
 
-    /** Engines that were watched, each with the sign it had then. One that gives another is none of them any more. */
-    const watched = new Map<string, string>()
-
     /** Whether a holder is dead. A silent one is watched for two signs' time before it is given up. */
     const isDead = Effect.fnUntraced(function*(lock: Found) {
       const engine = engineIn(lock)
       if (Option.contains(yield* isAlive(engine), false)) return true
       const sign = yield* signOf(lock)
-      const tag = tagOf(sign)
       const id = Option.match(engine, { onNone: () => lock.nonce, onSome: ({ engine }) => engine })
       if (!isSilent(sign)) {
-        // What it gave may be gone again, as it was when it was watched.
-        watched.delete(id)
+        leased.seenAlive(id)
         return false
       }
-      // An engine that holds many tasks is watched once for all of them.
-      if (watched.get(id) === tag) return true
-      if (tagOf(yield* leased.isStill(signOf(lock))) !== tag) return false
-      watched.set(id, tag)
-      return true
+      return yield* leased.staysSilent(id, tagOf(sign), Effect.asSome(Effect.map(signOf(lock), tagOf)))
     })
 
     const isMine = (lock: Found): boolean => Option.exists(engineIn(lock), ({ engine }) => engine === self.engine)

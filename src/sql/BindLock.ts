@@ -102,8 +102,6 @@ interface Lock {
   readonly trying: Turns
   /** What is being let go of just now. */
   readonly releasing: Set<string>
-  /** Engines that were watched, each as many signs as it had given. One that gives another is none of them any more. */
-  readonly watched: Map<string, number>
   /** Writes the row of a task that nobody holds, and says whether it did. */
   readonly bindRow: (taskId: string) => Effect.Effect<boolean, SqlError>
   readonly letGo: (taskId: string) => Effect.Effect<boolean, SqlError>
@@ -137,7 +135,6 @@ const lockOf = Effect.fnUntraced(
       leased,
       trying,
       releasing,
-      watched: new Map(),
       bindRow,
       letGo: (taskId) =>
         Effect.suspend(() => {
@@ -150,17 +147,11 @@ const lockOf = Effect.fnUntraced(
 )
 
 /** Whether an engine is dead. One whose lease ran out is watched for two signs' time before it is given up. */
-const isDead = Effect.fnUntraced(function*({ isAlive, leased, rows, watched }: Lock, taskId: string, found: Found) {
-  const { beat, engine, expired } = found
-  if (beat === null || Option.contains(yield* isAlive(found), false)) return true
-  if (expired === 0) return false
-  // An engine that holds many tasks is watched once for all of them.
-  if (watched.get(engine) === beat) return true
-  const again = yield* leased.isStill(rows.look(taskId))
-  if (Option.isNone(again)) return true
-  if (again.value.engine !== engine || again.value.beat !== beat) return false
-  watched.set(engine, beat)
-  return true
+const isDead = Effect.fnUntraced(function*({ isAlive, leased, rows }: Lock, taskId: string, found: Found) {
+  if (found.beat === null || Option.contains(yield* isAlive(found), false)) return true
+  if (found.expired === 0) return false
+  const signOf = ({ beat, engine }: Found): string => `${engine} ${beat}`
+  return yield* leased.staysSilent(found.engine, signOf(found), Effect.map(rows.look(taskId), Option.map(signOf)))
 })
 
 // --- signs of life -------------------------------------------------------------------

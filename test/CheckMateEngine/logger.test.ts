@@ -1,9 +1,9 @@
 /** A logger that throws: what logs dies of it, as Effect has it, and an engine must not. */
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, Logger, Schedule, TestClock } from "effect"
-import { BindLock, Stage } from "effect-checkmate"
+import { BindLock } from "effect-checkmate"
 import { TaskIOError } from "effect-checkmate/CheckMateError"
-import { abc, engineService, failing, hangingInB, Ledger, makeStore, until } from "../support/pipelines.ts"
+import { abc, engineService, failing, hangingInB, Ledger, makeStore, rest, until } from "../support/pipelines.ts"
 
 const broken = Logger.replace(
   Logger.defaultLogger,
@@ -58,8 +58,7 @@ describe("a logger that throws", () => {
       const remove = (taskId: string) => ++removals === 1 ? Effect.fail(cutOff) : store.remove(taskId)
       const engine = yield* engineService({ ...store, remove }, undefined, { retention: { keep: { Succeeded: 0 } } })
       yield* TestClock.adjust("3 hours")
-      // Each task that is removed waits for a turn of the event loop.
-      yield* Effect.repeatN(Stage.yieldToEventLoop, 20)
+      yield* rest
       expect(yield* engine.find()).toEqual([])
     }).pipe(Effect.provide(broken)))
 

@@ -2,12 +2,12 @@ import { FileSystem, KeyValueStore } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, Stream, TestClock } from "effect"
-import { BindLock, CheckMateEngine, Stage, type TaskIO } from "effect-checkmate"
+import { BindLock, CheckMateEngine, type TaskIO } from "effect-checkmate"
 import { TaskIOError } from "effect-checkmate/CheckMateError"
 import * as FileDriver from "effect-checkmate/TaskIO/FileSystem"
 import * as KeyValueDriver from "effect-checkmate/TaskIO/KeyValueStore"
 import { recorder } from "../support/logs.ts"
-import { abc, engineOver, failing, Ledger, makeStore } from "../support/pipelines.ts"
+import { abc, engineOver, failing, Ledger, makeStore, rest } from "../support/pipelines.ts"
 
 const retention: CheckMateEngine.Retention = {
   keep: { Succeeded: "30 days", Failed: "90 days" },
@@ -15,12 +15,7 @@ const retention: CheckMateEngine.Retention = {
 }
 
 /** Lets the background work of all engines come to rest, at a time that has come. */
-const adjust = (duration: Parameters<typeof TestClock.adjust>[0]) =>
-  Effect.zipRight(
-    TestClock.adjust(duration),
-    // Each task that is removed waits for a turn of the event loop.
-    Effect.repeatN(Effect.zipRight(Stage.yieldToEventLoop, Effect.repeatN(Effect.yieldNow(), 10)), 20)
-  )
+const adjust = (duration: Parameters<typeof TestClock.adjust>[0]) => Effect.zipRight(TestClock.adjust(duration), rest)
 
 const run = (taskId: string, definition = abc(new Ledger())) =>
   CheckMateEngine.run(definition, { taskId, input: { seed: 1 } })

@@ -146,6 +146,9 @@ export const inMemory = <A, E>(effect: Effect.Effect<A, E, CheckMateEngine.Check
   Effect.provide(effect, CheckMateEngine.layerMemory)
 
 /** Lets others go first until something has come about. */
+/** Lets what is done to many tasks in the background come to rest: each of them waits for a turn of the event loop. */
+export const rest = Effect.repeatN(Effect.zipRight(Stage.yieldToEventLoop, Effect.repeatN(Effect.yieldNow(), 10)), 20)
+
 export const until = (condition: () => boolean) => Effect.repeat(Effect.yieldNow(), { until: condition })
 
 export const statusOf = (taskId: string) => Effect.map(CheckMateEngine.get(taskId), ({ task }) => task.status)

@@ -5,7 +5,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { entries } from "../../internal/files.ts"
-import { type Found, look, sameState } from "./engineFile.ts"
+import { type Found, look, nonceOf, stateOf } from "./engineFile.ts"
 import type { Layout } from "./layout.ts"
 import type { Own } from "./own.ts"
 
@@ -21,11 +21,15 @@ export interface Verdicts {
 }
 
 /** By their processes, where these are to be seen from here, else by their silence. */
-export const verdicts = ({ fs }: Layout, own: Own, isAlive: IsAlive, { beat, isSeenAlive, isStill, lease }: {
+export const verdicts = ({ fs }: Layout, own: Own, isAlive: IsAlive, { beat, isSeenAlive, lease, staysSilent }: {
   readonly lease: Duration.Duration
   readonly beat: Duration.Duration
   readonly isSeenAlive: Effect.Effect<boolean>
-  readonly isStill: <A, E>(look: Effect.Effect<A, E>) => Effect.Effect<A, E>
+  readonly staysSilent: <E>(
+    engine: string,
+    sign: string,
+    look: Effect.Effect<Option.Option<string>, E>
+  ) => Effect.Effect<boolean, E>
 }): Verdicts => {
   /** Before it was set back the file system's clock may have stamped a sign that is ahead of all that it says now. */
   const isFar = (now: number, since: number): boolean => Math.abs(now - since) > Duration.toMillis(lease)
@@ -39,14 +43,6 @@ export const verdicts = ({ fs }: Layout, own: Own, isAlive: IsAlive, { beat, isS
   const looksSilent = (found: Found) =>
     Option.match(found.modified, { onNone: () => Effect.succeed(false), onSome: isSilent })
 
-  /** Engines that were watched, each as it was found. One that gives a sign is none of them any more. */
-  const watched = new Map<string, Found>()
-  const wasWatched = (found: Found): boolean =>
-    Option.exists(found.engine, ({ nonce }) => {
-      const before = watched.get(nonce)
-      return before !== undefined && sameState(before, found)
-    })
-
   return {
     seemsDead: (found) =>
       Effect.flatMap(
@@ -55,15 +51,11 @@ export const verdicts = ({ fs }: Layout, own: Own, isAlive: IsAlive, { beat, isS
       ),
     isDead: Effect.fnUntraced(function*(found) {
       const alive = yield* isAlive(found)
-      // An engine that holds many tasks is watched once for all of them.
-      if (Option.contains(alive, false) || wasWatched(found)) return true
+      if (Option.contains(alive, false)) return true
       // Also of a process that lives: it may be frozen.
       if (!(yield* looksSilent(found))) return false
-      const again = yield* isStill(look(fs, found.file))
-      if (Option.isNone(again)) return true
-      if (!sameState(again.value, found)) return false
-      if (Option.isSome(found.engine)) watched.set(found.engine.value.nonce, found)
-      return true
+      const again = Effect.map(look(fs, found.file), Option.map(stateOf))
+      return yield* staysSilent(nonceOf(found) ?? found.file, stateOf(found), again)
     })
   }
 }

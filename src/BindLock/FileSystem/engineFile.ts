@@ -4,7 +4,6 @@ import type { PlatformError } from "@effect/platform/Error"
 import type * as FileSystem from "@effect/platform/FileSystem"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
-import * as Equivalence from "effect/Equivalence"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { isNotFound } from "../../internal/files.ts"
@@ -54,14 +53,17 @@ export const look = Effect.fnUntraced(
   Effect.catchIf(isNotFound, () => Effect.succeedNone)
 )
 
-const nonceOf = ({ engine }: Found): string | undefined =>
+export const nonceOf = ({ engine }: Found): string | undefined =>
   Option.getOrUndefined(Option.map(engine, ({ nonce }) => nonce))
 
-const sameTime = Option.getEquivalence(Equivalence.Date)
+/** Which engine was found, and its last sign of life. */
+export const stateOf = (found: Found): string => {
+  const modified = Option.match(found.modified, { onNone: () => "", onSome: (date) => date.getTime() })
+  return [nonceOf(found) ?? "", found.size, modified].join(" ")
+}
 
 /** Whether two looks found the same engine, without a sign of life in between. */
-export const sameState = (left: Found, right: Found): boolean =>
-  left.size === right.size && sameTime(left.modified, right.modified) && nonceOf(left) === nonceOf(right)
+export const sameState = (left: Found, right: Found): boolean => stateOf(left) === stateOf(right)
 
 /** The process an engine is in; null where it could not tell. */
 export const processOf = ({ engine }: Found): Engine["process"] =>
