@@ -232,6 +232,31 @@ describe("S3: an engine that is silent", () => {
     }).pipe(Effect.scoped))
 })
 
+describe("S3: a long journal", () => {
+  it.live("of a thousand appends takes a request each, and is read again with less than twenty", () =>
+    Effect.gen(function*() {
+      const seen: Array<Asked> = []
+      const store = make((asked) => Effect.sync(() => void seen.push(asked)))
+      const driver = yield* Effect.provide(S3.makeTaskIO(options), store.layer)
+      const records = Array.from({ length: 1_000 }, (_, index) => JSON.stringify({ index, text: "x".repeat(500) }))
+      const first = yield* Effect.scoped(driver.open("t"))
+      yield* first.append(0, [records[0] ?? ""], summary)
+      seen.length = 0
+      for (let index = 1; index < 1_000; index++) yield* first.append(index, [records[index] ?? ""], summary)
+      expect(seen.length).toBe(999)
+      // What carrying older records along costs: each is written about five times more.
+      const written = seen.reduce((sum, { bytes }) => sum + bytes, 0)
+      expect(written / records.join("\n").length).toBeLessThan(8)
+      seen.length = 0
+      const second = yield* Effect.scoped(driver.open("t"))
+      expect(second.records).toEqual(records)
+      expect(seen.length).toBeLessThan(20)
+      seen.length = 0
+      expect(yield* driver.read("t", 999)).toEqual(records.slice(999))
+      expect(seen.length).toBeLessThanOrEqual(3)
+    }))
+})
+
 describe("S3: what others put under the prefix", () => {
   it.live("the mark of a folder, as other tools make it, hides neither a task nor its mail", () =>
     Effect.gen(function*() {

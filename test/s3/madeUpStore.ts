@@ -11,6 +11,8 @@ export interface Asked {
   readonly method: string
   readonly key: string
   readonly headers: Readonly<Record<string, string>>
+  /** How long its body is. */
+  readonly bytes: number
 }
 
 export const credentials: S3.Credentials = {
@@ -105,7 +107,8 @@ export const make = (
             }
           })
         )
-      const said = yield* answers({ method: request.method, key, headers: request.headers })
+      const sent = request.body._tag === "Uint8Array" ? request.body.body : new Uint8Array()
+      const said = yield* answers({ method: request.method, key, headers: request.headers, bytes: sent.length })
       if (said !== undefined) return answer(said.status, said.body)
       const there = objects.get(key)
       if (request.method === "GET") {
@@ -113,8 +116,9 @@ export const make = (
         return there ? answer(200, there.body, there.etag, there.modified) : answer(404, null)
       }
       if (request.method === "POST") {
-        const body = request.body._tag === "Uint8Array" ? new TextDecoder().decode(request.body.body) : ""
-        for (const [, gone = ""] of body.matchAll(/<Key>([^<]*)<\/Key>/g)) objects.delete(gone)
+        for (const [, gone = ""] of new TextDecoder().decode(sent).matchAll(/<Key>([^<]*)<\/Key>/g)) {
+          objects.delete(gone)
+        }
         return answer(200, "<DeleteResult/>")
       }
       const match = request.headers["if-match"]
@@ -127,7 +131,7 @@ export const make = (
       }
       if (request.headers["if-none-match"] === "*" && there !== undefined) return answer(412, null)
       if (match !== undefined && match !== `"${there?.etag}"`) return answer(412, null)
-      return answer(200, null, put(key, request.body._tag === "Uint8Array" ? request.body.body : new Uint8Array(), now))
+      return answer(200, null, put(key, sent, now))
     })
   )
   return {

@@ -26,8 +26,7 @@ const behaviour = (server: Server): void => {
   const engine = (reached: Parameters<typeof S3.layer>[0]) => Layer.provide(S3.layer(reached), platform)
   const run = (ledger = new Ledger()) => CheckMateEngine.run(abc(ledger), { taskId: "t", input: { seed: 1 } })
 
-  // One waits for the server, the other for its processes.
-  describe.concurrent("tasks in a bucket, however many requests they take", () => {
+  describe("tasks in a bucket", () => {
     it.live(
       "are fought over by four processes, killed and frozen at random: each to its end, and nothing twice",
       () =>
@@ -50,34 +49,6 @@ const behaviour = (server: Server): void => {
       300_000
     )
 
-    it.live(
-      "a thousand appends are a request each, and are read again with less than twenty",
-      () =>
-        Effect.gen(function*() {
-          const seen: Array<Seen> = []
-          const io = yield* Effect.provide(S3.makeTaskIO({ ...options() }), shaky(() => undefined, seen))
-          const records = Array.from({ length: 1_000 }, (_, index) => JSON.stringify({ index, text: "x".repeat(500) }))
-          const first = yield* Effect.scoped(io.open("t"))
-          yield* first.append(0, [records[0] ?? ""], summary)
-          seen.length = 0
-          for (let index = 1; index < 1_000; index++) yield* first.append(index, [records[index] ?? ""], summary)
-          expect(seen.length).toBe(999)
-          // What carrying older records along costs: each is written about five times more.
-          const written = seen.reduce((sum, { bytes }) => sum + bytes, 0)
-          expect(written / records.join("\n").length).toBeLessThan(8)
-          seen.length = 0
-          const second = yield* Effect.scoped(io.open("t"))
-          expect(second.records).toEqual(records)
-          expect(seen.length).toBeLessThan(20)
-          seen.length = 0
-          expect(yield* io.read("t", 999)).toEqual(records.slice(999))
-          expect(seen.length).toBeLessThanOrEqual(3)
-        }),
-      300_000
-    )
-  })
-
-  describe("tasks in a bucket", () => {
     it.live("under two prefixes never see each other, and clean takes away those of its own", () =>
       Effect.gen(function*() {
         const [one, two] = [options(), options()]
