@@ -74,8 +74,10 @@ const settle = Effect.repeatN(Effect.yieldNow(), 20)
 const pass = (duration: Duration.DurationInput) =>
   Effect.gen(function*() {
     yield* settle
-    for (let left = Duration.toMillis(duration); left > 0; left -= 100) {
-      yield* TestClock.adjust(Math.min(100, left))
+    const whole = Duration.toMillis(duration)
+    const step = Math.max(100, whole / 60)
+    for (let left = whole; left > 0; left -= step) {
+      yield* TestClock.adjust(Math.min(step, left))
       yield* settle
     }
   })
