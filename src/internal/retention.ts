@@ -8,11 +8,10 @@ import * as Random from "effect/Random"
 import * as Stream from "effect/Stream"
 import type { Retention } from "../CheckMateEngine/Service.ts"
 import * as TaskStatus from "../TaskStatus.ts"
-import { afterTurn } from "./eventLoop.ts"
 import { logInfo, logWarning } from "./log.ts"
 import { duration, refuse } from "./options.ts"
 import * as retry from "./retry.ts"
-import { removable, removeIf } from "./steer.ts"
+import { removable, removeIf, those } from "./steer.ts"
 import type { Parts } from "./supervise.ts"
 import { numberOf } from "./words.ts"
 
@@ -28,10 +27,10 @@ const round = Effect.fnUntraced(function*(parts: Parts, kept: Kept) {
       && DateTime.lessThanOrEqualTo(task.updatedAt, DateTime.subtractDuration(now, age))
   }
   const due = yield* parts.taskIO.list({ status: [...kept.keys()] }).pipe(Stream.filter(isDue), Stream.runCollect)
-  const removed = yield* Effect.filter(
+  const removed = yield* those(
     due,
     ({ taskId }) =>
-      Effect.catchAllCause(afterTurn(removeIf(parts, taskId, isDue)), (cause) =>
+      Effect.catchAllCause(removeIf(parts, taskId, isDue), (cause) =>
         Cause.isInterruptedOnly(cause)
           ? Effect.interrupt
           : Effect.as(logWarning(`Task ${taskId} is due to be removed, and could not be`, cause), false))

@@ -283,6 +283,13 @@ export const removeIf = (parts: Parts, taskId: string, isOver: IsOver) =>
     return true
   })).pipe(Effect.catchTag("TaskBoundError", () => Effect.succeed(false)))
 
+/**
+ * Those of many tasks that a step says yes to, in their order. Several at a time, as a store that is far away is asked many
+ * times for each.
+ */
+export const those = <A, E, R>(tasks: Iterable<A>, isOne: (task: A) => Effect.Effect<boolean, E, R>) =>
+  Effect.filter(tasks, (task) => afterTurn(isOne(task)), { concurrency: 8 })
+
 /** Whether {@link removeIf} would remove a task now. */
 const wouldRemove = (parts: Parts, taskId: string, isOver: IsOver) =>
   Effect.flatMap(
@@ -334,9 +341,9 @@ export const clean = Effect.fnUntraced(function*(parts: Parts, options: {
     ...(options.checkMate === undefined ? {} : { checkMate: options.checkMate })
   }).pipe(Stream.filter(isOver), Stream.runCollect)
   const remove = options.dryRun ? wouldRemove : removeIf
-  return yield* Effect.filter(found, ({ taskId }) => {
+  return yield* those(found, ({ taskId }) => {
     const leave = (error: Unreadable) =>
       Effect.as(logWarning(`Task ${taskId} is over and is not removed: ${error.message}`), false)
-    return afterTurn(Effect.catchTags(remove(parts, taskId, isOver), unreadable(leave)))
+    return Effect.catchTags(remove(parts, taskId, isOver), unreadable(leave))
   })
 })
