@@ -234,10 +234,10 @@ export const resume = <Input extends object = never, Output = unknown, E = unkno
  * @since 0.1.0
  * @category operations
  */
-export const resumeAll = <E, R>(
-  checkMates: ReadonlyArray<CheckMate.Any<E, R>>,
+export const resumeAll = <C extends CheckMate.Any>(
+  checkMates: ReadonlyArray<C>,
   options?: ResumeAllOptions
-): Effect.Effect<ReadonlyArray<Resumed>, TaskIOError, R | CheckMateEngine> =>
+): Effect.Effect<ReadonlyArray<Resumed>, TaskIOError, CheckMate.Services<C> | CheckMateEngine> =>
   Effect.flatMap(CheckMateEngine, (engine) => engine.resumeAll(checkMates, options))
 
 /**

@@ -357,10 +357,10 @@ export interface Service {
     taskId: string,
     options?: ResumeOptions<Input>
   ) => Effect.Effect<Output, E | RunError | TaskNotFoundError, R>
-  readonly resumeAll: <E, R>(
-    checkMates: ReadonlyArray<CheckMate.Any<E, R>>,
+  readonly resumeAll: <C extends CheckMate.Any>(
+    checkMates: ReadonlyArray<C>,
     options?: ResumeAllOptions
-  ) => Effect.Effect<ReadonlyArray<Resumed>, TaskIOError, R>
+  ) => Effect.Effect<ReadonlyArray<Resumed>, TaskIOError, CheckMate.Services<C>>
   readonly retryFrom: <Input extends object = never, Output = unknown, E = unknown, R = unknown>(
     checkMate: Of<Input, Output, E, R>,
     taskId: string,

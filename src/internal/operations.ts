@@ -21,7 +21,7 @@ import type {
   RollbackOptions,
   RunOptions
 } from "../CheckMateEngine/Service.ts"
-import { type InvalidTaskIdError, type RunError, TaskBoundError } from "../CheckMateError.ts"
+import { type InvalidTaskIdError, type RunError, TaskBoundError, type TaskIOError } from "../CheckMateError.ts"
 import * as Failure from "../Failure.ts"
 import type * as Task from "../Task.ts"
 import type * as TaskIO from "../TaskIO.ts"
@@ -198,12 +198,18 @@ const resumeListed = <E, R>(
   }))
 }
 
-export const resumeAll = <E, R>(
+/** Of definitions that differ the compiler infers one type, but not one `R` that is what each of them uses. */
+export function resumeAll<C extends CheckMate.Any>(
+  engine: Engine,
+  checkMates: ReadonlyArray<C>,
+  options?: ResumeAllOptions
+): Effect.Effect<ReadonlyArray<Resumed>, TaskIOError, CheckMate.Services<C>>
+export function resumeAll<E, R>(
   engine: Engine,
   checkMates: ReadonlyArray<CheckMate.Any<E, R>>,
   options: ResumeAllOptions = {}
-) =>
-  checkAll(checkMates).pipe(
+): Effect.Effect<ReadonlyArray<Resumed>, TaskIOError, R> {
+  return checkAll(checkMates).pipe(
     Effect.zipRight(
       Stream.runCollect(engine.parts.taskIO.list({ status: options.status ?? ["Running", "RollingBack"] }))
     ),
@@ -213,6 +219,7 @@ export const resumeAll = <E, R>(
     )),
     traced("resumeAll")
   )
+}
 
 // --- going back -----------------------------------------------------------------
 

@@ -147,6 +147,18 @@ describe("what is written for CheckMates of any kind", () => {
     expect<Effect.Effect.Context<typeof started>>().type.toBe<Files | CheckMateEngine.CheckMateEngine>()
   })
 
+  test("resumes those of different services and errors together", () => {
+    class Indices extends Context.Tag("Indices")<Indices, { readonly add: Effect.Effect<void, Bang> }>() {}
+    const index = Stage.make(Docs, "index", { execute: () => Effect.flatMap(Indices, ({ add }) => add) })
+    const one = CheckMate.make("one", { state: Docs, input: ["folder"], stages: [scan] })
+    const other = CheckMate.make("other", { state: Docs, input: ["folder"], stages: [index] })
+    const resumed = CheckMateEngine.resumeAll([one, other])
+    expect<Effect.Effect.Context<typeof resumed>>().type.toBe<Files | Indices | CheckMateEngine.CheckMateEngine>()
+    const withAnother = <R>(another: CheckMateEngine.Of<never, unknown, unknown, R>) =>
+      CheckMateEngine.resumeAll([one, another])
+    expect(withAnother(other)).type.toBe<typeof resumed>()
+  })
+
   test("names the statuses it may ask about", () => {
     expect<NonNullable<CheckMateEngine.CleanOptions["status"]>>().type.toBe<ReadonlyArray<CheckMateEngine.SettledTag>>()
     expect<NonNullable<CheckMateEngine.ResumeAllOptions["status"]>>().type
