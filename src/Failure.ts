@@ -48,7 +48,7 @@ export interface Failure {
 }
 
 /**
- * The schema of {@link Failure}.
+ * The schema of {@link Failure}. It has a name, since a JSON Schema and an OpenAPI tell of what holds itself by name.
  *
  * @since 0.1.0
  * @category schemas
@@ -61,7 +61,7 @@ export const Failure: Schema.Schema<Failure> = Schema.Struct({
   stack: Schema.optionalWith(Schema.String, { exact: true }),
   causes: Schema.optionalWith(Schema.Array(Schema.suspend(() => Failure)), { exact: true }),
   others: Schema.optionalWith(Schema.Array(Schema.suspend(() => Failure)), { exact: true })
-})
+}).annotations({ identifier: "CheckMateFailure" })
 
 const hidden = new Set(["_tag", "message", "stack", "cause"])
 const maximumStack = 4_000

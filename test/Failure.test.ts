@@ -12,11 +12,12 @@ import {
   FastCheck,
   Fiber,
   FiberId,
+  JSONSchema,
   Option,
   Redacted,
   Schema
 } from "effect"
-import { CheckMateError } from "effect-checkmate"
+import { CheckMateError, StageStatus, TaskEvent, TaskStatus } from "effect-checkmate"
 import * as Failure from "effect-checkmate/Failure"
 import { createServer, get } from "node:http"
 import { attributes } from "./support/arbitraries.ts"
@@ -501,6 +502,13 @@ describe("Failure", () => {
       expect(() => kept(new Proxy({}, { ownKeys: () => raise("trap"), get: () => raise("trap") }))).not.toThrow()
       expect(() => kept(proxy)).not.toThrow()
       expect(() => kept({ proxy })).not.toThrow()
+    })
+  })
+
+  describe("its schema", () => {
+    it("has a JSON Schema, by which an API is described, and so has whatever holds a failure", () => {
+      const all = Schema.Union(Failure.Failure, TaskStatus.TaskStatus, StageStatus.StageStatus, TaskEvent.TaskEvent)
+      expect(JSONSchema.make(all).$defs).toHaveProperty("CheckMateFailure")
     })
   })
 
