@@ -330,7 +330,8 @@ export interface Resumed {
  * A CheckMate by what its tasks take, return, fail with and use.
  *
  * Operations on one take `never` for `Input` where nothing else is to be inferred, as of a factory that is not called: all
- * CheckMates fit that, so that the compiler asks "Did you mean to call this expression?".
+ * CheckMates fit that, so that the compiler asks "Did you mean to call this expression?". So `Of<never, unknown, unknown, R>`
+ * is the type of those that are kept by their names, for tasks of several kinds to be resumed, retried or cancelled with.
  *
  * @since 0.1.0
  * @category models
