@@ -29,7 +29,7 @@ import * as Layout from "./FileSystem/layout.ts"
 import { list } from "./FileSystem/list.ts"
 import * as Mail from "./FileSystem/mail.ts"
 import { read } from "./FileSystem/read.ts"
-import { emptyTrash, remove } from "./FileSystem/remove.ts"
+import * as Remove from "./FileSystem/remove.ts"
 import * as SyncTasks from "./FileSystem/syncTasks.ts"
 import { open } from "./FileSystem/writer.ts"
 
@@ -44,16 +44,17 @@ export const make = Effect.fnUntraced(
     directory: string
   ): Effect.fn.Return<Encoded, TaskIOError, FileSystem.FileSystem | Path.Path | Scope.Scope> {
     const layout = yield* Layout.create(directory)
-    const mail = Mail.make(layout)
+    const mail = yield* Mail.make(layout)
     yield* mail.tidy
-    yield* emptyTrash(layout)
+    yield* Remove.emptyTrash(layout)
     const syncTasks = yield* SyncTasks.make(layout)
+    const remove = yield* Remove.make(layout, { syncTasks, discardMail: mail.discard })
     return {
       open: (taskId, atLeast) => open(layout, syncTasks, taskId, atLeast),
       read: (taskId, from) =>
         Effect.map(read(layout, taskId), ({ records }) => from === 0 ? records : records.slice(from)),
       list: () => list(layout),
-      remove: (taskId) => remove(layout, syncTasks, mail.discard, taskId),
+      remove,
       send: mail.send,
       receive: mail.receive,
       acknowledge: mail.acknowledge,

@@ -26,3 +26,17 @@ export const turn = (): Effect.Effect<void> => {
  */
 export const afterTurn = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.zipRight(Effect.suspend(turn), self)
+
+/**
+ * The same for all of many tasks, and which of them it says yes to. Some at once, since stores do together what they are asked
+ * for at the same time; but each has a turn before it that is no other's.
+ */
+export const filterAfterTurns = <A, E, R>(
+  all: Iterable<A>,
+  each: (one: A) => Effect.Effect<boolean, E, R>
+): Effect.Effect<Array<A>, E, R> =>
+  Effect.suspend(() => {
+    const one = Effect.unsafeMakeSemaphore(1)
+    const itsTurn = one.withPermits(1)(Effect.suspend(turn))
+    return Effect.filter(all, (item) => Effect.zipRight(itsTurn, each(item)), { concurrency: 16 })
+  })

@@ -16,12 +16,7 @@ interface Waiting<A, B, E> {
   readonly done: Once<void>
 }
 
-/**
- * A function that does one thing, in a group with whatever else waits by then: one group at a time, of at most `limit`
- * things, of which no two have the same key. One that waits alone does not wait for company, and where its asker is alone it is done
- * right where it is asked for.
- */
-export const make = Effect.fnUntraced(function*<A, B, E>(options: {
+interface Options<A, B, E> {
   readonly limit: number
   /** How large a group may be in all, and how large each thing is. A larger one goes alone. Without it none is. */
   readonly size?: { readonly limit: number; readonly of: (item: A) => number }
@@ -36,7 +31,16 @@ export const make = Effect.fnUntraced(function*<A, B, E>(options: {
    * is done by itself.
    */
   readonly together: (items: ReadonlyArray<A>) => Effect.Effect<ReadonlyArray<Effect.Effect<B, E>>, E>
-}): Effect.fn.Return<(item: A) => Effect.Effect<B, E>, never, Scope.Scope> {
+}
+
+/**
+ * A function that does one thing, in a group with whatever else waits by then: one group at a time, of at most `limit`
+ * things, of which no two have the same key. One that waits alone does not wait for company, and where its asker is alone it is done
+ * right where it is asked for.
+ */
+export const make = Effect.fnUntraced(function*<A, B, E>(
+  options: Options<A, B, E>
+): Effect.fn.Return<(item: A) => Effect.Effect<B, E>, never, Scope.Scope> {
   let waiting: Array<Waiting<A, B, E>> = []
   let closed = false
   let turned = Effect.void
@@ -137,3 +141,37 @@ export const make = Effect.fnUntraced(function*<A, B, E>(options: {
       closed || options.isAlone(currentContext) ? byItself(item) : inGroup(item)
     )
 })
+
+/**
+ * The same, where nobody waits for company but who asks while others are at it: what is done for a group begins after all of
+ * it had asked.
+ */
+export const whileBusy = Effect.fnUntraced(function*<A, B, E>(
+  options: Omit<Options<A, B, E>, "isAlone">
+): Effect.fn.Return<(item: A) => Effect.Effect<B, E>, never, Scope.Scope> {
+  let atIt = 0
+  return yield* make({
+    ...options,
+    isAlone: () => atIt === 0,
+    together: (items) =>
+      Effect.suspend(() => {
+        atIt += 1
+        return Effect.ensuring(
+          options.together(items),
+          Effect.sync(() => {
+            atIt -= 1
+          })
+        )
+      })
+  })
+})
+
+/** What is done once for all who ask for it while it is done for others, and answers each by what began after that one asked. */
+export const shared = <A, E>(self: Effect.Effect<A, E>): Effect.Effect<Effect.Effect<A, E>, never, Scope.Scope> =>
+  Effect.map(
+    whileBusy<void, A, E>({
+      limit: Number.POSITIVE_INFINITY,
+      together: (askers) => Effect.map(self, (answer) => askers.map(() => Effect.succeed(answer)))
+    }),
+    (ask) => Effect.suspend(ask)
+  )

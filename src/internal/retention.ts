@@ -8,10 +8,11 @@ import * as Random from "effect/Random"
 import * as Stream from "effect/Stream"
 import type { Retention } from "../CheckMateEngine/Service.ts"
 import * as TaskStatus from "../TaskStatus.ts"
+import { filterAfterTurns } from "./eventLoop.ts"
 import { logInfo, logWarning } from "./log.ts"
 import { duration, refuse } from "./options.ts"
 import * as retry from "./retry.ts"
-import { removable, removeIf, those } from "./steer.ts"
+import { removable, removeIf } from "./steer.ts"
 import type { Parts } from "./supervise.ts"
 import { numberOf } from "./words.ts"
 
@@ -27,7 +28,7 @@ const round = Effect.fnUntraced(function*(parts: Parts, kept: Kept) {
       && DateTime.lessThanOrEqualTo(task.updatedAt, DateTime.subtractDuration(now, age))
   }
   const due = yield* parts.taskIO.list({ status: [...kept.keys()] }).pipe(Stream.filter(isDue), Stream.runCollect)
-  const removed = yield* those(
+  const removed = yield* filterAfterTurns(
     due,
     ({ taskId }) =>
       Effect.catchAllCause(removeIf(parts, taskId, isDue), (cause) =>

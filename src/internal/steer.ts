@@ -1,8 +1,10 @@
 /** Cancels, pauses and removes tasks, wherever they run. */
+import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import {
@@ -17,7 +19,7 @@ import type * as Task from "../Task.ts"
 import type * as TaskIO from "../TaskIO.ts"
 import * as TaskStatus from "../TaskStatus.ts"
 import { rollbackFailedError } from "./attempt.ts"
-import { afterTurn } from "./eventLoop.ts"
+import { filterAfterTurns } from "./eventLoop.ts"
 import { logWarning } from "./log.ts"
 import * as registry from "./registry.ts"
 import { hasLeftovers } from "./rollback.ts"
@@ -226,26 +228,28 @@ const isFor = ({ heldFrom, task }: Session, { createdAt, position = heldFrom }: 
   position >= heldFrom
   && (createdAt === undefined || (task !== undefined && DateTime.Equivalence(createdAt, task.createdAt)))
 
+const readMailOf = Effect.fnUntraced(function*(parts: Parts, task: registry.Running) {
+  for (const message of yield* parts.taskIO.take(task.session.taskId)) {
+    if (!isFor(task.session, message)) continue
+    switch (message._tag) {
+      case "Cancel":
+        // Not awaited: a stage may take its time to stop, and there may be more mail.
+        yield* task.ask({ _tag: "Cancelled", rollback: message.rollback, reason: message.reason })
+        break
+      case "Pause":
+        yield* registry.pause(task)
+    }
+  }
+})
+
 /** Acts on the messages that other processes left for tasks that run here. */
 export const readMail = Effect.fnUntraced(function*(parts: Parts) {
   const { running } = parts.registry
   if (running.size === 0) return
-  const waiting = yield* parts.taskIO.waiting
-  for (const taskId of waiting) {
-    const task = running.get(taskId)
-    if (task === undefined) continue
-    for (const message of yield* parts.taskIO.take(taskId)) {
-      if (!isFor(task.session, message)) continue
-      switch (message._tag) {
-        case "Cancel":
-          // Not awaited: a stage may take its time to stop, and there may be more mail.
-          yield* task.ask({ _tag: "Cancelled", rollback: message.rollback, reason: message.reason })
-          break
-        case "Pause":
-          yield* registry.pause(task)
-      }
-    }
-  }
+  const waiting = Arr.filterMap(yield* parts.taskIO.waiting, (taskId) => Option.fromNullable(running.get(taskId)))
+  // What cannot be read keeps nothing that was taken from being acted upon.
+  const read = yield* Effect.forEach(waiting, (task) => Effect.exit(readMailOf(parts, task)), { concurrency: 16 })
+  yield* Effect.forEach(read, identity, { discard: true })
 })
 
 type Unreadable = Exclude<ReadError, TaskIOError>
@@ -282,13 +286,6 @@ export const removeIf = (parts: Parts, taskId: string, isOver: IsOver) =>
     yield* Effect.uninterruptible(parts.taskIO.remove(taskId))
     return true
   })).pipe(Effect.catchTag("TaskBoundError", () => Effect.succeed(false)))
-
-/**
- * Those of many tasks that a step says yes to, in their order. Several at a time, as a store that is far away is asked many
- * times for each.
- */
-export const those = <A, E, R>(tasks: Iterable<A>, isOne: (task: A) => Effect.Effect<boolean, E, R>) =>
-  Effect.filter(tasks, (task) => afterTurn(isOne(task)), { concurrency: 8 })
 
 /** Whether {@link removeIf} would remove a task now. */
 const wouldRemove = (parts: Parts, taskId: string, isOver: IsOver) =>
@@ -341,7 +338,7 @@ export const clean = Effect.fnUntraced(function*(parts: Parts, options: {
     ...(options.checkMate === undefined ? {} : { checkMate: options.checkMate })
   }).pipe(Stream.filter(isOver), Stream.runCollect)
   const remove = options.dryRun ? wouldRemove : removeIf
-  return yield* those(found, ({ taskId }) => {
+  return yield* filterAfterTurns(found, ({ taskId }) => {
     const leave = (error: Unreadable) =>
       Effect.as(logWarning(`Task ${taskId} is over and is not removed: ${error.message}`), false)
     return Effect.catchTags(remove(parts, taskId, isOver), unreadable(leave))

@@ -1,8 +1,9 @@
 /** What must not grow with what is there: counted, not timed. */
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Layer, Scope, Stream, Supervisor, TestClock } from "effect"
-import { BindLock, CheckMate, CheckMateEngine, Stage } from "effect-checkmate"
+import { DateTime, Effect, Exit, Fiber, Layer, Scope, Stream, Supervisor, TestClock } from "effect"
+import { BindLock, CheckMate, CheckMateEngine, Stage, TaskIO } from "effect-checkmate"
 import * as MemoryLock from "effect-checkmate/BindLock/Memory"
+import { TaskIOError } from "effect-checkmate/CheckMateError"
 import { abc, engineOver, engineService, hangingInB, Ledger, makeStore, Numbers, until } from "../support/pipelines.ts"
 
 /** A task of one stage, which reports its progress. */
@@ -217,10 +218,77 @@ describe("what is done to many tasks", () => {
         tasks,
         (taskId) => CheckMateEngine.run(abc(new Ledger()), { taskId, input: { seed: 1 } })
       )
-      // Sixteen are looked at together, and eight removed.
+      // Of these, sixteen are looked at together.
       expect(yield* turnsOf(CheckMateEngine.find({ held: false }))).toBeGreaterThanOrEqual(many / 16)
-      expect(yield* turnsOf(CheckMateEngine.clean({ dryRun: true }))).toBeGreaterThanOrEqual(many / 8)
-      expect(yield* turnsOf(CheckMateEngine.clean())).toBeGreaterThanOrEqual(many / 8)
+      expect(yield* turnsOf(CheckMateEngine.clean({ dryRun: true }))).toBeGreaterThanOrEqual(many - 1)
+      expect(yield* turnsOf(CheckMateEngine.clean())).toBeGreaterThanOrEqual(many - 1)
       expect(yield* CheckMateEngine.find()).toEqual([])
     }).pipe(Effect.provide(CheckMateEngine.layerMemory)))
+
+  it.effect("is asked of the store for some of them at the same time", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      let [removing, most] = [0, 0]
+      const slow = {
+        ...store,
+        remove: (taskId: string) =>
+          Effect.suspend(() => {
+            removing += 1
+            most = Math.max(most, removing)
+            return store.remove(taskId).pipe(
+              Effect.zipLeft(Effect.repeatN(Stage.yieldToEventLoop, 100)),
+              Effect.ensuring(Effect.sync(() => removing -= 1))
+            )
+          })
+      }
+      const populate = Effect.forEach(
+        Array.from({ length: 40 }, (_, number) => `t${number}`),
+        (taskId) => CheckMateEngine.run(abc(new Ledger()), { taskId, input: { seed: 1 } })
+      )
+      yield* Effect.zipRight(populate, CheckMateEngine.clean()).pipe(Effect.provide(engineOver(slow)))
+      expect(most).toBe(16)
+      most = 0
+      yield* Effect.provide(populate, engineOver(slow))
+      yield* Effect.gen(function*() {
+        while ((yield* CheckMateEngine.find()).length > 0) yield* Stage.yieldToEventLoop
+      }).pipe(
+        Effect.provide(engineOver(slow, BindLock.layerMemory, { retention: { keep: { Succeeded: 0 } } }))
+      )
+      expect(most).toBe(16)
+    }))
+
+  it.effect("is asked for their mail at the same time, and what cannot be read keeps no other's back", () =>
+    Effect.gen(function*() {
+      const { arrivals: _, ...store } = yield* makeStore
+      const tasks = Array.from({ length: 20 }, (_, number) => `t${number}`)
+      const broken = new TaskIOError({ operation: "read the mail", location: "disk", problem: "EIO" })
+      let [reading, most] = [0, 0]
+      const slow: TaskIO.Encoded = {
+        ...store,
+        receive: (taskId) =>
+          Effect.suspend(() => {
+            reading += 1
+            most = Math.max(most, reading)
+            return Effect.repeatN(Stage.yieldToEventLoop, 10).pipe(
+              Effect.zipRight(taskId === "t0" ? Effect.fail(broken) : store.receive(taskId)),
+              Effect.ensuring(Effect.sync(() => reading -= 1))
+            )
+          })
+      }
+      yield* Effect.gen(function*() {
+        const handles = yield* Effect.forEach(
+          tasks,
+          (taskId) => CheckMateEngine.start(hangingInB(new Ledger()), { taskId, input: { seed: 1 } })
+        )
+        const at = yield* DateTime.now
+        const { send } = TaskIO.make(store)
+        yield* Effect.forEach(tasks, (taskId) => send(taskId, { _tag: "Cancel", at, rollback: false }))
+        yield* TestClock.adjust("500 millis")
+        const ends = yield* Effect.forEach(handles.slice(1), (handle) => Effect.exit(handle.await))
+        expect(ends.every(Exit.isFailure)).toBe(true)
+        expect(most).toBe(16)
+        const running = yield* CheckMateEngine.find({ status: ["Running"] })
+        expect(running.map(({ taskId }) => taskId)).toEqual(["t0"])
+      }).pipe(Effect.provide(engineOver(slow)))
+    }))
 })

@@ -909,33 +909,6 @@ describe("start, resumeAll and clean", () => {
     read: (taskId, from) => Effect.map(store.read(taskId, from), (all) => taskId === damaged ? ["{}", ...all] : all)
   })
 
-  it.effect("clean removes several at a time", () =>
-    Effect.gen(function*() {
-      const store = yield* makeStore
-      const most = { now: 0, ever: 0 }
-      const slow: TaskIO.Encoded = {
-        ...store,
-        remove: (taskId) =>
-          Effect.sync(() => {
-            most.now += 1
-            most.ever = Math.max(most.ever, most.now)
-          }).pipe(
-            Effect.zipRight(Effect.repeatN(Stage.yieldToEventLoop, 9)),
-            Effect.zipRight(store.remove(taskId)),
-            Effect.zipRight(Effect.sync(() => {
-              most.now -= 1
-            }))
-          )
-      }
-      const tasks = Array.from({ length: 20 }, (_, number) => `t${number}`)
-      yield* Effect.gen(function*() {
-        yield* Effect.forEach(tasks, (taskId) => CheckMateEngine.run(abc(new Ledger()), { taskId, input: { seed: 1 } }))
-        expect((yield* CheckMateEngine.clean()).map(({ taskId }) => taskId).toSorted()).toEqual(tasks.toSorted())
-        expect(yield* CheckMateEngine.find()).toEqual([])
-      }).pipe(Effect.provide(engineOver(slow)))
-      expect(most).toEqual({ now: 0, ever: 8 })
-    }))
-
   it.effect("clean goes on past a task whose journal cannot be read, and remove removes that, too", () =>
     Effect.gen(function*() {
       const store = yield* makeStore

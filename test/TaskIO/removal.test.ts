@@ -2,7 +2,7 @@
 import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
-import { Chunk, Effect, Exit, Scope, Stream } from "effect"
+import { Chunk, Effect, Exit, Fiber, Scope, Stream } from "effect"
 import type { TaskIO } from "effect-checkmate"
 import * as FileDriver from "effect-checkmate/TaskIO/FileSystem"
 import { failure, shaky } from "../support/shakyFiles.ts"
@@ -190,6 +190,121 @@ describe("a removal that fails anywhere", () => {
         }))
     }
   }
+})
+
+describe("removals that are asked for at the same time", () => {
+  const many = Array.from({ length: 100 }, (_, number) => `t${number}`)
+  const writeAll = (driver: TaskIO.Encoded, tasks: ReadonlyArray<string>) =>
+    Effect.forEach(
+      tasks,
+      (taskId) => Effect.flatMap(driver.open(taskId), (journal) => journal.append(0, ["old"], summaryOf(taskId, {}))),
+      {
+        discard: true
+      }
+    )
+
+  /** A store of which a folder is read once all have asked for something, and how often it is read for that. */
+  const counting = (directory: string, folder: string) =>
+    Effect.gen(function*() {
+      const gate = yield* Effect.makeLatch(true)
+      let [asked, reads] = [0, 0]
+      const driver = yield* FileDriver.make(directory).pipe(shaky((fs) => ({
+        readDirectory: (read) =>
+          Effect.suspend(() => {
+            if (read.endsWith(`/${folder}`)) reads += 1
+            return Effect.zipRight(gate.await, fs.readDirectory(read))
+          })
+      })))
+      const readsFor = <A, E>(use: (taskId: string) => Effect.Effect<A, E>) =>
+        Effect.gen(function*() {
+          yield* gate.close
+          reads = 0
+          const counted = (taskId: string) =>
+            Effect.suspend(() => {
+              asked += 1
+              return use(taskId)
+            })
+          const using = yield* Effect.fork(Effect.forEach(many, counted, { concurrency: "unbounded" }))
+          while (asked < many.length) yield* Effect.yieldNow()
+          yield* gate.open
+          yield* Fiber.join(using)
+          return reads
+        })
+      return { driver, readsFor }
+    })
+
+  it.scoped("read the names of all tasks once for sixteen of them", () =>
+    onFiles((directory) =>
+      Effect.gen(function*() {
+        const { driver, readsFor } = yield* counting(directory, "tasks")
+        yield* writeAll(driver, many)
+        // The first one goes by itself.
+        expect(yield* readsFor(driver.remove)).toBe(1 + Math.ceil((many.length - 1) / 16))
+        const fs = yield* FileSystem.FileSystem
+        const left = ["tasks", "trash"].map((folder) => fs.readDirectory(`${directory}/${folder}`))
+        expect(yield* Effect.all(left)).toEqual([[], []])
+      })
+    ))
+
+  it.scoped("and looks for mail read the mailbox once for sixteen of them", () =>
+    onFiles((directory) =>
+      Effect.gen(function*() {
+        const { driver, readsFor } = yield* counting(directory, "mail")
+        yield* Effect.forEach(many, (taskId) => driver.send(taskId, taskId), { discard: true })
+        const found: Array<string> = []
+        const receive = (taskId: string) =>
+          Effect.map(driver.receive(taskId), (letters) => found.push(...letters.map(({ message }) => message)))
+        expect(yield* readsFor(receive)).toBe(1 + Math.ceil((many.length - 1) / 16))
+        expect(found.toSorted()).toEqual(many.toSorted())
+      })
+    ))
+
+  it.scoped("fail each by itself", () =>
+    onFiles((directory) =>
+      Effect.gen(function*() {
+        const driver = yield* FileDriver.make(directory).pipe(shaky((fs) => ({
+          rename: (from, to) => from.endsWith("t7.1.ndjson") ? Effect.fail(failure) : fs.rename(from, to)
+        })))
+        yield* writeAll(driver, many)
+        const exits = yield* Effect.forEach(many, (taskId) => Effect.exit(driver.remove(taskId)), {
+          concurrency: "unbounded"
+        })
+        expect(many.filter((_, index) => exits[index]?._tag === "Failure")).toEqual(["t7"])
+        const fs = yield* FileSystem.FileSystem
+        expect((yield* fs.readDirectory(`${directory}/tasks`)).filter((name) => !name.startsWith("t7."))).toEqual([])
+      })
+    ))
+
+  it.scoped("are over when whoever asked for them and was interrupted goes on", () =>
+    onFiles((directory) =>
+      Effect.gen(function*() {
+        const gate = yield* Effect.makeLatch()
+        const begun: Array<string> = []
+        const ended: Array<string> = []
+        const driver = yield* FileDriver.make(directory).pipe(shaky((fs) => ({
+          rename: (from, to) =>
+            Effect.suspend(() => {
+              begun.push(from)
+              return Effect.zipRight(gate.await, fs.rename(from, to))
+            }),
+          remove: (file) =>
+            Effect.tap(
+              fs.remove(file),
+              () => file.includes("trash") ? Effect.sync(() => ended.push(file)) : Effect.void
+            )
+        })))
+        const few = many.slice(0, 4)
+        yield* writeAll(driver, few)
+        // The first one goes by itself, the others together.
+        const fibers = yield* Effect.forEach(few, (taskId) => Effect.fork(driver.remove(taskId)))
+        while (begun.length < few.length) yield* Effect.yieldNow()
+        const interrupting = yield* Effect.fork(Fiber.interruptAll(fibers.slice(1)))
+        yield* Effect.repeatN(Effect.yieldNow(), 100)
+        yield* gate.open
+        yield* Fiber.join(interrupting)
+        expect(ended.filter((file) => !file.includes("t0."))).toHaveLength(3)
+      })
+    ))
 })
 
 describe("a reader", () => {

@@ -2,8 +2,10 @@
 
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
 import type { TaskIOError } from "../../CheckMateError.ts"
 import { entries, isNotFound, removed, shutMode, storeError } from "../../internal/files.ts"
+import * as group from "../../internal/group.ts"
 import { nonce } from "../../internal/nonce.ts"
 import { seal } from "./claim.ts"
 import * as JournalFile from "./journalFile.ts"
@@ -25,16 +27,15 @@ const shut = ({ fileOf, fs }: Layout, taskId: string, epoch: number): Effect.Eff
     ({ mode }) => fs.chmod(fileOf(taskId, epoch), (mode & 0o777) | shutMode)
   ))
 
-/** Removes a task, and what `discardMail` removes of it. */
-export const remove = Effect.fnUntraced(
+/** Removes a task of which the files are called so, and what `discardMail` removes of it. */
+const removeOne = Effect.fnUntraced(
   function*(
     layout: Layout,
-    syncTasks: SyncTasks,
-    discardMail: (taskId: string) => Effect.Effect<void, TaskIOError>,
-    taskId: string
+    { discardMail, syncTasks }: Means,
+    taskId: string,
+    names: ReadonlyArray<string>
   ): Effect.fn.Return<void, TaskIOError> {
     const { fs, path, secondNameOf, tasks, trash } = layout
-    const names = namesOf(taskId, yield* namesIn(layout))
     const epochs = names.filter(isJournal).map(epochOf)
     // Nobody writes to it any more, who may be frozen and think that it is theirs.
     for (const epoch of epochs) yield* Effect.zipRight(seal(layout, taskId, epoch), shut(layout, taskId, epoch))
@@ -42,7 +43,7 @@ export const remove = Effect.fnUntraced(
     const first = yield* beginningOf(layout, taskId)
     const grave = path.join(trash, `${taskId}.${yield* nonce}`)
     yield* fs.rename(first, grave).pipe(
-      Effect.zipRight(syncTasks.alone),
+      Effect.zipRight(syncTasks),
       Effect.catchIf(isNotFound, () => Effect.void),
       Effect.mapError(storeError("remove the task", first, taskId))
     )
@@ -53,6 +54,34 @@ export const remove = Effect.fnUntraced(
     yield* removed(fs, grave)
   }
 )
+
+/** What a removal needs of the rest of the store. */
+interface Means {
+  readonly syncTasks: SyncTasks
+  readonly discardMail: (taskId: string) => Effect.Effect<void, TaskIOError>
+}
+
+/**
+ * What removes a task, together with those that others ask for meanwhile. What a removal that was cut off has left has gaps, so
+ * that only the names of all tasks tell: they are read once for all of a group, after each of it was asked for.
+ */
+export const make = (
+  layout: Layout,
+  means: Means
+): Effect.Effect<(taskId: string) => Effect.Effect<void, TaskIOError>, never, Scope.Scope> =>
+  group.whileBusy<string, void, TaskIOError>({
+    // None of them waits for others once the names are read, which it goes by.
+    limit: 16,
+    // Who asked for it holds the task.
+    staysToTheEnd: true,
+    together: (taskIds) =>
+      Effect.flatMap(namesIn(layout), (all) =>
+        Effect.forEach(
+          taskIds,
+          (taskId) => Effect.exit(removeOne(layout, means, taskId, namesOf(taskId, all))),
+          { concurrency: "unbounded" }
+        ))
+  })
 
 /** What removals that were cut off have left is out of sight, and nobody comes back for it. */
 export const emptyTrash = ({ fs, path, trash }: Layout): Effect.Effect<void> =>

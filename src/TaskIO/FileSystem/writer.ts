@@ -87,7 +87,7 @@ const writer = (
   // much of it, and takes as long as writing does.
   const writeFirst = (bytes: Uint8Array) =>
     Effect.flatMap(
-      Effect.fork(syncTasks.together()),
+      Effect.fork(syncTasks),
       (synced) => Effect.zipRight(write(bytes), Effect.flatten(exitOf(synced)))
     )
   let isFirst = true
