@@ -76,6 +76,16 @@ export const hasLeftovers = (task: Task.Task): boolean =>
 const firstOf = (checkMate: CheckMate.Any, purpose: TaskStatus.Purpose): number =>
   purpose._tag === "Retry" ? Math.max(checkMate.stages.findIndex((stage) => stage.name === purpose.from), 0) : 0
 
+/** The purpose of the rollback that a task is in the middle of, or has failed in. */
+const underWay = ({ status }: Task.Task): TaskStatus.Purpose | undefined => {
+  const interrupted = status._tag === "RollbackFailed" ? status.interrupted : status
+  return interrupted._tag === "RollingBack" ? interrupted.purpose : undefined
+}
+
+/** Where in the order of the stages a rollback ends, or one that is to be finished before it. */
+const firstOfBoth = (checkMate: CheckMate.Any, task: Task.Task, wanted: TaskStatus.Purpose): number =>
+  Math.min(firstOf(checkMate, underWay(task) ?? wanted), firstOf(checkMate, wanted))
+
 /**
  * Refuses what a rollback would be given and no longer fits its schema, before the task is touched: with its rollback
  * begun there would be no other way for it any more.
@@ -85,8 +95,7 @@ export const checkValues = (
   task: Task.Task,
   wanted: TaskStatus.Purpose
 ): Either.Either<void, AttributeError> => {
-  const interrupted = task.status._tag === "RollbackFailed" ? task.status.interrupted : task.status
-  const first = firstOf(checkMate, interrupted._tag === "RollingBack" ? interrupted.purpose : wanted)
+  const first = firstOfBoth(checkMate, task, wanted)
   for (const [index, stage] of checkMate.stages.entries()) {
     const record = Task.stage(task, stage.name)
     const isAsked = isLeftover(record)
@@ -108,9 +117,7 @@ export const rolledBack = (
   wanted: TaskStatus.Purpose
 ): Either.Either<Task.Task, InvalidTransitionError> => {
   const at = task.updatedAt
-  const interrupted = task.status._tag === "RollbackFailed" ? task.status.interrupted : task.status
-  const underWay = interrupted._tag === "RollingBack" ? interrupted.purpose : wanted
-  const first = Math.min(firstOf(checkMate, underWay), firstOf(checkMate, wanted))
+  const first = firstOfBoth(checkMate, task, wanted)
   const records = checkMate.stages.slice(first).map(({ name }) => Task.stage(task, name)).filter(isToRollBack)
   const stages = records.toReversed().flatMap(({ name, status }): ReadonlyArray<TaskEvent.TaskEvent> => [
     ...(status._tag === "RollingBack" ? [] : [{ _tag: "StageRollbackStarted" as const, at, stage: name }]),
@@ -118,7 +125,7 @@ export const rolledBack = (
   ])
   const events: ReadonlyArray<TaskEvent.TaskEvent> = [
     ...(task.status._tag === "RollbackFailed" ? [{ _tag: "TaskRollbackResumed" as const, at }] : []),
-    ...(interrupted._tag === "RollingBack" ? [] : [{ _tag: "TaskRollbackStarted" as const, at, purpose: wanted }]),
+    ...(underWay(task) === undefined ? [{ _tag: "TaskRollbackStarted" as const, at, purpose: wanted }] : []),
     ...stages,
     { _tag: "TaskRolledBack", at }
   ]
@@ -199,12 +206,11 @@ export const rollBackFor = Effect.fnUntraced(
     task: Task.Task,
     wanted: TaskStatus.Purpose
   ): Effect.fn.Return<void, RollbackError, R> {
-    const { status } = task
-    const interrupted = status._tag === "RollbackFailed" ? status.interrupted : status
-    if (status._tag === "RollbackFailed") yield* record(session, [{ _tag: "TaskRollbackResumed" }])
-    if (interrupted._tag === "RollingBack") {
-      yield* rollBackTask(checkMate, session, interrupted.purpose)
-      if (session.task?.status._tag !== "Running" || sameJson(interrupted.purpose, wanted)) return
+    const first = underWay(task)
+    if (task.status._tag === "RollbackFailed") yield* record(session, [{ _tag: "TaskRollbackResumed" }])
+    if (first !== undefined) {
+      yield* rollBackTask(checkMate, session, first)
+      if (session.task?.status._tag !== "Running" || sameJson(first, wanted)) return
     }
     yield* record(session, [{ _tag: "TaskRollbackStarted", purpose: wanted }])
     yield* rollBackTask(checkMate, session, wanted)

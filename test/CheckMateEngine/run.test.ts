@@ -15,7 +15,7 @@ import {
 } from "../support/pipelines.ts"
 
 /** The pipeline `abc` after its attribute `a` has become a string. */
-const retyped = (undoing?: "a" | "c") => {
+const retyped = (undoing?: "a" | "b" | "c") => {
   const Strings = State.make({ seed: Schema.Number, a: Schema.String, b: Schema.Number, c: Schema.Number })
   const rollbackOf = (name: string) => (name === undoing ? { rollback: () => Effect.void } : {})
   const stage = (name: "b" | "c") => Stage.make(Strings, name, { execute: () => Effect.void, ...rollbackOf(name) })
@@ -212,6 +212,9 @@ describe("bad input is a typed error and nothing is lost", () => {
       }
       const reason = new Error("out of stock") as unknown as string
       yield* CheckMateEngine.run(abc(new Ledger()), { taskId: "t", input: { seed: 1 } })
+      const whenBound = "later" as "wait"
+      expect(yield* failure(CheckMateEngine.retryFrom(abc(new Ledger()), "t", "a", { whenBound })))
+        .toMatchObject({ _tag: "InvalidOptionError", option: "whenBound" })
       for (
         const refused of [
           CheckMateEngine.rollback(abc(new Ledger()), "t", { reason }),
@@ -225,11 +228,15 @@ describe("bad input is a typed error and nothing is lost", () => {
 
   it.effect("what untyped code leaves out altogether is told", () =>
     inMemory(Effect.gen(function*() {
-      type Bare = Record<"run" | "start" | "resume", (...given: Array<unknown>) => Effect.Effect<unknown, unknown>>
+      type Bare = Record<
+        "run" | "start" | "resume" | "retryFrom",
+        (...given: Array<unknown>) => Effect.Effect<unknown, unknown>
+      >
       const bare = (yield* CheckMateEngine.CheckMateEngine) as unknown as Bare
       const failed = (run: Effect.Effect<unknown, unknown>) => Effect.map(Effect.flip(run), String)
       expect(yield* failed(bare.run(abc(new Ledger())))).toContain(`requires "seed", which is absent`)
       expect(yield* failed(bare.run())).toContain("this is not a CheckMate")
+      expect(yield* failed(bare.retryFrom(undefined, "t", "a"))).toContain("this is not a CheckMate")
       expect(yield* failed(bare.resume(abc(new Ledger())))).toContain(`Task id "undefined" is no string`)
       yield* bare.start(abc(new Ledger()))
       expect(yield* CheckMateEngine.find({ status: ["Failed"] })).toHaveLength(2)
@@ -506,6 +513,62 @@ describe("bad input is a typed error and nothing is lost", () => {
       })
       expect(yield* inEngine(CheckMateEngine.rollback(retyped("c"), "t"))).toBeUndefined()
     }))
+
+  it.effect("nor is anything asked of the stage that failed, and is undone already", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      yield* failedInB(store)
+      const again = CheckMateEngine.retryFrom(retyped("b"), "t", "b", { input: { a: "2" } })
+      expect(yield* Effect.provide(again, engineOver(store))).toMatchObject({ a: "2" })
+    }))
+
+  describe("where a rollback is to be finished first", () => {
+    /** Leaves a task `t` of `abc` in a rollback that has failed at its first stage, which is c. */
+    const stuck = (
+      store: TaskIO.Encoded,
+      goBack: (definition: ReturnType<typeof abc>) => Effect.Effect<unknown, unknown, CheckMateEngine.CheckMateEngine>
+    ) => {
+      const definition = abc(new Ledger(), { failUndo: failing({ c: 1 }) })
+      const run = CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } })
+      return Effect.provide(Effect.zipRight(run, Effect.flip(goBack(definition))), engineOver(store))
+    }
+
+    it.effect("such a value is refused, too, before anything is changed", () =>
+      Effect.gen(function*() {
+        const store = yield* makeStore
+        const inEngine = Effect.provide(engineOver(store))
+        yield* stuck(store, (definition) => CheckMateEngine.retryFrom(definition, "t", "c"))
+        const before = yield* inEngine(CheckMateEngine.get("t"))
+        expect(yield* Effect.flip(inEngine(CheckMateEngine.rollback(retyped("a"), "t"))))
+          .toMatchObject({ _tag: "AttributeError", attribute: "a", rollback: "a" })
+        expect((yield* inEngine(CheckMateEngine.get("t"))).history).toEqual(before.history)
+      }))
+
+    for (const [first, then] of [["c", "a"], ["a", "c"]] as const) {
+      it.effect(`such a value is no obstacle where it is taken back: from ${first}, then from ${then}`, () =>
+        Effect.gen(function*() {
+          const store = yield* makeStore
+          yield* stuck(store, (definition) => CheckMateEngine.retryFrom(definition, "t", first))
+          expect(yield* Effect.provide(CheckMateEngine.retryFrom(retyped(), "t", then), engineOver(store)))
+            .toMatchObject({ a: "3" })
+        }))
+    }
+
+    it.effect("of what is not gone on with after that nothing is asked", () =>
+      Effect.gen(function*() {
+        const store = yield* makeStore
+        yield* stuck(store, (definition) => CheckMateEngine.rollback(definition, "t"))
+        const Strings = State.make({ seed: Schema.String })
+        const stage = (name: string) => Stage.make(Strings, name, { execute: () => Effect.void })
+        const changed = CheckMate.make("abc", {
+          state: Strings,
+          input: ["seed"],
+          stages: [stage("a"), stage("b"), stage("c")]
+        })
+        expect(yield* Effect.flip(Effect.provide(CheckMateEngine.retryFrom(changed, "t", "c"), engineOver(store))))
+          .toMatchObject({ _tag: "TaskRolledBackError" })
+      }))
+  })
 
   it.effect("an option that is undefined is one that is not given", () =>
     inMemory(Effect.gen(function*() {
