@@ -209,7 +209,7 @@ export const rollbackFailed = (
 export const rollbackOf = <E, R>(stage: Stage.Any<E, R>): Stage.Any<E, R>["rollback"] =>
   stage.transactional ? undefined : stage.rollback
 
-/** Rolls back a failed attempt and journals it; the attempt's failure must be folded in already. */
+/** Rolls back a failed attempt, whose failure must be folded in, and journals it. Not to be interrupted itself. */
 export const undo = Effect.fnUntraced(
   function*<E, R>(
     stage: Stage.Any<E, R>,
@@ -231,8 +231,7 @@ export const undo = Effect.fnUntraced(
     yield* record(session, [
       { _tag: "AttemptUndone", stage: stage.name, ...(rollback === undefined ? {} : { rolledBack: true }) }
     ])
-  },
-  Effect.uninterruptible
+  }
 )
 
 /** Journals that an attempt failed, with what follows, and undoes it. */

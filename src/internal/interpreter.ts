@@ -90,8 +90,7 @@ const giveUp = Effect.fnUntraced(
       Effect.catchAllCause((own) => Effect.failCause(Cause.sequential(own, cause)))
     )
     return yield* Effect.failCause(cause)
-  },
-  Effect.uninterruptible
+  }
 )
 
 export const rolledBack = (session: Session, failure: Failure.Failure): TaskRolledBackError =>

@@ -133,6 +133,16 @@ describe("what is counted", () => {
       expect(yield* growthOf(/tasks check_mate=(abc|other)/, refused)).toEqual({})
     })))
 
+  it.effect("a task that retryFrom cannot take back is counted as failed", () =>
+    inMemory(Effect.gen(function*() {
+      const definition = { ...abc(new Ledger(), { failUndo: failing({ c: 1 }) }), name: "not taken back" }
+      yield* run(definition, { taskId: "t", input: { seed: 1 } })
+      const stuck = Effect.flip(CheckMateEngine.retryFrom(definition, "t", "b"))
+      expect(yield* growthOf(/tasks check_mate=not taken back/, stuck)).toEqual({
+        "checkmate_tasks check_mate=not taken back outcome=failed": 1
+      })
+    })))
+
   const cuts = { "its attempt": ["halt", "b"], "its task": ["rollback", "a"] } as const
   for (const [whose, [onFailure, stage]] of Object.entries(cuts)) {
     it.effect(`a crash in the middle of a rollback of ${whose} is no crash of an attempt`, () =>

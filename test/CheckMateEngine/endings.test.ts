@@ -27,6 +27,7 @@ import {
   Boom,
   engineOver,
   engineService,
+  eventsOf,
   failing,
   inMemory,
   Ledger,
@@ -151,33 +152,78 @@ describe("a letter", () => {
       expect(yield* store.waiting).toEqual([])
     }))
 
-  it.scoped("that was sent as the task was removed stops no other one of its id", () =>
+  for (const end of ["hears of it", "is gone by then"]) {
+    it.scoped(`that was sent as the task was removed stops no other one of its id, where its sender ${end}`, () =>
+      Effect.gen(function*() {
+        const { engineOn, store } = yield* engines
+        const one = yield* engineOn(store)
+        const ledger = new Ledger()
+        const opened = yield* Effect.makeLatch(true)
+        const gate = yield* Effect.makeLatch()
+        const first = yield* Effect.fork(
+          one.run(slowToStop(ledger, () => true, opened), { taskId: "t", input: { seed: 1 } })
+        )
+        yield* until(() => ledger.count("run b") === 1)
+        const removed = Fiber.interrupt(first).pipe(
+          Effect.zipRight(one.cancel("t")),
+          Effect.zipRight(one.remove("t")),
+          Effect.orDie
+        )
+        const other = yield* engineOn({
+          ...store,
+          send: (...letter) => Effect.zipRight(removed, store.send(...letter))
+        })
+        const cancelling = yield* Effect.fork(Effect.flip(other.cancel("t")))
+        yield* Effect.repeat(store.waiting, { until: (waiting) => waiting.length > 0 })
+        if (end === "is gone by then") yield* Fiber.interrupt(cancelling)
+        yield* TestClock.adjust("500 millis")
+        if (end === "hears of it") expect(yield* Fiber.join(cancelling)).toMatchObject({ _tag: "TaskNotFoundError" })
+        const again = abc(ledger, { fail: (stage) => stage === "b" ? gate.await : Effect.void })
+        const second = yield* Effect.fork(one.run(again, { taskId: "t", input: { seed: 1 } }))
+        yield* until(() => ledger.count("run b") === 2)
+        yield* TestClock.adjust("2 seconds")
+        expect(yield* store.waiting).toEqual([])
+        yield* gate.open
+        expect(yield* Fiber.join(second)).toMatchObject({ c: 4 })
+      }))
+  }
+
+  it.scoped("is left to whoever runs its task by all who run others", () =>
     Effect.gen(function*() {
       const { engineOn, store } = yield* engines
-      const one = yield* engineOn(store)
+      const received: Array<string> = []
+      const noting = (taskId: string) => {
+        received.push(taskId)
+        return store.receive(taskId)
+      }
+      const engine = yield* engineOn({ ...store, receive: noting })
+      const ledger = new Ledger()
+      const definition = slowToStop(ledger, () => true, yield* Effect.makeLatch(true))
+      const run = yield* Effect.fork(engine.run(definition, { taskId: "t", input: { seed: 1 } }))
+      yield* until(() => ledger.count("run b") === 1)
+      yield* store.send("u", "for another")
+      yield* store.send("t", "for this one")
+      yield* TestClock.adjust("500 millis")
+      expect(received).toEqual(["t"])
+      expect(yield* store.waiting).toEqual(["u"])
+      yield* Fiber.interrupt(run)
+    }))
+
+  it.scoped("that does not say which task it was written to reaches whoever runs the one of its id", () =>
+    Effect.gen(function*() {
+      const { engineOn, store } = yield* engines
+      const engine = yield* engineOn(store)
       const ledger = new Ledger()
       const opened = yield* Effect.makeLatch(true)
-      const gate = yield* Effect.makeLatch()
-      const first = yield* Effect.fork(
-        one.run(slowToStop(ledger, () => true, opened), { taskId: "t", input: { seed: 1 } })
-      )
+      const definition = slowToStop(ledger, () => true, opened)
+      const first = yield* Effect.fork(engine.run(definition, { taskId: "t", input: { seed: 1 } }))
       yield* until(() => ledger.count("run b") === 1)
-      const removed = Fiber.interrupt(first).pipe(
-        Effect.zipRight(one.cancel("t")),
-        Effect.zipRight(one.remove("t")),
-        Effect.orDie
-      )
-      const other = yield* engineOn({ ...store, send: (...letter) => Effect.zipRight(removed, store.send(...letter)) })
-      const cancelling = yield* Effect.fork(Effect.flip(other.cancel("t")))
-      yield* TestClock.adjust("500 millis")
-      expect(yield* Fiber.join(cancelling)).toMatchObject({ _tag: "TaskNotFoundError" })
-      const again = abc(ledger, { fail: (stage) => stage === "b" ? gate.await : Effect.void })
-      const second = yield* Effect.fork(one.run(again, { taskId: "t", input: { seed: 1 } }))
+      yield* Fiber.interrupt(first)
+      const second = yield* Effect.fork(Effect.flip(engine.resume(definition, "t")))
       yield* until(() => ledger.count("run b") === 2)
-      yield* TestClock.adjust("2 seconds")
-      expect(yield* store.waiting).toEqual([])
-      yield* gate.open
-      expect(yield* Fiber.join(second)).toMatchObject({ c: 4 })
+      yield* store.send("t", JSON.stringify({ _tag: "Cancel", at: "2026-01-01T00:00:00.000Z", rollback: false }))
+      yield* TestClock.adjust("500 millis")
+      expect(yield* Fiber.join(second)).toMatchObject({ _tag: "TaskCancelledError" })
     }))
 
   it.scoped("that its reader took along into its death is sent again", () =>
@@ -343,37 +389,45 @@ describe("a cancel", () => {
       expect((yield* engine.get("t")).task.status).toEqual({ _tag: "Cancelled" })
     }))
 
-  it.scoped("that comes in on whoever holds the task with another definition leaves it as it is, and is done by itself", () =>
-    Effect.gen(function*() {
-      const store = yield* makeStore
-      const ledger = new Ledger()
-      const definition = abc(ledger, { fail: failing({ c: 1 }) })
-      const other = CheckMate.make("other", {
-        state: Numbers,
-        input: [],
-        stages: [Stage.make(Numbers, "x", { execute: () => Effect.void })]
-      })
-      const failed = CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } })
-      yield* Effect.exit(Effect.provide(failed, engineOver(store)))
-      // The first watch over a binding is what runs before the work that it is for.
-      let cancel: Effect.Effect<unknown, unknown> = Effect.void
-      const lock = Layer.succeed(BindLock.BindLock, {
-        acquire: () =>
-          Effect.map(DateTime.now, (since) => {
-            const first = cancel
-            cancel = Effect.void
-            return { holder: { name: "one", since }, lost: Effect.zipRight(Effect.ignore(first), Effect.never) }
-          }),
-        holder: () => Effect.succeedNone
-      })
-      const engine = yield* engineService(store, lock)
-      const cancelled = yield* Effect.makeLatch()
-      cancel = Effect.uninterruptible(Effect.zipRight(engine.cancel("t", { rollback: definition }), cancelled.open))
-      expect(yield* Effect.flip(engine.rollback(other, "t"))).toMatchObject({ _tag: "WrongCheckMateError" })
-      yield* cancelled.await
-      expect((yield* engine.get("t")).task.status).toEqual({ _tag: "Cancelled" })
-      expect(ledger.entries.slice(-2)).toEqual(["undo b", "undo a"])
-    }))
+  for (const how of ["has failed", "has crashed"]) {
+    it.scoped(`that comes in on whoever holds a task that ${how} with another definition leaves it so, and is done by itself`, () =>
+      Effect.gen(function*() {
+        const store = yield* makeStore
+        const ledger = new Ledger()
+        const definition = abc(ledger, { fail: failing({ c: 1 }) })
+        const other = CheckMate.make("other", {
+          state: Numbers,
+          input: [],
+          stages: [Stage.make(Numbers, "x", { execute: () => Effect.void })]
+        })
+        const gone = new TaskIOError({ operation: "append", location: "here", problem: "gone" })
+        const dying = withAppends(
+          store,
+          (append, records) =>
+            how === "has crashed" && records.some((record) => record.includes("Boom")) ? Effect.fail(gone) : append
+        )
+        const failed = CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } })
+        yield* Effect.exit(Effect.provide(failed, engineOver(dying)))
+        // The first watch over a binding is what runs before the work that it is for.
+        let cancel: Effect.Effect<unknown, unknown> = Effect.void
+        const lock = Layer.succeed(BindLock.BindLock, {
+          acquire: () =>
+            Effect.map(DateTime.now, (since) => {
+              const first = cancel
+              cancel = Effect.void
+              return { holder: { name: "one", since }, lost: Effect.zipRight(Effect.ignore(first), Effect.never) }
+            }),
+          holder: () => Effect.succeedNone
+        })
+        const engine = yield* engineService(store, lock)
+        const cancelled = yield* Effect.makeLatch()
+        cancel = Effect.uninterruptible(Effect.zipRight(engine.cancel("t", { rollback: definition }), cancelled.open))
+        expect(yield* Effect.flip(engine.rollback(other, "t"))).toMatchObject({ _tag: "WrongCheckMateError" })
+        yield* cancelled.await
+        expect((yield* engine.get("t")).task.status).toEqual({ _tag: "Cancelled" })
+        expect(ledger.entries.slice(-3)).toEqual(["undo c", "undo b", "undo a"])
+      }))
+  }
 
   it.effect("with a rollback that values no longer fit is refused before anything is changed, also of a task that runs", () =>
     inMemory(Effect.gen(function*() {
@@ -400,6 +454,8 @@ describe("a cancel", () => {
       expect(yield* Effect.flip(CheckMateEngine.cancel("t", { rollback: now }))).toMatchObject(error)
       expect(yield* Effect.flip(Fiber.join(run))).toMatchObject(error)
       expect(yield* statusOf("t")).toEqual({ _tag: "Running" })
+      // What was done by then stands.
+      expect((yield* eventsOf("t")).slice(-2)).toEqual(["AttemptFailed", "AttemptUndone"])
     })))
 
   it.effect("and another at the same time are both done", () =>

@@ -368,34 +368,42 @@ describe("retry", () => {
       expect(at).toEqual([Duration.toMillis("3 hours"), Duration.toMillis("1 minute")])
     }))
 
-  it.effect("an attempt that was cut off is made again at once, though the clock was ahead as it was undone", () =>
-    Effect.gen(function*() {
-      const ledger = new Ledger()
-      const run = (work: Effect.Effect<void>) => {
-        const stage = Stage.make(Numbers, "slow to undo", {
-          execute: () => Effect.zipRight(ledger.note("run"), work),
-          rollback: () => Effect.zipRight(ledger.note("undo"), Effect.sleep("1 minute"))
-        })
-        return CheckMateEngine.run(CheckMate.make("cut off", { state: Numbers, input: [], stages: [stage] }), {
-          taskId: "t",
-          input: {}
-        })
-      }
-      const store = yield* makeStore
-      yield* TestClock.setTime(Duration.toMillis("3 hours"))
-      const cutOff = yield* Effect.fork(Effect.provide(run(Effect.never), engineOver(store)))
-      yield* until(() => ledger.count("run") === 1)
-      const ending = yield* Effect.fork(Fiber.interrupt(cutOff))
-      yield* until(() => ledger.count("undo") === 1)
-      yield* Effect.repeatN(Effect.yieldNow(), 50)
-      yield* TestClock.adjust("1 minute")
-      yield* Fiber.join(ending)
-      yield* TestClock.setTime(0)
-      const again = yield* Effect.fork(Effect.provide(run(Effect.void), engineOver(store)))
-      yield* Effect.repeatN(Effect.yieldNow(), 100)
-      expect(ledger.count("run")).toBe(2)
-      expect(Exit.isSuccess(yield* Fiber.await(again))).toBe(true)
-    }))
+  for (const fails of [0, 1]) {
+    it.effect(`an attempt that was cut off, after ${fails} that failed, is made again at once, though the clock was ahead as it was undone`, () =>
+      Effect.gen(function*() {
+        const ledger = new Ledger()
+        const fail = failing({ a: fails })
+        const run = (work: Effect.Effect<void>) => {
+          const stage = Stage.make(Numbers, "slow to undo", {
+            execute: () => Effect.zipRight(fail("a"), Effect.zipRight(ledger.note("run"), work)),
+            rollback: () =>
+              Effect.when(
+                Effect.zipRight(ledger.note("undo"), Effect.sleep("1 minute")),
+                () => ledger.count("run") > 0
+              ),
+            retry: Schedule.recurs(1)
+          })
+          return CheckMateEngine.run(CheckMate.make("cut off", { state: Numbers, input: [], stages: [stage] }), {
+            taskId: "t",
+            input: {}
+          })
+        }
+        const store = yield* makeStore
+        yield* TestClock.setTime(Duration.toMillis("3 hours"))
+        const cutOff = yield* Effect.fork(Effect.provide(run(Effect.never), engineOver(store)))
+        yield* until(() => ledger.count("run") === 1)
+        const ending = yield* Effect.fork(Fiber.interrupt(cutOff))
+        yield* until(() => ledger.count("undo") === 1)
+        yield* Effect.repeatN(Effect.yieldNow(), 50)
+        yield* TestClock.adjust("1 minute")
+        yield* Fiber.join(ending)
+        yield* TestClock.setTime(0)
+        const again = yield* Effect.fork(Effect.provide(run(Effect.void), engineOver(store)))
+        yield* Effect.repeatN(Effect.yieldNow(), 100)
+        expect(ledger.count("run")).toBe(2)
+        expect(Exit.isSuccess(yield* Fiber.await(again))).toBe(true)
+      }))
+  }
 
   for (
     const [name, make] of [

@@ -321,6 +321,26 @@ describe("rollback", () => {
       expect(ledger.entries.slice(3)).toEqual(["run b", "run c"])
     })))
 
+  it.effect("promise 7: a rollback that fails after an interruption is left to the next, however its Schedule would retry it", () =>
+    inMemory(Effect.gen(function*() {
+      const ledger = new Ledger()
+      const definition = CheckMate.make("stubborn", {
+        state: Numbers,
+        input: [],
+        stages: [
+          Stage.make(Numbers, "a", {
+            execute: () => Effect.zipRight(ledger.note("run"), Effect.never),
+            rollback: () => Effect.zipRight(ledger.note("undo"), new Boom({ stage: "a", status: 503 })),
+            rollbackRetry: Schedule.recurs(3)
+          })
+        ]
+      })
+      const fiber = yield* Effect.fork(CheckMateEngine.run(definition, { taskId: "t", input: {} }))
+      yield* Effect.repeat(Effect.yieldNow(), { until: () => ledger.count("run") === 1 })
+      yield* Fiber.interrupt(fiber)
+      expect(ledger.entries).toEqual(["run", "undo"])
+    })))
+
   it.effect("promise 5: a crash in the middle of a chain goes on with the first rollback that is not done", () =>
     Effect.gen(function*() {
       const store = yield* makeStore

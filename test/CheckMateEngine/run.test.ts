@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Exit, Option, Schema } from "effect"
+import { Effect, Exit, Option, Schedule, Schema } from "effect"
 import { CheckMate, CheckMateEngine, CheckMateError, Stage, State, type TaskIO } from "effect-checkmate"
 import {
   abc,
@@ -80,6 +80,22 @@ describe("run", () => {
         ["TaskStarted", "StageStarted"],
         ["StageSucceeded", "StageStarted"],
         ["StageSucceeded", "StageStarted"],
+        ["StageSucceeded", "TaskSucceeded"]
+      ])
+    }))
+
+  it.effect("promise 1: so are the end of an attempt and the start of the next, where that is due at once", () =>
+    Effect.gen(function*() {
+      const batches: Array<ReadonlyArray<string>> = []
+      const store = withAppends(yield* makeStore, (append, records) => {
+        batches.push(records.map((record) => JSON.parse(record)._tag))
+        return append
+      })
+      const definition = abc(new Ledger(), { fail: failing({ c: 1 }), retry: Schedule.recurs(1) })
+      yield* Effect.provide(CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } }), engineOver(store))
+      expect(batches.slice(-3)).toEqual([
+        ["AttemptFailed"],
+        ["AttemptUndone", "StageStarted"],
         ["StageSucceeded", "TaskSucceeded"]
       ])
     }))

@@ -124,6 +124,25 @@ describe("cancel", () => {
       expect(yield* statusOf("t")).toEqual({ _tag: "Cancelled", reason: "no stock" })
     })))
 
+  it.effect("with rollback, undoes the attempt that a process has left which is gone, and that was cancelled since", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const ledger = new Ledger()
+      const gone = new CheckMateError.TaskIOError({ operation: "append", location: "disk", problem: "gone" })
+      const dying = withAppends(
+        store,
+        (append, records) => records.some((record) => record.includes("StageSucceeded")) ? Effect.fail(gone) : append
+      )
+      const definition = abc(ledger)
+      const run = CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } })
+      expect(yield* Effect.flip(Effect.provide(run, engineOver(dying)))).toEqual(gone)
+      const engine = engineOver(store)
+      yield* Effect.provide(CheckMateEngine.cancel("t"), engine)
+      expect(ledger.entries).toEqual(["run a"])
+      yield* Effect.provide(CheckMateEngine.cancel("t", { rollback: definition }), engine)
+      expect(ledger.entries).toEqual(["run a", "undo a"])
+    }))
+
   it.scoped("with rollback, that comes in while one without it is written, rolls back", () =>
     Effect.gen(function*() {
       const ledger = new Ledger()
@@ -257,6 +276,27 @@ describe("one engine at a time", () => {
       yield* TestClock.adjust("1 second")
       expect(yield* Fiber.join(second)).toMatchObject({ c: 4 })
       expect(ledger.entries).toEqual(["run a", "run b", "run c"])
+    }).pipe(Effect.scoped))
+
+  it.effect("who waits for it does not wait for a lock that cannot be reached any more", () =>
+    Effect.gen(function*() {
+      const bound = new CheckMateError.TaskBoundError({ taskId: "t", holder: "other", since: yield* DateTime.now })
+      const out = new CheckMateError.BindLockError({
+        taskId: "t",
+        operation: "acquire",
+        location: "net",
+        problem: "unplugged"
+      })
+      let tries = 0
+      const lock = Layer.succeed(BindLock.BindLock, {
+        acquire: () => Effect.suspend(() => Effect.fail(++tries < 3 ? bound : out)),
+        holder: () => Effect.succeedNone
+      })
+      const engine = yield* engineService(yield* makeStore, lock)
+      const options = { taskId: "t", input: { seed: 1 }, whenBound: "wait" } as const
+      const run = yield* Effect.fork(Effect.flip(engine.run(abc(new Ledger()), options)))
+      yield* TestClock.adjust("1 second")
+      expect(Option.map(yield* Fiber.poll(run), String)).toEqual(Option.some(String(Exit.succeed(out))))
     }).pipe(Effect.scoped))
 
   it.effect("promise 3: an engine whose journal was claimed by another cannot write, and its work ends", () =>
@@ -629,7 +669,14 @@ describe("an engine whose Scope ends", () => {
     Effect.gen(function*() {
       const { close, engine, other } = yield* closable
       const ledger = new Ledger()
-      const fiber = yield* Effect.fork(engine.run(hangingInB(ledger), { taskId: "t", input: { seed: 1 } }))
+      // There was a time when it had nothing to do.
+      yield* engine.run(abc(new Ledger()), { taskId: "before", input: { seed: 1 } })
+      const slow = abc(ledger, {
+        fail: (stage) =>
+          stage === "b" ? Effect.onInterrupt(Effect.never, () => ledger.note("interrupted b")) : Effect.void,
+        failUndo: () => Effect.repeatN(Effect.yieldNow(), 100)
+      })
+      const fiber = yield* Effect.fork(engine.run(slow, { taskId: "t", input: { seed: 1 } }))
       yield* until(() => ledger.count("run b") === 1)
       yield* close
       expect(ledger.entries).toEqual(["run a", "run b", "interrupted b", "undo b"])
@@ -926,6 +973,14 @@ describe("start, resumeAll and clean", () => {
           expect.stringContaining(`WARN Task b is over and is not removed: The journal of task "b" is damaged`)
         ])
       }
+      const held = Layer.scopedContext(
+        Effect.tap(
+          Layer.build(BindLock.layerMemory),
+          (context) => Effect.orDie(Context.get(context, BindLock.BindLock).acquire("b"))
+        )
+      )
+      expect(yield* Effect.flip(Effect.provide(CheckMateEngine.remove("b"), engineOver(damaging(store, "b"), held))))
+        .toMatchObject({ _tag: "TaskBoundError" })
       yield* Effect.provide(CheckMateEngine.remove("b"), engine)
       expect(yield* Effect.provide(CheckMateEngine.find(), engine)).toEqual([])
       expect(
