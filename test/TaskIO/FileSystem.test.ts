@@ -7,6 +7,7 @@ import { BindLock, CheckMateEngine, TaskIO } from "effect-checkmate"
 import * as FileDriver from "effect-checkmate/TaskIO/FileSystem"
 import * as path from "node:path"
 import { abc, failing, Ledger } from "../support/pipelines.ts"
+import { failure, shaky } from "../support/shakyFiles.ts"
 import { summaryOf } from "../support/summary.ts"
 
 const inDirectory = <A, E>(
@@ -279,6 +280,26 @@ describe("journal files", () => {
         expect(ledger.count("run a")).toBe(1)
         // Nor to be found on the disk.
         expect(yield* fs.readDirectory(`${directory}/trash`)).toEqual([])
+      })
+    ))
+
+  it.effect("a removal that was cut off is in the way of no claim that has written nothing yet", () =>
+    inDirectory((directory, fs) =>
+      Effect.gen(function*() {
+        yield* twoEpochs(directory)
+        const driver = yield* FileDriver.make(directory).pipe(
+          shaky(() => ({ remove: (path) => path.endsWith(".2.ndjson") ? Effect.fail(failure) : fs.remove(path) }))
+        )
+        yield* Effect.flip(driver.remove("t"))
+        expect(yield* fs.readDirectory(`${directory}/tasks`)).toContain("t.2.ndjson")
+        // Who has claimed it has not begun, or has died.
+        yield* Effect.scoped(driver.open("t"))
+        expect(yield* readRecords(directory)).toEqual(Either.right([]))
+        yield* fs.writeFileString(`${directory}/tasks/t.1.ndjson`, "{\"sum\":\"5b1c")
+        expect(yield* readRecords(directory)).toEqual(Either.right([]))
+        const run = CheckMateEngine.run(abc(new Ledger()), { taskId: "t", input: { seed: 10 } })
+        expect(yield* Effect.provide(run, engine(directory))).toMatchObject({ c: 13 })
+        expect(Either.getOrThrow(yield* readRecords(directory)).length).toBeGreaterThan(1)
       })
     ))
 

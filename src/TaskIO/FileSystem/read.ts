@@ -4,8 +4,9 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import type { TaskIOError } from "../../CheckMateError.ts"
-import { isNotFound, storeError } from "../../internal/files.ts"
+import { isNotFound, shutMode, storeError } from "../../internal/files.ts"
 import * as Chain from "./chain.ts"
+import * as JournalFile from "./journalFile.ts"
 import type { Layout } from "./layout.ts"
 
 /** A file's bytes; none where there is no such file. */
@@ -31,6 +32,34 @@ export const readFiles = Effect.fnUntraced(
   }
 )
 
+const empty = new Uint8Array(0)
+
+/** Whether a removal has begun with a file. */
+const isShut = ({ fileOf, fs }: Layout, taskId: string, epoch: number) =>
+  Effect.map(fs.stat(fileOf(taskId, epoch)), ({ mode }) => (mode & shutMode) !== 0).pipe(
+    Effect.catchIf(isNotFound, () => Effect.succeed(false)),
+    Effect.mapError(storeError("read the journal", fileOf(taskId, epoch), taskId))
+  )
+
+/**
+ * Without what a removal that was cut off has left behind a claim that has written nothing yet, which looks as if the claim
+ * had lost what that counts on. The removal has begun with all files there were, so not with the claim's.
+ */
+const withoutLeftovers = Effect.fnUntraced(
+  function*(
+    layout: Layout,
+    taskId: string,
+    found: ReadonlyArray<Uint8Array>
+  ): Effect.fn.Return<ReadonlyArray<Uint8Array>, TaskIOError> {
+    const claimed = found.findIndex(JournalFile.isWithoutHeader)
+    if (claimed === -1 || (yield* isShut(layout, taskId, claimed + 1))) return found
+    return yield* Effect.forEach(found, (bytes, index) =>
+      index <= claimed
+        ? Effect.succeed(bytes)
+        : Effect.map(isShut(layout, taskId, index + 1), (isLeft) => isLeft ? empty : bytes))
+  }
+)
+
 /** Reads a task. What does not fit together may have been written to between two reads: then all is read anew. */
 export const read = (
   layout: Layout,
@@ -39,6 +68,11 @@ export const read = (
 ): Effect.Effect<Chain.Chain, TaskIOError | Chain.Damaged> =>
   Effect.flatMap(readFiles(layout, taskId), (found) => {
     const bytes = found.reduce((sum, file) => sum + file.length, 0)
-    const chain = Chain.assemble(taskId, found, (epoch) => layout.fileOf(taskId, epoch))
-    return Either.isRight(chain) || bytes === before ? chain : read(layout, taskId, bytes)
+    const assemble = (files: ReadonlyArray<Uint8Array>) =>
+      Chain.assemble(taskId, files, (epoch) => layout.fileOf(taskId, epoch))
+    const chain = assemble(found)
+    if (Either.isRight(chain)) return chain
+    return bytes === before
+      ? Effect.flatMap(withoutLeftovers(layout, taskId, found), assemble)
+      : read(layout, taskId, bytes)
   })
