@@ -4,6 +4,7 @@ import {
   Chunk,
   Context,
   DateTime,
+  Deferred,
   Duration,
   Effect,
   Exit,
@@ -955,6 +956,37 @@ describe("start, resumeAll and clean", () => {
     ...store,
     read: (taskId, from) => Effect.map(store.read(taskId, from), (all) => taskId === damaged ? ["{}", ...all] : all)
   })
+
+  for (
+    const [name, operation] of [
+      ["clean", Effect.asVoid(CheckMateEngine.clean())],
+      ["remove", CheckMateEngine.remove("t")]
+    ] as const
+  ) {
+    it.effect(`${name} that is interrupted finishes the removal that it is in the middle of`, () =>
+      Effect.gen(function*() {
+        const store = yield* makeStore
+        const [begun, goOn] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+        const slow: TaskIO.Encoded = {
+          ...store,
+          remove: (taskId) =>
+            Deferred.succeed(begun, undefined).pipe(
+              Effect.zipRight(Deferred.await(goOn)),
+              Effect.zipRight(store.remove(taskId))
+            )
+        }
+        yield* Effect.gen(function*() {
+          yield* CheckMateEngine.run(abc(new Ledger()), { taskId: "t", input: { seed: 1 } })
+          const removing = yield* Effect.fork(operation)
+          yield* Deferred.await(begun)
+          const ending = yield* Effect.fork(Fiber.interrupt(removing))
+          yield* Stage.yieldToEventLoop
+          yield* Deferred.succeed(goOn, undefined)
+          yield* Fiber.join(ending)
+          expect(yield* CheckMateEngine.find()).toEqual([])
+        }).pipe(Effect.provide(engineOver(slow)))
+      }))
+  }
 
   it.effect("clean goes on past a task whose journal cannot be read, and remove removes that, too", () =>
     Effect.gen(function*() {
