@@ -12,6 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
 import * as Function from "effect/Function"
+import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
@@ -283,7 +284,7 @@ export const verify = <Subject, Capability extends string, E, R>(
         Effect.flatMap((subject) => Effect.either(Effect.as(judge(rule, subject), rule.name))),
         Effect.scoped,
         // Of a TestContext only what must be each rule's own: to build all of it takes longer than most rules.
-        Effect.provide(TestClock.defaultTestClock),
+        Effect.provide(Layer.discard(TestClock.defaultTestClock)),
         Effect.provide(TestServices.liveServices),
         apart,
         Effect.timeoutTo({
