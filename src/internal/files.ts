@@ -66,8 +66,11 @@ export const removed = (fs: FileSystem.FileSystem, file: string): Effect.Effect<
  */
 export const shutMode = 0o1000
 
+/** Whether a file of that mode is being removed. */
+export const isShut = (mode: number): boolean => (mode & shutMode) !== 0
+
 /** How many names a file has; none where it is being removed. */
-export const namesOf = (mode: number, names: number): number => (mode & shutMode) === 0 ? names : 0
+export const namesOf = (mode: number, names: number): number => isShut(mode) ? 0 : names
 
 /** Writes all to the end of a file, syncs it, and tells how many names the file has after that: see {@link namesOf}. */
 type Append = (bytes: Uint8Array) => Effect.Effect<number, PlatformError>

@@ -18,7 +18,8 @@ export interface Chain {
 
 export const nothing: Chain = { records: [], seal: null, summary: Option.none(), origin: Option.none(), ahead: 0 }
 
-const empty = new Uint8Array(0)
+/** What a file holds that is not there. */
+export const empty = new Uint8Array(0)
 
 const afterOf = (contents: JournalFile.Contents): JournalFile.Seal | null =>
   Option.match(contents.header, { onNone: () => null, onSome: (header) => header.after })

@@ -7,7 +7,7 @@ import type { TaskIOError } from "../../CheckMateError.ts"
 import { isNotFound, storeError } from "../../internal/files.ts"
 import { logWarning } from "../../internal/log.ts"
 import type { EncodedSummary } from "../Encoded.ts"
-import type { Damaged } from "./chain.ts"
+import { type Damaged, empty } from "./chain.ts"
 import * as JournalFile from "./journalFile.ts"
 import { type Layout, namesIn, newestEpochs } from "./layout.ts"
 import { read } from "./read.ts"
@@ -17,8 +17,6 @@ const tailLength = 4096
 
 /** More than a file's first line has. */
 const headLength = 4096
-
-const empty = new Uint8Array(0)
 
 /** The end of a file of that size. */
 const readTail = Effect.fnUntraced(function*({ fs }: Layout, file: string, size: number) {

@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import type { TaskIOError } from "../../CheckMateError.ts"
-import { isNotFound, shutMode, storeError } from "../../internal/files.ts"
+import { isNotFound, isShut, storeError } from "../../internal/files.ts"
 import * as Chain from "./chain.ts"
 import * as JournalFile from "./journalFile.ts"
 import type { Layout } from "./layout.ts"
@@ -32,11 +32,9 @@ export const readFiles = Effect.fnUntraced(
   }
 )
 
-const empty = new Uint8Array(0)
-
 /** Whether a removal has begun with a file. */
-const isShut = ({ fileOf, fs }: Layout, taskId: string, epoch: number) =>
-  Effect.map(fs.stat(fileOf(taskId, epoch)), ({ mode }) => (mode & shutMode) !== 0).pipe(
+const hasRemovalBegun = ({ fileOf, fs }: Layout, taskId: string, epoch: number) =>
+  Effect.map(fs.stat(fileOf(taskId, epoch)), ({ mode }) => isShut(mode)).pipe(
     Effect.catchIf(isNotFound, () => Effect.succeed(false)),
     Effect.mapError(storeError("read the journal", fileOf(taskId, epoch), taskId))
   )
@@ -52,11 +50,11 @@ const withoutLeftovers = Effect.fnUntraced(
     found: ReadonlyArray<Uint8Array>
   ): Effect.fn.Return<ReadonlyArray<Uint8Array>, TaskIOError> {
     const claimed = found.findIndex(JournalFile.isWithoutHeader)
-    if (claimed === -1 || (yield* isShut(layout, taskId, claimed + 1))) return found
+    if (claimed === -1 || (yield* hasRemovalBegun(layout, taskId, claimed + 1))) return found
     return yield* Effect.forEach(found, (bytes, index) =>
       index <= claimed
         ? Effect.succeed(bytes)
-        : Effect.map(isShut(layout, taskId, index + 1), (isLeft) => isLeft ? empty : bytes))
+        : Effect.map(hasRemovalBegun(layout, taskId, index + 1), (begun) => begun ? Chain.empty : bytes))
   }
 )
 
