@@ -31,6 +31,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as NFS from "node:fs"
+import { dirname } from "node:path"
 import { appendsBy, namesOf } from "./internal/files.ts"
 
 /** More than this is read by way of another thread, as the disk may have to be asked for it. */
@@ -106,11 +107,18 @@ const over = (beneath: FileSystem.FileSystem): FileSystem.FileSystem => {
     readFile: (path) =>
       Effect.flatten(direct((): Effect.Effect<Uint8Array, PlatformError> => {
         const stats = NFS.statSync(path, { throwIfNoEntry: false })
-        if (stats === undefined) return Effect.fail(systemError("NotFound", "readFile", path, "there is no such file"))
+        if (stats === undefined) {
+          return isDirectory(dirname(path))
+            ? Effect.fail(systemError("NotFound", "readFile", path, "there is no such file"))
+            : beneath.readFile(path)
+        }
         return stats.size > readAtOnce ? beneath.readFile(path) : Effect.succeed(NFS.readFileSync(path))
       }, Effect.succeed(beneath.readFile(path))))
   })
 }
+
+/** Newer Nodes do not tell a name beneath a file from one that is not there. */
+const isDirectory = (path: string): boolean => NFS.statSync(path, { throwIfNoEntry: false })?.isDirectory() === true
 
 const namesIn = ({ mode, nlink }: NFS.Stats): number => namesOf(mode, nlink)
 
