@@ -84,6 +84,41 @@ describe("an interruption of who runs a task", () => {
       expect(Exit.isInterrupted(yield* Fiber.await(waiting))).toBe(true)
     }).pipe(Effect.scoped))
 
+  for (const asked of ["look at a task that was waited for", "claim of its journal"]) {
+    it.effect(`does not wait for the store's answer to a ${asked}`, () =>
+      Effect.gen(function*() {
+        const store = yield* makeStore
+        const lock = Layer.succeedContext(yield* Layer.build(BindLock.layerMemory))
+        const ledger = new Ledger()
+        const gate = yield* Effect.makeLatch()
+        const definition = abc(ledger, { fail: (stage) => stage === "b" ? gate.await : Effect.void })
+        const run = CheckMateEngine.run(definition, { taskId: "t", input, whenBound: "wait" })
+        let came = false
+        const never = Effect.suspend(() => {
+          came = true
+          return Effect.never
+        })
+        const waiting = asked === "claim of its journal"
+          ? { ...store, open: () => never }
+          : {
+            ...store,
+            read: (...args: Parameters<typeof store.read>) => ledger.count("run c") === 1 ? never : store.read(...args)
+          }
+        const first = yield* Effect.fork(Effect.provide(run, engineOver(store, lock)))
+        yield* until(() => ledger.count("run b") === 1)
+        if (asked === "claim of its journal") yield* Fiber.interrupt(first)
+        const fiber = yield* Effect.forkDaemon(Effect.provide(run, engineOver(waiting, lock)))
+        yield* TestClock.adjust("1 second")
+        gate.unsafeOpen()
+        yield* Fiber.await(first)
+        yield* TestClock.adjust("1 second")
+        yield* until(() => came)
+        fiber.unsafeInterruptAsFork(FiberId.none)
+        yield* someTurns
+        expect(Option.isSome(yield* Fiber.poll(fiber))).toBe(true)
+      }).pipe(Effect.scoped))
+  }
+
   it.effect("leaves each of many that run at once to be gone on with", () =>
     inMemory(Effect.gen(function*() {
       const ledger = new Ledger()

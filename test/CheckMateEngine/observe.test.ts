@@ -528,6 +528,19 @@ describe("what is told to operators", () => {
       expect(yield* marksOf(Effect.provide(again, engineOver(store)))).toEqual([{ task: "inner" }])
     }))
 
+  it.effect("what is logged of a task keeps the marks of its caller", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const ledger = new Ledger()
+      const run = CheckMateEngine.run(hangingInB(ledger), { taskId: "t", input: { seed: 1 } })
+      yield* Effect.forkDaemon(Effect.provide(run, engineOver(store)))
+      yield* until(() => ledger.count("run b") === 1)
+      const again = CheckMateEngine.run(abc(ledger), { taskId: "t", input: { seed: 1 } })
+      const marked = Effect.annotateLogs(Effect.provide(again, engineOver(store)), { stage: "nightly" })
+      // It goes on after a crash.
+      expect(yield* marksOf(marked)).toEqual([{ stage: "nightly", task: "t" }])
+    }))
+
   it.effect("nor is what is told of a task that a stage started in the background", () =>
     Effect.gen(function*() {
       const inner = CheckMate.make("inner", {

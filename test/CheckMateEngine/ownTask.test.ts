@@ -1,7 +1,8 @@
 /** What is asked about a task by a part of its own that is not to be interrupted: it must not wait for itself. */
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Predicate, type Scope } from "effect"
+import { Deferred, Effect, Fiber, Predicate, type Scope, TestClock } from "effect"
 import { CheckMate, CheckMateEngine, Stage, type TaskStatus } from "effect-checkmate"
+import { logged } from "../support/logs.ts"
 import { Boom, inMemory, Numbers, statusOf } from "../support/pipelines.ts"
 
 const places = ["execute", "a finalizer", "the attempt's rollback", "the task's rollback"] as const
@@ -87,6 +88,68 @@ describe("in the middle of what is not to be interrupted", () => {
         }
       }))
   }
+
+  it.effect("what waits for another task waits for it, also where that runs here", () =>
+    inMemory(Effect.gen(function*() {
+      const gate = yield* Effect.makeLatch()
+      const inner = CheckMate.make("inner", {
+        state: Numbers,
+        input: [],
+        stages: [Stage.make(Numbers, "a", { execute: () => gate.await })]
+      })
+      const other = yield* Effect.fork(CheckMateEngine.run(inner, { taskId: "inner", input: {} }))
+      const { answers, definition } = asking(
+        "the attempt's rollback",
+        CheckMateEngine.rollback(inner, "inner", { whenBound: "wait" })
+      )
+      const outer = yield* Effect.fork(Effect.exit(CheckMateEngine.run(definition, { taskId: "t", input: {} })))
+      yield* TestClock.adjust("1 second")
+      expect(answers).toEqual([])
+      yield* gate.open
+      yield* Fiber.join(other)
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(outer)
+      expect([answers, (yield* statusOf("inner"))._tag]).toEqual([["done"], "RolledBack"])
+    })))
+
+  it.effect("what outlives its task may wait for it, and is not warned of", () =>
+    inMemory(Effect.gen(function*() {
+      const gate = yield* Effect.makeLatch()
+      const again = yield* Deferred.make<CheckMateEngine.View>()
+      const wait = CheckMateEngine.resume(
+        CheckMate.make("asking", {
+          state: Numbers,
+          input: [],
+          stages: [Stage.make(Numbers, "a", { execute: () => Effect.void })]
+        }),
+        "t",
+        { whenBound: "wait" }
+      )
+      const first = CheckMate.make("asking", {
+        state: Numbers,
+        input: [],
+        stages: [
+          Stage.make(Numbers, "a", {
+            execute: () =>
+              Effect.zipRight(gate.await, wait).pipe(
+                Effect.zipRight(CheckMateEngine.get("t")),
+                Effect.orDie,
+                Effect.intoDeferred(again),
+                Effect.forkDaemon,
+                Effect.zipRight(Effect.fail(new Boom({ stage: "a", status: 500 })))
+              )
+          })
+        ]
+      })
+      const lines = yield* logged(
+        Effect.exit(CheckMateEngine.run(first, { taskId: "t", input: {} })).pipe(
+          Effect.zipRight(gate.open),
+          Effect.zipRight(Deferred.await(again))
+        )
+      )
+      expect(lines.filter((line) => line.startsWith("WARN"))).toEqual([])
+      expect((yield* Deferred.await(again)).task.status._tag).toBe("Succeeded")
+    })))
 
   it.effect("a cancel that comes on top of another end is refused, for it could not be carried out", () =>
     Effect.gen(function*() {

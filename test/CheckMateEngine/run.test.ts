@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Exit, Option, Schedule, Schema } from "effect"
+import { Effect, Exit, FiberRef, Option, Schedule, Schema } from "effect"
 import { CheckMate, CheckMateEngine, CheckMateError, Stage, State, type TaskIO } from "effect-checkmate"
 import {
   abc,
@@ -99,6 +99,16 @@ describe("run", () => {
         ["StageSucceeded", "TaskSucceeded"]
       ])
     }))
+
+  it.effect("what a stage sets for its fiber its caller has then, as of any effect it runs", () =>
+    inMemory(Effect.gen(function*() {
+      const mine = FiberRef.unsafeMake("before")
+      const definition = abc(new Ledger(), {
+        fail: (stage) => stage === "b" ? FiberRef.set(mine, "after") : Effect.void
+      })
+      yield* CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } })
+      expect(yield* FiberRef.get(mine)).toBe("after")
+    })))
 
   it.effect("promise 2: a task that has succeeded returns its output without running or writing anything", () =>
     inMemory(Effect.gen(function*() {

@@ -260,6 +260,29 @@ describe("one engine at a time", () => {
       expect(Option.isSome((yield* other.get("t")).holder)).toBe(true)
     }).pipe(Effect.scoped))
 
+  it.effect("where its lock knows when an engine began, or when it bound the task, since when is the later one of that and the take-up", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      yield* TestClock.adjust("1 hour")
+      const run = CheckMateEngine.run(abc(new Ledger(), { fail: failing({ b: 1 }) }), {
+        taskId: "t",
+        input: { seed: 1 }
+      })
+      yield* Effect.exit(Effect.provide(run, engineOver(store)))
+      for (const [hours, told] of [[0, 1], [2, 2]] as const) {
+        const since = DateTime.unsafeMake(hours * 3_600_000)
+        const lock = Layer.succeed(BindLock.BindLock, {
+          acquire: (taskId) => Effect.fail(new CheckMateError.TaskBoundError({ taskId, holder: "other", since })),
+          holder: () => Effect.succeedSome({ name: "other", since })
+        })
+        const seen = yield* Effect.all([Effect.flip(run), CheckMateEngine.get("t")]).pipe(
+          Effect.map(([error, view]) => [error, Option.getOrUndefined(view.holder)]),
+          Effect.provide(engineOver(store, lock))
+        )
+        expect(seen).toMatchObject(Array.from({ length: 2 }, () => ({ since: DateTime.unsafeMake(told * 3_600_000) })))
+      }
+    }))
+
   it.effect("run can wait for it instead", () =>
     Effect.gen(function*() {
       const [one, other] = yield* twoEngines
@@ -403,6 +426,71 @@ describe("one engine at a time", () => {
       expect(yield* Effect.flip(inTime(fiber))).toMatchObject({ _tag: "BindingLostError" })
       expect(ledger.entries).toEqual(["run a", "run b", "interrupted b"])
       expect(yield* store.read("t", 0)).toEqual([])
+    }).pipe(Effect.scoped))
+
+  it.effect("who waits for a task that is lost as often as it is taken up tries again at intervals, until the engine ends", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const request = { taskId: "t", input: { seed: 1 } }
+      const first = CheckMateEngine.run(abc(new Ledger(), { fail: failing({ b: 1 }) }), request)
+      yield* Effect.exit(Effect.provide(first, engineOver(store)))
+      const turns = Effect.repeatN(Effect.yieldNow(), 200)
+      let bound = 0
+      const always = yield* Effect.makeLatch(true)
+      const lock = losing(always, () => ++bound !== 4)
+      for (const ends of [true, false]) {
+        const before = bound
+        const scope = yield* Scope.make()
+        const engine = yield* Scope.extend(engineService(store, lock), scope)
+        const fiber = yield* Effect.fork(engine.run(abc(new Ledger()), { ...request, whenBound: "wait" }))
+        yield* turns
+        expect(bound - before).toBe(1)
+        if (ends) yield* Scope.close(scope, Exit.void)
+        else expect(yield* inTime(fiber)).toMatchObject({ c: 4 })
+        yield* turns
+        const ended = yield* Fiber.poll(fiber)
+        expect(Option.exists(ended, (exit) => Exit.isFailure(exit) && Cause.isInterruptedOnly(exit.cause))).toBe(ends)
+      }
+    }).pipe(Effect.scoped))
+
+  it.effect("who waits for a task whose stage fails since another task was taken over is told of that at once", () =>
+    inMemory(Effect.gen(function*() {
+      const taken = new CheckMateError.BindingLostError({ taskId: "inner", problem: "another engine took it over" })
+      const outer = CheckMate.make("outer", {
+        state: Numbers,
+        input: [],
+        stages: [Stage.make(Numbers, "a", { execute: () => Effect.fail(taken) })]
+      })
+      const fiber = yield* Effect.fork(CheckMateEngine.run(outer, { taskId: "t", input: {}, whenBound: "wait" }))
+      yield* Effect.repeatN(Effect.yieldNow(), 200)
+      expect(Option.map(yield* Fiber.poll(fiber), String)).toEqual(Option.some(String(Exit.fail(taken))))
+    })))
+
+  it.effect("whoever watches a binding does so only as long as the task is held", () =>
+    Effect.gen(function*() {
+      let watching = 0
+      const lock = Layer.succeed(BindLock.BindLock, {
+        acquire: () =>
+          Effect.map(DateTime.now, (since) => ({
+            holder: { name: "one", since },
+            lost: Effect.suspend(() => {
+              watching += 1
+              return Effect.onInterrupt(Effect.never, () => Effect.sync(() => watching -= 1))
+            })
+          })),
+        holder: () => Effect.succeedNone
+      })
+      const ledger = new Ledger()
+      const engine = yield* engineService(yield* makeStore, lock)
+      const gate = yield* Effect.makeLatch()
+      const definition = abc(ledger, { fail: (stage) => stage === "b" ? gate.await : Effect.void })
+      const fiber = yield* Effect.fork(engine.run(definition, { taskId: "t", input: { seed: 1 } }))
+      yield* until(() => ledger.count("run b") === 1)
+      expect(watching).toBe(1)
+      yield* gate.open
+      yield* Fiber.join(fiber)
+      yield* Effect.repeatN(Effect.yieldNow(), 100)
+      expect(watching).toBe(0)
     }).pipe(Effect.scoped))
 
   it.effect("a rollback that waits is done once it is, whichever engine has done it", () =>
