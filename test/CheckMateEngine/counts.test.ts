@@ -98,7 +98,7 @@ describe("what is counted", () => {
     Effect.gen(function*() {
       const options = { input: {} }
       const grown = yield* growthOf(
-        /tasks check_mate=taken/,
+        /(tasks|stage_attempts) check_mate=taken/,
         Effect.gen(function*() {
           for (const told of ["by its lock", "by its journal"]) {
             const store = yield* makeStore
@@ -120,6 +120,8 @@ describe("what is counted", () => {
         })
       )
       expect(grown).toEqual({
+        "checkmate_stage_attempts check_mate=taken over outcome=crashed stage=0": 2,
+        "checkmate_stage_attempts check_mate=taken over outcome=succeeded stage=0": 3,
         "checkmate_tasks check_mate=taken over outcome=interrupted": 2,
         "checkmate_tasks check_mate=taken over outcome=succeeded": 2
       })

@@ -29,8 +29,10 @@ import {
   engineService,
   eventsOf,
   failing,
+  hangingInB,
   inMemory,
   Ledger,
+  losing,
   makeStore,
   Numbers,
   statusOf,
@@ -131,6 +133,58 @@ describe("a letter", () => {
         expect(yield* Fiber.join(second)).toMatchObject({ c: 4 })
       }))
   }
+
+  it.scoped("is sent again less and less often, taken back also where it may not have arrived, and its mailbox let alone else", () =>
+    Effect.gen(function*() {
+      const { store } = yield* engines
+      const lock = Layer.succeedContext(yield* Layer.build(BindLock.layerMemory))
+      const inEngine = Effect.provide(engineOver(store, lock))
+      const failed = abc(new Ledger(), { fail: failing({ b: 1 }) })
+      yield* Effect.exit(inEngine(CheckMateEngine.run(failed, { taskId: "t", input: { seed: 1 } })))
+      yield* inEngine(CheckMateEngine.run(abc(new Ledger()), { taskId: "over", input: { seed: 1 } }))
+      yield* Effect.flatMap(BindLock.BindLock, ({ acquire }) => acquire("t")).pipe(Effect.provide(lock))
+      const cutOff = new TaskIOError({ operation: "send", location: "here", problem: "cut off" })
+      const counted = { send: 0, receive: 0 }
+      const engine = yield* engineService({
+        ...store,
+        send: (...args) =>
+          Effect.zipRight(store.send(...args), Effect.suspend(() => ++counted.send === 4 ? cutOff : Effect.void)),
+        receive: (taskId) => Effect.suspend(() => ++counted.receive === 1 ? store.receive(taskId) : Effect.fail(cutOff))
+      }, lock)
+      expect(yield* Effect.flip(engine.cancel("over"))).toMatchObject({ _tag: "TaskStatusError" })
+      expect(counted.receive).toBe(0)
+      const asking = yield* Effect.fork(Effect.flip(engine.cancel("t")))
+      for (let round = 1; round < 5; round++) yield* TestClock.adjust("500 millis")
+      expect(counted.send).toBe(3)
+      for (let round = 5; round < 8; round++) yield* TestClock.adjust("500 millis")
+      expect(yield* Fiber.join(asking)).toEqual(cutOff)
+      expect([counted.send, yield* store.receive("t")]).toEqual([4, []])
+      counted.send = 3
+      const lines = yield* logged(Effect.map(Effect.flip(engine.cancel("t")), (error) => expect(error).toEqual(cutOff)))
+      expect(lines).toEqual([expect.stringContaining("may still be told what could not be asked of it")])
+    }))
+
+  it.scoped("is acted upon also while another task takes its time to stop", () =>
+    Effect.gen(function*() {
+      const { engineOn, store } = yield* engines
+      const [one, other] = [yield* engineOn(store), yield* engineOn(store)]
+      const ledger = new Ledger()
+      const gate = yield* Effect.makeLatch()
+      const slow = yield* Effect.fork(
+        one.run(slowToStop(ledger, () => true, gate), { taskId: "t", input: { seed: 1 } })
+      )
+      yield* until(() => ledger.count("run b") === 1)
+      const quick = yield* Effect.fork(one.run(hangingInB(ledger), { taskId: "u", input: { seed: 1 } }))
+      yield* until(() => ledger.count("run b") === 2)
+      for (const taskId of ["t", "u"]) {
+        yield* Effect.fork(other.cancel(taskId))
+        for (let round = 0; round < 4; round++) yield* TestClock.adjust("500 millis")
+      }
+      const ended = yield* Fiber.poll(quick)
+      yield* gate.open
+      yield* Fiber.await(slow)
+      expect([ledger.count("stopping"), Option.isSome(ended)]).toEqual([1, true])
+    }))
 
   it.scoped("of a cancel whose engine is closed meanwhile is taken back, too", () =>
     Effect.gen(function*() {
@@ -458,6 +512,34 @@ describe("a cancel", () => {
       expect((yield* eventsOf("t")).slice(-2)).toEqual(["AttemptFailed", "AttemptUndone"])
     })))
 
+  it.effect("that is written as another engine takes the task over is not done behind its back", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const takenOver = yield* Effect.makeLatch()
+      const written = yield* Effect.makeLatch()
+      const begun = yield* Effect.makeLatch()
+      const slow = withAppends(store, (append, records) =>
+        records.some((record) => record.includes("AttemptFailed"))
+          ? Effect.zipRight(takenOver.open, Effect.zipRight(written.await, append))
+          : append)
+      const definition = CheckMate.make("taken", {
+        state: Numbers,
+        input: [],
+        stages: [Stage.make(Numbers, "a", { execute: () => Effect.zipRight(begun.open, Effect.never) })]
+      })
+      const engine = yield* engineService(slow, losing(takenOver))
+      const run = yield* Effect.fork(engine.run(definition, { taskId: "t", input: {} }))
+      yield* begun.await
+      const cancel = yield* Effect.fork(Effect.exit(engine.cancel("t")))
+      yield* takenOver.await
+      yield* Effect.repeatN(Effect.yieldNow(), 100)
+      yield* written.open
+      expect(yield* Effect.flip(Fiber.join(run))).toMatchObject({ _tag: "BindingLostError" })
+      const kept = yield* store.read("t", 0)
+      expect(kept.some((record) => record.includes("TaskCancelled"))).toBe(false)
+      yield* Fiber.interrupt(cancel)
+    }).pipe(Effect.scoped))
+
   it.effect("and another at the same time are both done", () =>
     inMemory(Effect.gen(function*() {
       for (let round = 0; round < 30; round++) {
@@ -682,6 +764,25 @@ describe("a stage's own bugs", () => {
       })
       yield* Effect.exit(CheckMateEngine.run(definition, { taskId: "t", input: {} }))
       expect(seen).toMatchObject([{ _tag: "AttributeError", attribute: "a" }])
+    })))
+
+  it.effect("a refused output is a failure to what the attempt acquired, and no Schedule is asked about it", () =>
+    inMemory(Effect.gen(function*() {
+      const ends: Array<string> = []
+      const definition = CheckMate.make("refused", {
+        state: Numbers,
+        input: [],
+        stages: [
+          Stage.make(Numbers, "a", {
+            provides: ["a"],
+            retry: Schedule.recurs(2),
+            execute: () =>
+              Effect.as(Effect.addFinalizer((exit) => Effect.sync(() => ends.push(exit._tag))), { a: Number.NaN })
+          })
+        ]
+      })
+      yield* Effect.exit(CheckMateEngine.run(definition, { taskId: "t", input: {} }))
+      expect(ends).toEqual(["Failure"])
     })))
 
   it.effect("what is missing is answered by the policy for failures", () =>

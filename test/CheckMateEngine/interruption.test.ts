@@ -189,10 +189,25 @@ describe("an engine that ends in order in the middle of a rollback", () => {
         yield* Fiber.join(stop)
         const { history, task } = yield* CheckMateEngine.get("t")
         expect([task.status._tag, history.at(-1)?._tag]).toEqual(["RollingBack", "TaskLeft"])
+        expect(ledger.entries.slice(3)).toEqual(["undo c"])
       }).pipe(Effect.provide(engine))
       yield* Effect.provide(CheckMateEngine.rollback(definition, "t"), engine)
       expect(ledger.entries.slice(3)).toEqual(["undo c", "undo b", "undo a"])
     }))
+})
+
+describe("an engine that ends in order while a retry is waited for", () => {
+  it.effect("leaves nothing in the middle, and so says nothing of it", () =>
+    inMemory(Effect.gen(function*() {
+      const definition = abc(new Ledger(), {
+        fail: (stage) => Effect.fail(new Boom({ stage, status: 503 })),
+        retry: Schedule.spaced("1 minute")
+      })
+      const fiber = yield* Effect.fork(CheckMateEngine.run(definition, { taskId: "t", input }))
+      yield* someTurns
+      yield* Fiber.interrupt(fiber)
+      expect((yield* CheckMateEngine.get("t")).history.at(-1)?._tag).toBe("AttemptUndone")
+    })))
 })
 
 describe("a cancel while a rollback waits for its next try", () => {

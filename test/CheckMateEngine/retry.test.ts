@@ -405,6 +405,38 @@ describe("retry", () => {
       }))
   }
 
+  it.effect("a Schedule is shown of a failure whose process is gone all that was kept: name, stack, every cause, and no Error of what was none", () =>
+    inMemory(Effect.gen(function*() {
+      const cause = new Error("middle", { cause: Object.assign(new Error("inner"), { code: "ECONNRESET" }) })
+      const failures = {
+        error: Object.assign(new Error("outer", { cause }), { _tag: "Odd", name: "Own" }),
+        plain: { _tag: "Plain", name: "own" }
+      }
+      for (const [taskId, failure] of Object.entries(failures)) {
+        const seen: Array<unknown> = []
+        const shown = Schedule.tapInput(Schedule.spaced("1 minute"), (input) => Effect.sync(() => seen.push(input)))
+        const stage = Stage.make(Numbers, "fails", { retry: shown, execute: () => Effect.fail(failure) })
+        const definition = CheckMate.make("shown", { state: Numbers, input: [], stages: [stage] })
+        for (const minutes of [0, 1]) {
+          const fiber = yield* Effect.fork(CheckMateEngine.run(definition, { taskId, input: {} }))
+          yield* Effect.repeatN(Effect.yieldNow(), 100)
+          yield* TestClock.adjust(`${minutes} minutes`)
+          yield* Effect.repeatN(Effect.yieldNow(), 100)
+          yield* Fiber.interrupt(fiber)
+        }
+        expect(seen[1] instanceof Error).toBe(failure instanceof Error)
+        expect(seen[1]).toMatchObject(
+          failure instanceof Error
+            ? {
+              name: "Own",
+              stack: failure.stack,
+              cause: { message: "middle", cause: { message: "inner", code: "ECONNRESET" } }
+            }
+            : failure
+        )
+      }
+    })))
+
   for (
     const [name, make] of [
       ["an error's cause", (ledger) => failsFor(ledger, (error) => error.cause.code === "ECONNRESET", rich)],

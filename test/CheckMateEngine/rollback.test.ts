@@ -14,6 +14,7 @@ import {
   makeStore,
   Numbers,
   statusOf,
+  until,
   withAppends
 } from "../support/pipelines.ts"
 
@@ -303,6 +304,78 @@ describe("rollback", () => {
       const dying = Schedule.forever.pipe(Schedule.whileInputEffect(() => Effect.die(new Error("a bug"))))
       expect(yield* keeps("u", dying)).toEqual([expect.stringContaining("rollbackRetry")])
     })))
+
+  it.effect("what a rollback has acquired is told how each try of it ended, and one that dies is not tried again", () =>
+    inMemory(Effect.gen(function*() {
+      const ends: Array<string> = []
+      const fails = Cause.fail(new Boom({ stage: "one", status: 503 }))
+      const definition = CheckMate.make("tries", {
+        state: Numbers,
+        input: [],
+        stages: [
+          Stage.make(Numbers, "one", {
+            execute: () => Effect.void,
+            rollback: () =>
+              Effect.addFinalizer((exit) => Effect.sync(() => ends.push(exit._tag))).pipe(
+                Effect.zipRight(Effect.suspend(() =>
+                  Effect.failCause(ends.length === 0 ? fails : Cause.parallel(fails, Cause.die("a bug")))
+                ))
+              ),
+            rollbackRetry: Schedule.recurs(5)
+          })
+        ]
+      })
+      yield* CheckMateEngine.run(definition, { taskId: "t", input: {} })
+      yield* Effect.exit(CheckMateEngine.rollback(definition, "t"))
+      expect(ends).toEqual(["Failure", "Failure"])
+    })))
+
+  for (const whose of ["its attempt", "its task"] as const) {
+    it.effect(`after a crash in the middle of a rollback of ${whose}, it is told again what was kept of the failure`, () =>
+      Effect.gen(function*() {
+        const store = yield* makeStore
+        const causes: Array<unknown> = []
+        const rollback = (_: unknown, cause: Cause.Cause<unknown>) =>
+          Effect.suspend(() => causes.push(Cause.squash(cause)) === 1 ? Effect.never : Effect.void)
+        const definition = CheckMate.make("told", {
+          state: Numbers,
+          input: [],
+          onFailure: "rollback",
+          stages: [
+            Stage.make(Numbers, "one", { execute: () => Effect.void, ...(whose === "its task" ? { rollback } : {}) }),
+            Stage.make(Numbers, "two", {
+              execute: () => Effect.fail(new Boom({ stage: "two", status: 503 })),
+              ...(whose === "its task" ? {} : { rollback })
+            })
+          ]
+        })
+        const run = CheckMateEngine.run(definition, { taskId: "t", input: {} })
+        yield* Effect.forkDaemon(Effect.provide(run, engineOver(store)))
+        yield* until(() => causes.length === 1)
+        yield* Effect.exit(Effect.provide(run, engineOver(store)))
+        expect(causes).toMatchObject([{ _tag: "Boom" }, { tag: "Boom", fields: { status: 503 } }])
+      }))
+  }
+
+  it.effect("retryFrom goes on with one of its own that was cut off, and begins no other", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const ledger = new Ledger()
+      const dying = { inUndo: true }
+      const definition = abc(ledger, {
+        failUndo: (stage) => stage === "b" && dying.inUndo ? Effect.never : Effect.void
+      })
+      const inEngine = Effect.provide(engineOver(store))
+      yield* inEngine(CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } }))
+      const again = CheckMateEngine.retryFrom(definition, "t", "b")
+      yield* Effect.forkDaemon(inEngine(again))
+      yield* until(() => ledger.count("undo b") === 1)
+      dying.inUndo = false
+      yield* inEngine(again)
+      expect(ledger.entries.slice(3)).toEqual(["undo c", "undo b", "undo b", "run b", "run c"])
+      const begun = (yield* inEngine(eventsOf("t"))).filter((event) => event === "TaskRollbackStarted")
+      expect(begun).toHaveLength(1)
+    }))
 
   it.effect("promise 7: interruption undoes the attempt it cut off, and nothing that succeeded", () =>
     inMemory(Effect.gen(function*() {

@@ -108,6 +108,12 @@ describe("run", () => {
       })
       yield* CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } })
       expect(yield* FiberRef.get(mine)).toBe("after")
+      const undone = abc(new Ledger(), {
+        fail: failing({ b: 1 }),
+        failUndo: (stage) => FiberRef.set(mine, `undo ${stage}`)
+      })
+      yield* Effect.exit(CheckMateEngine.run(undone, { taskId: "u", input: { seed: 1 } }))
+      expect(yield* FiberRef.get(mine)).toBe("undo b")
     })))
 
   it.effect("promise 2: a task that has succeeded returns its output without running or writing anything", () =>
@@ -511,6 +517,20 @@ describe("bad input is a typed error and nothing is lost", () => {
       yield* crashedInB(store)
       expect(yield* Effect.provide(CheckMateEngine.retryFrom(retyped(), "t", "a"), engineOver(store)))
         .toMatchObject({ a: "3" })
+    }))
+
+  it.effect("such a value, needed by the rollback of an attempt that crashed, is refused before anything is rolled back", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      yield* crashedInB(store)
+      const changed = retyped("b")
+      const inEngine = Effect.provide(engineOver(store))
+      const before = yield* inEngine(CheckMateEngine.get("t"))
+      for (const operation of [CheckMateEngine.retryFrom(changed, "t", "a"), CheckMateEngine.rollback(changed, "t")]) {
+        const error = yield* Effect.flip(inEngine(operation))
+        expect(error).toMatchObject({ _tag: "AttributeError", attribute: "a", rollback: "b" })
+      }
+      expect((yield* inEngine(CheckMateEngine.get("t"))).history).toEqual(before.history)
     }))
 
   it.effect("such a value, needed by a rollback, is refused before that begins, and can still be given anew", () =>
