@@ -360,6 +360,37 @@ describe("watch", () => {
       yield* Fiber.join(fiber)
     })))
 
+  it.effect("shows no progress of an attempt that is over, also where what it has forked reports on", () =>
+    inMemory(Effect.gen(function*() {
+      const gate = yield* Effect.makeLatch()
+      const reported = yield* Effect.makeLatch()
+      const definition = CheckMate.make("progress", {
+        state: Numbers,
+        input: [],
+        stages: [
+          Stage.make(Numbers, "fails", {
+            retry: Schedule.spaced("1 minute"),
+            execute: () =>
+              Effect.gen(function*() {
+                const { progress } = yield* Stage.Context
+                yield* progress({ done: 1 })
+                yield* Effect.forkDaemon(
+                  gate.await.pipe(Effect.zipRight(progress({ done: 2 })), Effect.zipRight(reported.open))
+                )
+                return yield* new Boom({ stage: "fails", status: 503 })
+              })
+          })
+        ]
+      })
+      const fiber = yield* Effect.fork(CheckMateEngine.run(definition, { taskId: "t", input: {} }))
+      yield* Effect.repeatN(Effect.yieldNow(), 100)
+      const progress = Effect.map(CheckMateEngine.get("t"), (view) => view.progress)
+      expect(yield* progress).toEqual(Option.none())
+      yield* Effect.zipRight(gate.open, reported.await)
+      expect(yield* progress).toEqual(Option.none())
+      yield* Fiber.interrupt(fiber)
+    })))
+
   it.effect("shows no progress of what an earlier stage has forked", () =>
     inMemory(Effect.gen(function*() {
       const [next, reported] = [yield* Effect.makeLatch(), yield* Effect.makeLatch()]

@@ -357,6 +357,30 @@ describe("rollback", () => {
       }))
   }
 
+  it.effect("run finishes one that was asked for and cut off, and says what it was for", () =>
+    Effect.gen(function*() {
+      for (const told of ["TaskRolledBackError", "TaskCancelledError"]) {
+        const store = yield* makeStore
+        const ledger = new Ledger()
+        const dying = { inUndo: true }
+        const definition = abc(ledger, {
+          fail: failing({ c: 1 }),
+          failUndo: (stage) => stage === "a" && dying.inUndo ? Effect.never : Effect.void
+        })
+        const inEngine = Effect.provide(engineOver(store))
+        const run = inEngine(CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } }))
+        yield* Effect.exit(run)
+        const undo = told === "TaskRolledBackError"
+          ? CheckMateEngine.rollback(definition, "t")
+          : CheckMateEngine.cancel("t", { rollback: definition })
+        yield* Effect.forkDaemon(inEngine(undo))
+        yield* until(() => ledger.count("undo a") === 1)
+        dying.inUndo = false
+        expect(yield* Effect.flip(run)).toMatchObject({ _tag: told })
+        expect(ledger.entries.slice(3)).toEqual(["undo c", "undo b", "undo a", "undo a"])
+      }
+    }))
+
   it.effect("retryFrom goes on with one of its own that was cut off, and begins no other", () =>
     Effect.gen(function*() {
       const store = yield* makeStore

@@ -4,6 +4,7 @@ import { DateTime, Effect, Exit, Fiber, Layer, Scope, Stream, Supervisor, TestCl
 import { BindLock, CheckMate, CheckMateEngine, Stage, TaskIO } from "effect-checkmate"
 import * as MemoryLock from "effect-checkmate/BindLock/Memory"
 import { TaskIOError } from "effect-checkmate/CheckMateError"
+import { logged } from "../support/logs.ts"
 import { abc, engineOver, engineService, hangingInB, Ledger, makeStore, Numbers, until } from "../support/pipelines.ts"
 
 /** A task of one stage, which reports its progress. */
@@ -275,20 +276,25 @@ describe("what is done to many tasks", () => {
             )
           })
       }
-      yield* Effect.gen(function*() {
-        const handles = yield* Effect.forEach(
-          tasks,
-          (taskId) => CheckMateEngine.start(hangingInB(new Ledger()), { taskId, input: { seed: 1 } })
-        )
-        const at = yield* DateTime.now
-        const { send } = TaskIO.make(store)
-        yield* Effect.forEach(tasks, (taskId) => send(taskId, { _tag: "Cancel", at, rollback: false }))
-        yield* TestClock.adjust("500 millis")
-        const ends = yield* Effect.forEach(handles.slice(1), (handle) => Effect.exit(handle.await))
-        expect(ends.every(Exit.isFailure)).toBe(true)
-        expect(most).toBe(16)
-        const running = yield* CheckMateEngine.find({ status: ["Running"] })
-        expect(running.map(({ taskId }) => taskId)).toEqual(["t0"])
-      }).pipe(Effect.provide(engineOver(slow)))
+      const lines = yield* logged(
+        Effect.gen(function*() {
+          const handles = yield* Effect.forEach(
+            tasks,
+            (taskId) => CheckMateEngine.start(hangingInB(new Ledger()), { taskId, input: { seed: 1 } })
+          )
+          const at = yield* DateTime.now
+          const { send } = TaskIO.make(store)
+          yield* Effect.forEach(tasks, (taskId) => send(taskId, { _tag: "Cancel", at, rollback: false }))
+          yield* TestClock.adjust("500 millis")
+          const ends = yield* Effect.forEach(handles.slice(1), (handle) => Effect.exit(handle.await))
+          expect(ends.every(Exit.isFailure)).toBe(true)
+          expect(most).toBe(16)
+          const running = yield* CheckMateEngine.find({ status: ["Running"] })
+          expect(running.map(({ taskId }) => taskId)).toEqual(["t0"])
+        }).pipe(Effect.provide(engineOver(slow)))
+      )
+      expect(lines.filter((line) => line.startsWith("WARN Messages for running tasks could not be read"))).toHaveLength(
+        1
+      )
     }))
 })
