@@ -212,7 +212,6 @@ const evolveStage = (
         attempts: event.attempt,
         retries: startsAfresh(record.status) ? Chunk.empty() : record.retries,
         before,
-        output: {},
         startedAt: Option.some(event.at),
         finishedAt: Option.none()
       }

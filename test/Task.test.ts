@@ -131,6 +131,16 @@ describe("Task", () => {
       expect(task.updatedAt).toEqual(minutes(2))
     })
 
+    it("tells when the latest attempt of a stage began and ended", () => {
+      const [none, some] = [Option.none(), (count: number) => Option.some(minutes(count))]
+      const first = [started("scan"), attemptFailed("scan", retry), attemptUndone("scan")]
+      expect(Task.stage(after(...first), "scan")).toMatchObject({ startedAt: some(1), finishedAt: some(2) })
+      const second = [...first, started("scan", 2)]
+      expect(Task.stage(after(...second), "scan")).toMatchObject({ startedAt: some(4), finishedAt: none })
+      const ended = after(...second, succeeded("scan"))
+      expect(Task.stage(ended, "scan")).toMatchObject({ startedAt: some(4), finishedAt: some(5) })
+    })
+
     it("lets attributes given anew override the persisted ones, and leaves the others", () => {
       const task = after(
         started("scan"),
@@ -148,6 +158,7 @@ describe("Task", () => {
       expect(task.definition).toEqual(["scan", "chunk", "index"])
       expect(Task.stages(task).map(({ name }) => name)).toEqual(["scan", "chunk", "index"])
       expect(task.takenUpAt).toEqual(minutes(2))
+      expect(after(started("scan"), resumed(true), { _tag: "TaskPaused" }).takenUpAt).toEqual(minutes(2))
     })
   })
 
@@ -162,7 +173,8 @@ describe("Task", () => {
       expect(Task.state(task)).toEqual({ folder: "/docs", files: ["a.md"] })
       const done = Either.getOrThrow(Task.evolve("docs", task, { ...stageRolledBack("scan"), at: minutes(9) } as Event))
       expect(Task.state(done)).toEqual({ folder: "./docs" })
-      expect(Task.stage(done, "scan")).toMatchObject({ status: { _tag: "RolledBack" }, output: {}, round: 1 })
+      expect(Task.stage(done, "scan")).toMatchObject({ status: { _tag: "RolledBack" }, round: 1 })
+      expect(Task.stage(done, "scan").output).toEqual({})
       expect(done.succeeded).toBe(0)
     })
 
@@ -176,6 +188,7 @@ describe("Task", () => {
       expect(Task.state(after(...both))).toEqual({ folder: "./docs", files: ["a.md", "b.md"], size: 1, chunks: 2 })
       const second = [rollback({ _tag: "Retry", from: "chunk" }), stageRollback("chunk"), stageRolledBack("chunk")]
       expect(Task.state(after(...both, ...second))).toEqual({ folder: "./docs", files: ["a.md"], size: 1 })
+      expect(after(...both, ...second, stageRollback("scan")).current).toEqual(Option.some("scan"))
       const first = [stageRollback("scan"), stageRolledBack("scan")]
       expect(Task.state(after(...both, ...second, ...first))).toEqual({ folder: "./docs" })
     })
@@ -315,6 +328,16 @@ describe("Task", () => {
       expect(after(...crash(1), started("scan", 2), succeeded("scan")).recoveries).toBe(0)
       expect(
         after(started("scan"), succeeded("scan"), rollback({ _tag: "Request" }), resumed(true)).recoveries
+      ).toBe(1)
+      expect(
+        after(
+          started("scan"),
+          succeeded("scan"),
+          rollback({ _tag: "Request" }),
+          resumed(true),
+          { _tag: "TaskLeft" },
+          resumed(false)
+        ).recoveries
       ).toBe(1)
       expect(
         after(
@@ -547,18 +570,19 @@ describe("Task", () => {
 
   describe("summaries", () => {
     it("show what a list shows of a task", () => {
-      const task = after(started("scan"), succeeded("scan", { files: [] }), started("chunk"))
+      const stages = ["scan", "chunk", "index"]
+      const task = after(started("scan"), succeeded("scan", { files: [] }), resumed(false, stages), started("chunk"))
       expect(Task.summarize(task)).toStrictEqual({
         taskId: "docs",
         checkMate: "ingest",
         status: "Running",
         stage: "chunk",
         succeeded: 1,
-        stages: 2,
+        stages: 3,
         tags: ["nightly"],
         memo: "for the search team",
         createdAt: minutes(0),
-        updatedAt: minutes(3)
+        updatedAt: minutes(4)
       })
     })
 

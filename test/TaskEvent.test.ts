@@ -114,7 +114,7 @@ describe("TaskEvent", () => {
     )
 
     it("calls a record without its version, or with one that is no whole number, damaged", () => {
-      for (const v of [undefined, null, "1", "2", 0, -1, 0.5, {}]) {
+      for (const v of [undefined, null, "1", "2", 0, -1, 0.5, 1.5, {}]) {
         expect(TaskEvent.decode("docs", 7, JSON.stringify({ ...succeeded, v })), JSON.stringify({ v })).toMatchObject({
           _tag: "Left",
           left: { _tag: "JournalDamagedError", location: "record 7" }
