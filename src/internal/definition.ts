@@ -62,24 +62,23 @@ const lasting = (checkMate: CheckMate.Any, { status }: Task.Task): ReadonlyArray
 
 /**
  * Refuses a task of which a stage succeeded before it provided all that it does now, for what comes after it, and whoever
- * is given the output, counts on that. Just those `stages` are looked at that are not about to run again.
+ * is given the output, counts on that. Just those `stages` are looked at that are not about to run again. What is `given`
+ * counts, too, where there is anything to give it to.
  */
 export const checkProvided = (
   checkMate: CheckMate.Any,
   task: Task.Task,
-  given: Values,
+  given: Values | undefined,
   stages = lasting(checkMate, task)
 ): Either.Either<void, DefinitionChangedError> => {
-  const isOver = task.status._tag === "Succeeded"
+  const isGiven = (attribute: string) => given !== undefined && Object.hasOwn(given, attribute)
   for (const { name, provides } of stages) {
     if (Task.stage(task, name).status._tag !== "Succeeded") continue
-    const missing = provides.filter((attribute) =>
-      !HashMap.has(task.attributes, attribute) && (isOver || !Object.hasOwn(given, attribute))
-    )
+    const missing = provides.filter((attribute) => !HashMap.has(task.attributes, attribute) && !isGiven(attribute))
     if (missing.length === 0) continue
     const one = missing.length === 1
     const problem = `stage ${quote(name)} succeeded before it provided ${list(missing)}. Have it run again with `
-      + `retryFrom("${name}")${isOver ? "" : `, or give the attribute${one ? "" : "s"} in the input`}`
+      + `retryFrom("${name}")${given === undefined ? "" : `, or give the attribute${one ? "" : "s"} in the input`}`
     return changed(checkMate, task, problem)
   }
   return Either.void
@@ -96,7 +95,7 @@ export const outputOf = (
     return changed(checkMate, task, problem)
   }
   return Either.flatMap(
-    checkProvided(checkMate, task, {}),
+    checkProvided(checkMate, task, undefined),
     () => decodeState(checkMate, task.id, Task.state(task))
   )
 }

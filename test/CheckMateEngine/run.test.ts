@@ -432,9 +432,12 @@ describe("bad input is a typed error and nothing is lost", () => {
       const ended = yield* failure(CheckMateEngine.run(now, { ...over, input: { seed: 1, b: 5 } }))
       expect(ended).toMatchObject({ _tag: "DefinitionChangedError", taskId: "over" })
       expect(String(ended)).toMatch(/retryFrom\("a"\)$/)
+      expect(String(yield* failure(CheckMateEngine.retryFrom(now, "over", "b")))).toMatch(/in the input$/)
       expect([yield* CheckMateEngine.get("t"), yield* CheckMateEngine.get("over")]).toEqual(before)
 
       expect(yield* CheckMateEngine.resume(now, "t", { input: { b: 3 } })).toEqual({ seed: 1, a: 7, b: 3 })
+      const given = yield* CheckMateEngine.retryFrom(now, "over", "b", { input: { b: 5 } })
+      expect(given).toEqual({ seed: 1, a: 7, b: 5 })
       expect(yield* CheckMateEngine.retryFrom(now, "over", "a")).toEqual({ seed: 1, a: 7, b: 7 })
       // What is undone need not be whole.
       yield* CheckMateEngine.rollback(now, "undone")
@@ -599,6 +602,32 @@ describe("bad input is a typed error and nothing is lost", () => {
             .toMatchObject({ a: "3" })
         }))
     }
+
+    it.effect("what a stage provides since is asked only of those that are not taken back", () =>
+      Effect.gen(function*() {
+        const More = State.make({ seed: Schema.Number, more: Schema.Number })
+        const plain = (name: string) => Stage.make(More, name, { execute: () => Effect.void })
+        const rich = (name: string) =>
+          Stage.make(More, name, { provides: ["more"], execute: () => Effect.succeed({ more: 1 }) })
+        const model = { state: More, input: ["seed"] } as const
+        const [a, b, c] = [
+          CheckMate.make("abc", { ...model, stages: [rich("a"), plain("b"), plain("c")] }),
+          CheckMate.make("abc", { ...model, stages: [plain("a"), rich("b"), plain("c")] }),
+          CheckMate.make("abc", { ...model, stages: [plain("a"), plain("b"), rich("c")] })
+        ]
+        const run = (store: TaskIO.Encoded, grown: typeof a) =>
+          Effect.provide(
+            Effect.exit(CheckMateEngine.run(grown, { taskId: "t", input: { seed: 1 } })),
+            engineOver(store)
+          )
+        const retried = yield* makeStore
+        yield* stuck(retried, (definition) => CheckMateEngine.retryFrom(definition, "t", "c"))
+        expect(yield* run(retried, b)).toMatchObject({ cause: { error: { _tag: "DefinitionChangedError" } } })
+        expect(yield* run(retried, c)).toMatchObject({ value: { seed: 1, more: 1 } })
+        const undone = yield* makeStore
+        yield* stuck(undone, (definition) => CheckMateEngine.rollback(definition, "t"))
+        expect(yield* run(undone, a)).toMatchObject({ cause: { error: { _tag: "TaskRolledBackError" } } })
+      }))
 
     it.effect("of what is not gone on with after that nothing is asked", () =>
       Effect.gen(function*() {
