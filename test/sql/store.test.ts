@@ -241,8 +241,9 @@ describe("a list", () => {
         })
         for (const driver of [ownDriver, memoryDriver]) {
           const journal = yield* driver.open(taskId)
-          yield* journal.append(0, ["{}"], summaryOf(taskId, { tags: ["before"] }))
+          yield* journal.append(0, ["{}"], summaryOf(taskId, { tags: ["before", "then"] }))
           yield* journal.append(1, ["{}"], summary)
+          yield* journal.append(2, ["{}"], summary)
         }
       }
       const all = (taskIO: typeof own, query: TaskIO.Query) =>
