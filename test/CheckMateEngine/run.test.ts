@@ -339,6 +339,9 @@ describe("bad input is a typed error and nothing is lost", () => {
         stage: "make",
         missing: ["a"]
       })
+      const absent = returning({ a: undefined, b: undefined })
+      expect(yield* failure(CheckMateEngine.run(absent, { taskId: "t3", input: {} })))
+        .toMatchObject({ _tag: "StageOutputError", missing: ["a"], undeclared: [] })
       expect(yield* failure(CheckMateEngine.run(returning({ a: 1, b: 2 }), { taskId: "t2", input: {} }))).toMatchObject(
         {
           _tag: "StageOutputError",
