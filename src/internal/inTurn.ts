@@ -4,21 +4,30 @@ import * as Scope from "effect/Scope"
 import type { Restore } from "./inContext.ts"
 import { Once } from "./once.ts"
 
-/** What is being done, each with what is settled once that has come to something. */
-export type Turns = Map<string, Once<void>>
+/**
+ * What is being done, and what waits for that, in the order that it came in; each with what is settled once it has the turn. Not
+ * Effect's Semaphore, of which each release wakes all that wait, who keep two kilobytes for each time that another was first.
+ */
+export type Turns = Map<string, Set<Once<void>>>
 
-/** Waits until nothing is being done by that key, and has the turn then until what it answers is called. */
-const take = Effect.fnUntraced(function*(turns: Turns, key: string, restore: Restore): Effect.fn.Return<() => void> {
-  for (let other = turns.get(key); other !== undefined; other = turns.get(key)) {
-    yield* restore(other.await)
-  }
-  const ended = new Once<void>()
-  turns.set(key, ended)
-  return () => {
-    turns.delete(key)
-    ended.settle()
-  }
-})
+/** Waits for the turn by that key, first come, first served, and has it then until what it answers is called. */
+const take = (turns: Turns, key: string, restore: Restore): Effect.Effect<() => void> =>
+  Effect.suspend(() => {
+    const line = turns.get(key) ?? new Set()
+    const own = new Once<void>()
+    const isFirst = line.size === 0
+    turns.set(key, line.add(own))
+    const end = () => {
+      line.delete(own)
+      const [next] = line
+      if (next === undefined) turns.delete(key)
+      else next.settle()
+    }
+    // Whoever is interrupted may have been given the turn in the same moment.
+    return isFirst
+      ? Effect.succeed(end)
+      : Effect.as(Effect.onInterrupt(restore(own.await), () => Effect.sync(end)), end)
+  })
 
 /** Does something once nothing else is being done by that key. Only the wait may be interrupted, where it is restored. */
 export const inTurn = <A, E>(

@@ -163,6 +163,26 @@ describe("journals in a KeyValueStore", () => {
       })
     ))
 
+  it.effect("take turns: who asks again and again keeps nobody else waiting", () =>
+    withStore((store) =>
+      Effect.gen(function*() {
+        const sent: Array<string> = []
+        const driver = yield* KeyValueDriver.make().pipe(
+          Effect.provideService(KeyValueStore.KeyValueStore, {
+            ...store,
+            set: (key, value) =>
+              Effect.zipRight(
+                Effect.sync(() => key.includes("mail/") && sent.push(key.slice(-1))),
+                Effect.zipRight(Effect.yieldNow(), store.set(key, value))
+              )
+          })
+        )
+        const many = Effect.forEach(["1", "2", "3", "4"], (message) => driver.send("a", message))
+        yield* Effect.all([many, driver.send("b", "1"), driver.send("c", "1")], { concurrency: "unbounded" })
+        expect(sent).toEqual(["a", "b", "c", "a", "a", "a"])
+      })
+    ))
+
   it.effect("say which key is damaged", () =>
     withStore((store) =>
       Effect.gen(function*() {
