@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import { afterTurn } from "../internal/eventLoop.ts"
 import { SummarySchema } from "../internal/journalCodec.ts"
 import { logWarning } from "../internal/log.ts"
 import type { Encoded, EncodedQuery, First } from "../TaskIO/Encoded.ts"
@@ -86,7 +87,7 @@ export const listOf = (database: Database): Encoded["list"] => {
           Stream.rechunk(pageSize),
           Stream.chunks,
           Stream.mapEffect((some) =>
-            ask("list tasks", Summaries, ofIds, [JSON.stringify([...some].map(({ task_id }) => task_id))])
+            afterTurn(ask("list tasks", Summaries, ofIds, [JSON.stringify([...some].map(({ task_id }) => task_id))]))
           ),
           Stream.flattenIterables
         )

@@ -2,8 +2,8 @@
 import { SqlClient } from "@effect/sql"
 import { SqliteClient } from "@effect/sql-sqlite-node"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Layer, Logger, LogLevel, Random, Stream } from "effect"
-import { CheckMateEngine, type TaskIO, type TaskStatus } from "effect-checkmate"
+import { Effect, Fiber, Layer, Logger, LogLevel, Random, Stream } from "effect"
+import { CheckMateEngine, Stage, type TaskIO, type TaskStatus } from "effect-checkmate"
 import * as Sql from "effect-checkmate/sql"
 import * as MemoryDriver from "effect-checkmate/TaskIO/Memory"
 import { engineOver } from "../support/pipelines.ts"
@@ -136,6 +136,9 @@ describe("a long list", () => {
         )
         insert into checkmate_tasks (task_id, epoch, owner, records, summary, status)
           select 't' || number, 1, '', 1, replace(${summary}, '#', 't' || number), 'Succeeded' from numbers`
+      let turns = 0
+      const turn = Effect.zipRight(Stage.yieldToEventLoop, Effect.sync(() => turns += 1))
+      const counting = yield* Effect.fork(Effect.forever(turn))
       let changed = false
       const listed = yield* driver.list({ status: ["Succeeded", "Cancelled"] }).pipe(
         Stream.tap(() => {
@@ -152,5 +155,8 @@ describe("a long list", () => {
       expect([...listed].length).toBe(many - 1)
       expect([...listed].find(({ taskId }) => taskId === "t999")?.status).toBe("Cancelled")
       expect(looks).toBeLessThanOrEqual(2)
+      // All else has its turn between two thousands.
+      expect(turns).toBeGreaterThanOrEqual(4)
+      yield* Fiber.interrupt(counting)
     }).pipe(Effect.scoped, Effect.provide(SqliteClient.layer({ filename: ":memory:" }))))
 })
