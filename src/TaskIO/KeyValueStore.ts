@@ -24,7 +24,6 @@
 
 import * as KeyValueStore from "@effect/platform/KeyValueStore"
 import * as Effect from "effect/Effect"
-import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import * as PubSub from "effect/PubSub"
 import * as Schema from "effect/Schema"
@@ -32,7 +31,7 @@ import * as Stream from "effect/Stream"
 import { JournalDamagedError, StaleWriterError, TaskIOError } from "../CheckMateError.ts"
 import { crc32 } from "../internal/crc32.ts"
 import { storeError } from "../internal/files.ts"
-import { inTurn as inTurnOf, type Turns } from "../internal/inTurn.ts"
+import { oneAtATime } from "../internal/inTurn.ts"
 import { SummarySchema } from "../internal/journalCodec.ts"
 import { logWarning } from "../internal/log.ts"
 import { nonce } from "../internal/nonce.ts"
@@ -85,9 +84,8 @@ export const make = Effect.fnUntraced(
     const store = yield* KeyValueStore.KeyValueStore
     const prefix = options.prefix ?? "checkmate/"
     const arrived = yield* PubSub.unbounded<string>()
-    const turns: Turns = new Map()
     // Begun is finished: half of a change would be found by nobody.
-    const inTurn = <A, E>(self: Effect.Effect<A, E>): Effect.Effect<A, E> => inTurnOf(turns, "", self, identity)
+    const inTurn = oneAtATime()
 
     const headOf = (taskId: string): string => `${prefix}head/${taskId}`
     const batchOf = (taskId: string, batch: number): string => `${prefix}batch/${taskId}/${batch}`

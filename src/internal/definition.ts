@@ -71,7 +71,7 @@ export const checkProvided = (
   given: Values | undefined,
   stages = lasting(checkMate, task)
 ): Either.Either<void, DefinitionChangedError> => {
-  const isGiven = (attribute: string) => given !== undefined && Object.hasOwn(given, attribute)
+  const isGiven = (attribute: string) => Object.hasOwn(given ?? {}, attribute)
   for (const { name, provides } of stages) {
     if (Task.stage(task, name).status._tag !== "Succeeded") continue
     const missing = provides.filter((attribute) => !HashMap.has(task.attributes, attribute) && !isGiven(attribute))

@@ -2,9 +2,8 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { identity } from "effect/Function"
 import * as Predicate from "effect/Predicate"
-import { inTurn, type Turns } from "./inTurn.ts"
+import { oneAtATime } from "./inTurn.ts"
 import { Once } from "./once.ts"
 
 /** By the machine's clock, whatever clock the caller keeps to. */
@@ -38,7 +37,6 @@ export const filterAfterTurns = <A, E, R>(
   each: (one: A) => Effect.Effect<boolean, E, R>
 ): Effect.Effect<Array<A>, E, R> =>
   Effect.suspend(() => {
-    const turns: Turns = new Map()
-    const itsTurn = inTurn(turns, "", Effect.suspend(turn), identity)
+    const itsTurn = oneAtATime()(Effect.suspend(turn))
     return Effect.filter(all, (item) => Effect.zipRight(itsTurn, each(item)), { concurrency: 16 })
   })

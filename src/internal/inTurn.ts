@@ -1,5 +1,6 @@
 /** One at a time of what is done to the same thing. */
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Scope from "effect/Scope"
 import type { Restore } from "./inContext.ts"
 import { Once } from "./once.ts"
@@ -34,9 +35,15 @@ export const inTurn = <A, E>(
   turns: Turns,
   key: string,
   self: Effect.Effect<A, E>,
-  restore: Restore
+  restore: Restore = identity
 ): Effect.Effect<A, E> =>
   Effect.uninterruptible(Effect.flatMap(take(turns, key, restore), (end) => Effect.ensuring(self, Effect.sync(end))))
+
+/** Makes what does one at a time of all that it is given. */
+export const oneAtATime = () => {
+  const turns: Turns = new Map()
+  return <A, E>(self: Effect.Effect<A, E>, restore?: Restore): Effect.Effect<A, E> => inTurn(turns, "", self, restore)
+}
 
 /** Waits for the turn, first come, first served, and has it for the length of the Scope. */
 export const lineUp = (turns: Turns, key: string): Effect.Effect<void, never, Scope.Scope> =>

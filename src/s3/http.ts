@@ -14,7 +14,7 @@ import * as Equal from "effect/Equal"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Failure from "../Failure.ts"
-import { inTurn, type Turns } from "../internal/inTurn.ts"
+import { oneAtATime } from "../internal/inTurn.ts"
 import { type Answer, failureOf, timeOf } from "./answer.ts"
 import { S3Failure } from "./failure.ts"
 import { type Credentials, credentialsFromEnvironment, type S3Options } from "./Options.ts"
@@ -131,7 +131,7 @@ export const make = Effect.fnUntraced(
           }))
         : Effect.succeed(given)
     const state = { credentials: yield* ask("lasting"), offset: 0 }
-    const asking: Turns = new Map()
+    const asking = oneAtATime()
 
     /** Credentials that are not those that were refused: of many that were at once, one asks for them. */
     const renewed = (refused: S3Failure, used: Credentials): Effect.Effect<Credentials, S3Failure> =>
@@ -143,7 +143,7 @@ export const make = Effect.fnUntraced(
           })
           : Effect.void
       ).pipe(
-        (asked) => Effect.uninterruptibleMask((restore) => inTurn(asking, "", restore(asked), restore)),
+        (asked) => Effect.uninterruptibleMask((restore) => asking(restore(asked), restore)),
         inTime(where, "there are no credentials for it: they did not come in time"),
         Effect.flatMap(() =>
           same(used, state.credentials)

@@ -748,7 +748,7 @@ describe("a stage's own bugs", () => {
       })
     })))
 
-  it.effect("a rollback is told of a refused output as its caller is", () =>
+  it.effect("a refused output is a failure to its rollback, as to its caller, and to what it acquired; no Schedule is asked", () =>
     inMemory(Effect.gen(function*() {
       const seen: Array<unknown> = []
       const definition = CheckMate.make("refused", {
@@ -757,32 +757,15 @@ describe("a stage's own bugs", () => {
         stages: [
           Stage.make(Numbers, "a", {
             provides: ["a"],
-            execute: () => Effect.succeed({ a: Number.NaN }),
+            retry: Schedule.recurs(2),
+            execute: () =>
+              Effect.as(Effect.addFinalizer((exit) => Effect.sync(() => seen.push(exit._tag))), { a: Number.NaN }),
             rollback: (_, cause) => Effect.sync(() => seen.push(Cause.squash(cause)))
           })
         ]
       })
       yield* Effect.exit(CheckMateEngine.run(definition, { taskId: "t", input: {} }))
-      expect(seen).toMatchObject([{ _tag: "AttributeError", attribute: "a" }])
-    })))
-
-  it.effect("a refused output is a failure to what the attempt acquired, and no Schedule is asked about it", () =>
-    inMemory(Effect.gen(function*() {
-      const ends: Array<string> = []
-      const definition = CheckMate.make("refused", {
-        state: Numbers,
-        input: [],
-        stages: [
-          Stage.make(Numbers, "a", {
-            provides: ["a"],
-            retry: Schedule.recurs(2),
-            execute: () =>
-              Effect.as(Effect.addFinalizer((exit) => Effect.sync(() => ends.push(exit._tag))), { a: Number.NaN })
-          })
-        ]
-      })
-      yield* Effect.exit(CheckMateEngine.run(definition, { taskId: "t", input: {} }))
-      expect(ends).toEqual(["Failure"])
+      expect(seen).toMatchObject(["Failure", { _tag: "AttributeError", attribute: "a" }])
     })))
 
   it.effect("what is missing is answered by the policy for failures", () =>

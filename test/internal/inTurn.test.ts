@@ -1,6 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
-import { identity } from "effect/Function"
 import { filterAfterTurns } from "../../src/internal/eventLoop.ts"
 import { inTurn, type Turns } from "../../src/internal/inTurn.ts"
 
@@ -31,7 +30,7 @@ describe("what is done in turn", () => {
     Effect.gen(function*() {
       const { begun, turns, work } = working()
       const gate = yield* Effect.makeLatch()
-      const first = yield* Effect.fork(inTurn(turns, "t", gate.await, identity))
+      const first = yield* Effect.fork(inTurn(turns, "t", gate.await))
       const others = yield* Effect.forEach(["b", "c", "d"], (name) => Effect.fork(work(name)))
       yield* Effect.repeatN(Effect.yieldNow(), 5)
       yield* Fiber.interrupt(others[1] ?? first)

@@ -2,7 +2,6 @@
 
 import type { PlatformError } from "@effect/platform/Error"
 import * as Effect from "effect/Effect"
-import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import { isNotFound } from "../../internal/files.ts"
 import { inTurn, type Turns } from "../../internal/inTurn.ts"
@@ -56,7 +55,7 @@ export const make = (
 
   const letGo = (taskId: string) =>
     Effect.map(
-      Effect.orElseSucceed(inTurn(turns, taskId, removeLock(taskId), identity), () => false),
+      Effect.orElseSucceed(inTurn(turns, taskId, removeLock(taskId)), () => false),
       (gone) => void (gone ? doubtful.delete(taskId) : doubtful.add(taskId))
     )
 
@@ -76,7 +75,7 @@ export const make = (
   return {
     isSeenAlive,
     making: (taskId, make) =>
-      inTurn(turns, taskId, Effect.tapError(make, () => Effect.sync(() => doubtful.add(taskId))), identity),
+      inTurn(turns, taskId, Effect.tapError(make, () => Effect.sync(() => doubtful.add(taskId)))),
     letGo,
     dropTake,
     settle,
