@@ -4,8 +4,8 @@
  * The platform's `FileSystem` does everything by way of other threads, and for the little that a journal needs, the way there
  * and back takes about as long as the work. With this layer, as long as tasks are written one at a time, the process asks for
  * it directly, and waits: for most of it some microseconds, and for the disk once a checkpoint, in which time nothing
- * else happens in this process. As soon as several tasks are being written, everything goes by way of other threads again,
- * which is faster then, an append all at once.
+ * else happens in this process; everything else has its turn every ten milliseconds. As soon as several tasks are being
+ * written, everything goes by way of other threads again, which is faster then, an append all at once.
  *
  * Not for a directory on a network file system, nor for a process that must answer others within a millisecond.
  *
@@ -32,6 +32,7 @@ import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as NFS from "node:fs"
 import { dirname } from "node:path"
+import { breathing } from "./internal/eventLoop.ts"
 import { appendsBy, namesOf } from "./internal/files.ts"
 
 /** More than this is read by way of another thread, as the disk may have to be asked for it. */
@@ -40,10 +41,11 @@ const readAtOnce = 1_048_576
 const over = (beneath: FileSystem.FileSystem): FileSystem.FileSystem => {
   /** The files that are open and have been synced: as many as there are tasks that are being written. */
   const written = new Set<number>()
+  const breathe = breathing()
 
   /** Asks for it directly, if that is the faster way. Where it fails, the file system beneath says what is wrong. */
   const direct = <A, E>(ask: () => A, otherwise: Effect.Effect<A, E>): Effect.Effect<A, E> =>
-    Effect.suspend(() => written.size > 1 ? otherwise : Effect.orElse(Effect.try(ask), () => otherwise))
+    Effect.suspend(() => written.size > 1 ? otherwise : breathe(Effect.orElse(Effect.try(ask), () => otherwise)))
 
   /** Unlike all else, never asked for again: what was not written may be taken for written the second time. */
   const syncDirectly = (descriptor: number): Effect.Effect<void, PlatformError> =>

@@ -9,16 +9,42 @@ import { Once } from "./once.ts"
 /** By the machine's clock, whatever clock the caller keeps to. */
 const timer = Clock.make().sleep(Duration.zero)
 
+/** What is settled by the event loop's next turn; nothing where there is no `setImmediate`. */
+const nextTurn = (): Once<void> | undefined => {
+  const setImmediate: unknown = Reflect.get(globalThis, "setImmediate")
+  if (!Predicate.isFunction(setImmediate)) return undefined
+  const turned = new Once<void>()
+  setImmediate(() => turned.settle())
+  return turned
+}
+
 /**
  * Asks for a turn of the event loop, for which the effect waits. Timers are no such thing: Node goes on with those that have
  * become due meanwhile before it looks at anything else. Where there is no `setImmediate`, there is nothing better.
  */
-export const turn = (): Effect.Effect<void> => {
-  const setImmediate: unknown = Reflect.get(globalThis, "setImmediate")
-  if (!Predicate.isFunction(setImmediate)) return timer
-  const turned = new Once<void>()
-  setImmediate(() => turned.settle())
-  return turned.await
+export const turn = (): Effect.Effect<void> => nextTurn()?.await ?? timer
+
+/** In nanoseconds. */
+const breath = 10_000_000n
+
+/**
+ * Makes what is put around each question to something that answers at once. Such questions, one after another, would keep
+ * everything else waiting for as long as there are more of them: who asks ten milliseconds after the first one that the event
+ * loop has not turned since waits for its turn, together with whoever else asks by then.
+ */
+export const breathing = () => {
+  const clock = Clock.make()
+  let first = 0n
+  let turned: Once<void> | undefined
+  return <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.suspend(() => {
+      const now = clock.unsafeCurrentTimeNanos()
+      if (turned === undefined || turned.isSettled) {
+        first = now
+        turned = nextTurn()
+      }
+      return turned === undefined || now - first < breath ? self : Effect.zipRight(turned.await, self)
+    })
 }
 
 /**

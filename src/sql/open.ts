@@ -17,6 +17,7 @@ import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import type { TaskIOError } from "../CheckMateError.ts"
 import * as deadline from "../internal/deadline.ts"
+import * as eventLoop from "../internal/eventLoop.ts"
 import { inScope } from "../internal/inContext.ts"
 import { duration } from "../internal/options.ts"
 import type { Database, Options, Rows } from "./database.ts"
@@ -120,13 +121,14 @@ export const make = Effect.fnUntraced(
         // Whatever callers want of their own statements: a client keeps it for a text from then on.
         return Context.get(currentContext, SqlClient.SafeIntegers) ? withNumbers(said) : said
       })
+    const breathe = dialect.name === "sqlite" ? eventLoop.breathing() : identity
     const onConnection = <A>(use: (connection: Connection) => Effect.Effect<A, SqlError>) =>
       // Not interrupted while it waits for a connection, which clients would lend out for ever then.
-      inTime(
+      breathe(inTime(
         Effect.uninterruptibleMask((restore) =>
           inScope(Effect.flatMap(client.reserve, (connection) => restore(use(connection))))
         )
-      )
+      ))
 
     const around = options.durability === "relaxed" ? undefined : dialect.aroundLight
     const begin = dialect.name === "sqlite" ? "begin immediate" : "begin"
