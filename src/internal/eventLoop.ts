@@ -1,5 +1,6 @@
 /** The event loop's turns, in each of which signals, sockets and files are seen to. */
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
@@ -30,15 +31,15 @@ const breath = 10_000_000n
 /**
  * Makes what is put around each question to something that answers at once. Such questions, one after another, would keep
  * everything else waiting for as long as there are more of them: who asks ten milliseconds after the first one that the event
- * loop has not turned since waits for its turn, together with whoever else asks by then.
+ * loop has not turned since waits for its turn, together with whoever else asks by then. By the clock of who asks, so that
+ * nobody waits where a test moves it.
  */
 export const breathing = () => {
-  const clock = Clock.make()
   let first = 0n
   let turned: Once<void> | undefined
   return <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    Effect.suspend(() => {
-      const now = clock.unsafeCurrentTimeNanos()
+    Effect.withFiberRuntime((fiber) => {
+      const now = Context.get(fiber.currentDefaultServices, Clock.Clock).unsafeCurrentTimeNanos()
       if (turned === undefined || turned.isSettled) {
         first = now
         turned = nextTurn()

@@ -42,6 +42,18 @@ describe("questions that are answered at once", () => {
     expect(Effect.runSync(breathe(Effect.fail("no").pipe(Effect.flip)))).toBe("no")
   })
 
+  it.effect("are answered at once however long that takes, where a test has the clock in its hand", () =>
+    Effect.gen(function*() {
+      const breathe = breathing()
+      let turned = false
+      const next = setImmediate(() => {
+        turned = true
+      })
+      yield* Effect.repeatN(breathe(compute(1)), 30)
+      clearImmediate(next)
+      expect(turned).toBe(false)
+    }))
+
   it.live("let the event loop turn, however many there are, and whoever asks", () =>
     Effect.gen(function*() {
       const breathe = breathing()
