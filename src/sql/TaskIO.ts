@@ -208,7 +208,7 @@ export const make = Effect.fnUntraced(function*(database: Database) {
     from = 0
   ): Either.Either<ReadonlyArray<string>, JournalDamagedError> => {
     // Of what is before it, only the batch that holds it is read.
-    const start = Math.min(rows[0]?.position ?? 0, Math.max(from, 0))
+    const start = Math.min(rows[0]?.position ?? 0, from)
     const found: Array<string> = []
     let end = start
     for (const { position, records } of rows) {
