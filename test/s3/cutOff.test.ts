@@ -4,7 +4,7 @@ import { Effect, Layer } from "effect"
 import { CheckMateEngine } from "effect-checkmate"
 import * as S3 from "effect-checkmate/s3"
 import { abc, Ledger } from "../support/pipelines.ts"
-import { append, type Asked, make, options, refusal } from "./madeUpStore.ts"
+import { append, type Asked, listed, make, options, refusal } from "./madeUpStore.ts"
 
 /** A store that, once it is cut off, refuses what comes after the mark that a task was removed. */
 const cutOff = () => {
@@ -65,5 +65,27 @@ describe("S3: a removal that was cut off after its mark", () => {
         expect(yield* Effect.flip(CheckMateEngine.remove("t"))).toMatchObject({ _tag: "TaskNotFoundError" })
         expect(store.left()).toEqual([])
       }).pipe(Effect.provide(Layer.provide(S3.layer(options), store.layer)))
+    }))
+
+  it.live("shows a task in no list, and one that is begun anew since once", () =>
+    Effect.gen(function*() {
+      let isCut = false
+      const store = make(({ key, method }) =>
+        Effect.succeed(
+          isCut && method === "DELETE" && key.startsWith("p/task/") ? refusal(403, "AccessDenied") : undefined
+        )
+      )
+      const driver = yield* Effect.provide(S3.makeTaskIO(options), store.layer)
+      for (const [taskId, status] of [["s", "Failed"], ["t", "Running"]] as const) {
+        yield* append(driver, taskId, "1", { status })
+        isCut = true
+        expect(yield* Effect.flip(driver.remove(taskId))).toMatchObject({ _tag: "TaskIOError" })
+        expect(yield* listed(driver)).toEqual([])
+        isCut = false
+        yield* append(driver, taskId, "2")
+        expect(yield* listed(driver)).toEqual([`${taskId} Running`])
+        yield* driver.remove(taskId)
+        expect([...store.objects.keys()].filter((key) => key.startsWith("p/task/"))).toEqual([])
+      }
     }))
 })

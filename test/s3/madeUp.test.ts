@@ -1,20 +1,13 @@
 /** What stores do that no server does when it is asked to. These need no server. */
 import { FileSystem, HttpClient } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
-import { Chunk, Clock, Duration, Effect, Fiber, Option, Redacted, Schedule, Stream, TestClock } from "effect"
-import { type TaskIO } from "effect-checkmate"
+import { Clock, Duration, Effect, Fiber, Option, Redacted, Schedule, TestClock } from "effect"
 import * as S3 from "effect-checkmate/s3"
 import { seal, unseal } from "../../src/s3/envelope.ts"
 import { summaryOf } from "../support/summary.ts"
-import { append, type Asked, credentials, make, options, refusal } from "./madeUpStore.ts"
+import { append, type Asked, credentials, listed, make, options, refusal } from "./madeUpStore.ts"
 
 const summary = summaryOf("t")
-
-const listed = (driver: TaskIO.Encoded) =>
-  Effect.map(
-    Stream.runCollect(driver.list({})),
-    (found) => Chunk.toReadonlyArray(found).map(({ status, taskId }) => `${taskId} ${status}`).toSorted()
-  )
 
 /** Lets a second pass, and what is asked of the store in it be answered. */
 const inASecond = Effect.zipRight(TestClock.adjust("1 second"), Effect.promise(() => new Promise(setImmediate)))
@@ -368,19 +361,4 @@ describe("S3: what was tampered with", () => {
       }),
     300_000
   )
-
-  it.live("an object that says to be read before itself is damage, and not read for ever", () =>
-    Effect.gen(function*() {
-      const store = make()
-      const driver = yield* Effect.provide(S3.makeTaskIO(options), store.layer)
-      yield* append(driver, "t", "1")
-      const head = { v: 1, kind: "claim", epoch: 3, slot: 3, base: 0, after: 3, records: 1, summary: null }
-      const { bytes } = yield* seal(JSON.stringify(head))
-      store.put(`p/journal/t/${9_999_999_999 - 3}`, new TextDecoder().decode(bytes))
-      const error = yield* Effect.flip(driver.read("t", 0))
-      expect(error).toMatchObject({
-        _tag: "JournalDamagedError",
-        problem: "it says that slot 3 is to be read before it, of a journal that begins behind slot 0"
-      })
-    }))
 })

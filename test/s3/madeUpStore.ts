@@ -1,7 +1,7 @@
 /** An S3 store in memory, as far as tasks need one: for what a real server does not do when it is asked to. */
 import { HttpClient, type HttpClientRequest, HttpClientResponse } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
-import { Clock, Effect, Layer, Redacted } from "effect"
+import { Chunk, Clock, Effect, Layer, Redacted, Stream } from "effect"
 import type { TaskIO } from "effect-checkmate"
 import type * as S3 from "effect-checkmate/s3"
 import { summaryOf } from "../support/summary.ts"
@@ -45,6 +45,13 @@ export const append = (
       driver.open(taskId),
       ({ append, records }) => append(records.length, [record], summaryOf(taskId, changes))
     )
+  )
+
+/** The tasks that a list shows, and their status. */
+export const listed = (driver: TaskIO.Encoded) =>
+  Effect.map(
+    Stream.runCollect(driver.list({})),
+    (found) => Chunk.toReadonlyArray(found).map(({ status, taskId }) => `${taskId} ${status}`).toSorted()
   )
 
 /** What a request is called in a test that fails. */
