@@ -29,6 +29,7 @@ import {
   Ledger,
   makeStore,
   Numbers,
+  rest,
   until,
   withAppends
 } from "../support/pipelines.ts"
@@ -423,6 +424,30 @@ describe("watch", () => {
       yield* CheckMateEngine.run(definition, { taskId: "t", input: {} })
       expect(seen).toEqual([Option.some({ done: 2 })])
     })))
+
+  it.scoped("shows what has changed while a look was under way, and waits for no later one", () =>
+    Effect.gen(function*() {
+      const ledger = new Ledger()
+      const [running, looking] = [yield* Effect.makeLatch(), yield* Effect.makeLatch()]
+      const driver = yield* makeStore
+      let looks = Infinity
+      const engine = yield* engineService({
+        ...driver,
+        read: (...asked) => Effect.tap(driver.read(...asked), () => ++looks === 1 ? looking.await : Effect.void)
+      })
+      const definition = abc(ledger, { fail: (stage) => stage === "b" ? running.await : Effect.void })
+      const fiber = yield* Effect.fork(engine.run(definition, { taskId: "t", input: { seed: 1 } }))
+      yield* until(() => ledger.count("run b") === 1)
+      looks = 0
+      const views = yield* Effect.fork(Stream.runCollect(engine.watch("t")))
+      yield* until(() => looks === 1)
+      yield* running.open
+      yield* Fiber.join(fiber)
+      yield* looking.open
+      yield* rest
+      const seen = Option.getOrThrow(yield* Fiber.poll(views))
+      expect(Chunk.toReadonlyArray(yield* seen).map(({ task }) => task.status._tag)).toEqual(["Running", "Succeeded"])
+    }))
 
   it.effect("watchAll shows every summary once, and again when it changes", () =>
     inMemory(Effect.gen(function*() {
