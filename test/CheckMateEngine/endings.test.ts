@@ -443,6 +443,73 @@ describe("a cancel", () => {
       expect((yield* engine.get("t")).task.status).toEqual({ _tag: "Cancelled" })
     }))
 
+  /** A lock, and what is done as the next is held, before the work that it is held for: the first watch over a binding is. */
+  const comingIn = () => {
+    let next: Effect.Effect<unknown, unknown> = Effect.void
+    const lock = Layer.succeed(BindLock.BindLock, {
+      acquire: () =>
+        Effect.map(DateTime.now, (since) => {
+          const first = next
+          next = Effect.void
+          return { holder: { name: "one", since }, lost: Effect.zipRight(Effect.ignore(first), Effect.never) }
+        }),
+      holder: () => Effect.succeedNone
+    })
+    const comesIn = (what: Effect.Effect<unknown, unknown>) => {
+      next = what
+    }
+    return { lock, comesIn }
+  }
+
+  it.scoped("with rollback that comes in on a pause lets it be written, and is done by who asked for it", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const ledger = new Ledger()
+      const definition = hangingInB(ledger)
+      yield* Effect.scoped(Effect.gen(function*() {
+        const engine = yield* engineService(store)
+        yield* Effect.fork(engine.run(definition, { taskId: "t", input: { seed: 1 } }))
+        yield* until(() => ledger.count("run b") === 1)
+      }))
+      const { comesIn, lock } = comingIn()
+      const engine = yield* engineService(store, lock)
+      const cancelled = yield* Effect.makeLatch()
+      comesIn(Effect.uninterruptible(Effect.zipRight(engine.cancel("t", { rollback: definition }), cancelled.open)))
+      yield* engine.pause("t")
+      yield* cancelled.await
+      const { history, task } = yield* engine.get("t")
+      expect(task.status).toEqual({ _tag: "Cancelled" })
+      expect(history.map(({ _tag }) => _tag)).toContain("TaskPaused")
+      expect(ledger.entries.slice(-1)).toEqual(["undo a"])
+    }))
+
+  it.scoped("that comes in on what would have a task run again that has succeeded gives nobody the output from before", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      let known = Infinity
+      const { comesIn, lock } = comingIn()
+      const engine = yield* engineService({
+        ...store,
+        read: (...asked) => Effect.map(store.read(...asked), (records) => records.slice(0, known))
+      }, lock)
+      const definition = abc(new Ledger())
+      yield* engine.run(definition, { taskId: "t", input: { seed: 1 } })
+      const cancelled = yield* Effect.makeLatch()
+      comesIn(
+        Effect.suspend(() => {
+          // It has looked while the task was still running.
+          known = 2
+          const cancel = Effect.ensuring(engine.cancel("t"), cancelled.open)
+          return Effect.uninterruptible(cancel)
+        })
+      )
+      const error = yield* Effect.flip(engine.retryFrom(definition, "t", "c"))
+      known = Infinity
+      expect(error).toMatchObject({ _tag: "TaskCancelledError" })
+      yield* cancelled.await
+      expect((yield* engine.get("t")).task.status._tag).toBe("Succeeded")
+    }))
+
   for (const how of ["has failed", "has crashed"]) {
     it.scoped(`that comes in on whoever holds a task that ${how} with another definition leaves it so, and is done by itself`, () =>
       Effect.gen(function*() {
@@ -462,20 +529,10 @@ describe("a cancel", () => {
         )
         const failed = CheckMateEngine.run(definition, { taskId: "t", input: { seed: 1 } })
         yield* Effect.exit(Effect.provide(failed, engineOver(dying)))
-        // The first watch over a binding is what runs before the work that it is for.
-        let cancel: Effect.Effect<unknown, unknown> = Effect.void
-        const lock = Layer.succeed(BindLock.BindLock, {
-          acquire: () =>
-            Effect.map(DateTime.now, (since) => {
-              const first = cancel
-              cancel = Effect.void
-              return { holder: { name: "one", since }, lost: Effect.zipRight(Effect.ignore(first), Effect.never) }
-            }),
-          holder: () => Effect.succeedNone
-        })
+        const { comesIn, lock } = comingIn()
         const engine = yield* engineService(store, lock)
         const cancelled = yield* Effect.makeLatch()
-        cancel = Effect.uninterruptible(Effect.zipRight(engine.cancel("t", { rollback: definition }), cancelled.open))
+        comesIn(Effect.uninterruptible(Effect.zipRight(engine.cancel("t", { rollback: definition }), cancelled.open)))
         expect(yield* Effect.flip(engine.rollback(other, "t"))).toMatchObject({ _tag: "WrongCheckMateError" })
         yield* cancelled.await
         expect((yield* engine.get("t")).task.status).toEqual({ _tag: "Cancelled" })
