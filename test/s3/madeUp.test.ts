@@ -55,6 +55,18 @@ describe("S3: what is removed", () => {
       }
     }))
 
+  it.live("is asked for again where the answer is 200 with an error in it", () =>
+    Effect.gen(function*() {
+      let refused = 0
+      const requests = yield* acknowledged(1, ({ key, method }) =>
+        Effect.sync(() =>
+          method === "DELETE" && key.includes("/mail/") && refused++ === 0 ? refusal(200, "InternalError") : undefined
+        ))
+      expect(requests.map(({ method }) =>
+        method
+      )).toEqual(["DELETE", "DELETE"])
+    }))
+
   const ways = [[501, "NotImplemented"], [400, "InvalidRequest"], [403, "SignatureDoesNotMatch"]] as const
 
   it.live(
@@ -247,6 +259,26 @@ describe("S3: a long journal", () => {
       seen.length = 0
       expect(yield* driver.read("t", 999)).toEqual(records.slice(999))
       expect(seen.length).toBeLessThanOrEqual(3)
+    }))
+})
+
+describe("S3: a store that lists little at once", () => {
+  it.live("is asked until it has listed all: tasks, their mail, who has some, and what is to be removed", () =>
+    Effect.gen(function*() {
+      const store = make(undefined, false, 0, 2)
+      const driver = yield* Effect.provide(S3.makeTaskIO(options), store.layer)
+      const ids = ["s", "t", "u", "v", "w"]
+      for (const taskId of ids) {
+        yield* append(driver, taskId, "1")
+        yield* driver.send(taskId, "mail")
+      }
+      for (let number = 1; number < 5; number++) yield* driver.send("t", `${number}`)
+      expect(yield* listed(driver)).toEqual(ids.map((taskId) => `${taskId} Running`))
+      expect(yield* driver.waiting).toEqual(ids)
+      expect((yield* driver.receive("t")).map(({ message }) => message)).toEqual(["mail", "1", "2", "3", "4"])
+      for (const taskId of ids) yield* driver.remove(taskId)
+      const left = [...store.objects].filter(([, { body }]) => !new TextDecoder().decode(body).includes(`"removed"`))
+      expect(left).toEqual([])
     }))
 })
 

@@ -70,12 +70,14 @@ interface Stored {
 
 /**
  * `answers` comes before the store's own: what it answers is not done. `conditionalDelete`: whether an object is removed
- * only where it has the ETag that was named. `ahead`: how many milliseconds its clock is ahead of everybody's.
+ * only where it has the ETag that was named. `ahead`: how many milliseconds its clock is ahead of everybody's. `most`: how
+ * many it lists at once.
  */
 export const make = (
   answers: (asked: Asked) => Effect.Effect<ReturnType<typeof refusal> | void> = () => Effect.void,
   conditionalDelete = false,
-  ahead = 0
+  ahead = 0,
+  most = 1_000
 ) => {
   const objects = new Map<string, Stored>()
   let writes = 0
@@ -89,14 +91,18 @@ export const make = (
     const keys = [...objects.keys()].filter((key) => key.startsWith(prefix)).sort()
     const rest = (key: string) => key.slice(prefix.length)
     const folders = query.get("delimiter") === "/"
-      ? [...new Set(keys.flatMap((key) => rest(key).includes("/") ? [rest(key).split("/")[0] ?? ""] : []))]
+      ? [...new Set(keys.flatMap((key) => rest(key).includes("/") ? [`${prefix}${rest(key).split("/")[0]}/`] : []))]
       : []
-    const shown = folders.length > 0 ? [] : keys.slice(0, Number(query.get("max-keys") ?? "1000"))
-    return `<ListBucketResult><IsTruncated>false</IsTruncated>${
-      shown.map((key) => `<Contents><Key>${key}</Key><ETag>"${objects.get(key)?.etag}"</ETag></Contents>`).join("")
-    }${
-      folders.map((folder) => `<CommonPrefixes><Prefix>${prefix}${folder}/</Prefix></CommonPrefixes>`).join("")
-    }</ListBucketResult>`
+    const all = folders.length > 0 ? folders : keys
+    const from = Number(query.get("continuation-token") ?? "0")
+    const end = from + Math.min(most, Number(query.get("max-keys") ?? "1000"))
+    const shown = all.slice(from, end).map((key) =>
+      folders.length > 0
+        ? `<CommonPrefixes><Prefix>${key}</Prefix></CommonPrefixes>`
+        : `<Contents><Key>${key}</Key><ETag>"${objects.get(key)?.etag}"</ETag></Contents>`
+    )
+    const next = end < all.length ? `<NextContinuationToken>${end}</NextContinuationToken>` : ""
+    return `<ListBucketResult><IsTruncated>${next !== ""}</IsTruncated>${next}${shown.join("")}</ListBucketResult>`
   }
   const client = HttpClient.make((request, url) =>
     Effect.gen(function*() {
