@@ -416,17 +416,23 @@ describe("an append", () => {
   }
 
   onBoth(
-    "of a claim that was overtaken is refused, also where a seeded Random named both claimants the same",
+    "of a claim that was overtaken is refused, also where both claimants had the same name",
     (prefix) =>
       Effect.gen(function*() {
         const store = yield* Sql.makeTaskIO({ prefix })
-        const open = Effect.withRandom(store.open("t"), Random.fixed([1]))
-        const first = yield* open
-        const second = yield* open
+        const sql = yield* SqlClient.SqlClient
+        const tasks = sql(`${prefix}tasks`)
+        const owners = sql<{ owner: string }>`select owner from ${tasks}`
+        const first = yield* store.open("t")
+        const [one] = yield* owners
+        const second = yield* store.open("t")
+        const [other] = yield* owners
+        yield* sql`update ${tasks} set owner = ${one?.owner ?? ""}`
         expect(yield* Effect.flip(first.append(0, ["\"stale\""], summaryOf("t")))).toMatchObject({
           _tag: "StaleWriterError",
           problem: "a newer epoch has taken it over"
         })
+        yield* sql`update ${tasks} set owner = ${other?.owner ?? ""}`
         yield* second.append(0, ["{}"], summaryOf("t"))
         expect(yield* store.read("t", 0)).toEqual(["{}"])
       })
