@@ -6,6 +6,7 @@
 import * as SqlClient from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -20,6 +21,7 @@ import * as deadline from "../internal/deadline.ts"
 import * as eventLoop from "../internal/eventLoop.ts"
 import { inScope } from "../internal/inContext.ts"
 import { duration } from "../internal/options.ts"
+import { settled } from "./calledOff.ts"
 import type { Database, Options, Rows } from "./database.ts"
 import { type Dialect, namesOf } from "./dialect.ts"
 import { isPassing, isSaid, storeError, unusable } from "./failure.ts"
@@ -122,13 +124,31 @@ export const make = Effect.fnUntraced(
         return Context.get(currentContext, SqlClient.SafeIntegers) ? withNumbers(said) : said
       })
     const breathe = dialect.name === "sqlite" ? eventLoop.breathing() : identity
+    /** A connection is not given back before it is seen what becomes of a statement on it that was called off. */
+    const orSettled = <A>(connection: Connection, said: Effect.Effect<A, SqlError>) =>
+      Effect.catchAllCause(
+        said,
+        (cause) =>
+          Effect.zipRight(Cause.isInterrupted(cause) ? settled(connection) : Effect.void, Effect.failCause(cause))
+      )
     const onConnection = <A>(use: (connection: Connection) => Effect.Effect<A, SqlError>) =>
       // Not interrupted while it waits for a connection, which clients would lend out for ever then.
       breathe(inTime(
         Effect.uninterruptibleMask((restore) =>
-          inScope(Effect.flatMap(client.reserve, (connection) => restore(use(connection))))
+          inScope(Effect.flatMap(client.reserve, (connection) => orSettled(connection, restore(use(connection)))))
         )
       ))
+
+    /** Says what begins or ends a transaction, and waits for the same where that is called off. */
+    const saidInTime = (connection: Connection, text: string) =>
+      Effect.suspend(() => {
+        let isAnswered = false
+        const said = Effect.onExit(connection.executeUnprepared(text, [], undefined), (exit) =>
+          Effect.sync(() => {
+            isAnswered = !Exit.isInterrupted(exit)
+          }))
+        return Effect.ensuring(inTime(said), Effect.suspend(() => isAnswered ? Effect.void : settled(connection)))
+      })
 
     const around = options.durability === "relaxed" ? undefined : dialect.aroundLight
     const begin = dialect.name === "sqlite" ? "begin immediate" : "begin"
@@ -148,11 +168,11 @@ export const make = Effect.fnUntraced(
             const scope = yield* Scope.make()
             const close = Scope.close(scope, Exit.void)
             const fiber = yield* Scope.extend(client.reserve, scope).pipe(
-              Effect.tap((connection) => connection.executeUnprepared(begin, [], undefined)),
+              Effect.tap((connection) => saidInTime(connection, begin)),
               Effect.forkDaemon
             )
             const giveBack = Fiber.join(fiber).pipe(
-              Effect.flatMap((connection) => connection.executeUnprepared("rollback", [], undefined)),
+              Effect.flatMap((connection) => saidInTime(connection, "rollback")),
               Effect.exit,
               Effect.zipRight(close)
             )
