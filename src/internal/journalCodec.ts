@@ -1,5 +1,4 @@
 /** Journals, summaries and queries between what drivers store and are asked, and what is typed. */
-import * as Arr from "effect/Array"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -23,17 +22,37 @@ export const encodeSummary = (summary: Task.Summary): EncodedSummary => ({
   updatedAt: isoTime(summary.updatedAt)
 })
 
-/** How many records are read before everything else has its turn: some 20 milliseconds. */
-const perTurn = 1_000
+/** How many records are read before everything else has its turn, and how long they are in all: some 20 milliseconds. */
+const perTurn = { count: 1_000, characters: 1_000_000 }
+
+/** What is read in one turn, each: as much as there may be, but one at least. */
+const partsOf = <A>(all: ReadonlyArray<A>, lengthOf: (one: A) => number): ReadonlyArray<ReadonlyArray<A>> => {
+  const parts: Array<ReadonlyArray<A>> = []
+  let start = 0
+  let length = 0
+  for (let index = 0; index < all.length; index++) {
+    length += lengthOf(all[index]!)
+    if (index > start && (index - start === perTurn.count || length > perTurn.characters)) {
+      parts.push(all.slice(start, index))
+      start = index
+      length = lengthOf(all[index]!)
+    }
+  }
+  parts.push(start === 0 ? all : all.slice(start))
+  return parts
+}
 
 /** Goes through what may take seconds as a whole, in which an engine must go on to give signs of life. */
-const inTurns = <A, E>(all: ReadonlyArray<A>, step: (some: ReadonlyArray<A>) => Either.Either<void, E>) => {
+const inTurns = <A, E>(
+  all: ReadonlyArray<A>,
+  lengthOf: (one: A) => number,
+  step: (some: ReadonlyArray<A>) => Either.Either<void, E>
+) => {
+  const parts = partsOf(all, lengthOf)
   const next = (some: ReadonlyArray<A>) => Effect.suspend(() => step(some))
-  return all.length <= perTurn ? next(all) : Effect.forEach(
-    Arr.chunksOf(all, perTurn),
-    (some) => Effect.zipRight(turn(), next(some)),
-    { discard: true }
-  )
+  return parts.length === 1
+    ? next(all)
+    : Effect.forEach(parts, (some) => Effect.zipRight(turn(), next(some)), { discard: true })
 }
 
 /** The events of records that begin at a position. */
@@ -52,7 +71,7 @@ export const decodeAll = (
       }
       return Either.void
     }
-    return Effect.as(inTurns(records, decode), events)
+    return Effect.as(inTurns(records, ({ length }) => length, decode), events)
   })
 
 /** What `Task.fold` does. */
@@ -67,7 +86,7 @@ export const foldAll = (
       Either.map(Task.fold(taskId, some, task), (next) => {
         task = next
       })
-    return Effect.map(inTurns(events, fold), () => task)
+    return Effect.map(inTurns(events, () => 0, fold), () => task)
   })
 
 /** No text of a later time is greater than that of this one, and no task is touched later. */

@@ -161,6 +161,20 @@ describe("a long journal", () => {
       expect(look.task).toEqual(yield* Task.fold("t", look.events))
     }))
 
+  it.effect("of few records that are long is looked at so, too", () =>
+    Effect.gen(function*() {
+      const driver = yield* makeStore
+      const io = TaskIO.make(driver)
+      const at = DateTime.unsafeMake("2026-11-01")
+      const started = { _tag: "TaskStarted", at, checkMate: "abc", stages: ["a"], input: {}, tags: [] } as const
+      const long = { _tag: "AttributesOverridden", at, attributes: { a: "x".repeat(600_000) } } as const
+      const events = [started, ...Array.from({ length: 10 }, () => long)] as const
+      const task = Either.getOrThrow(Task.fold("t", events))
+      yield* Effect.scoped(Effect.flatMap(io.open("t"), (journal) => journal.append(events, Option.getOrThrow(task))))
+      expect(yield* turnsOf(io.look("t"))).toBeGreaterThanOrEqual(9)
+      expect(yield* io.read("t")).toEqual(events)
+    }))
+
   it.effect("is told where it is damaged, wherever that is", () =>
     Effect.gen(function*() {
       const { io, length } = yield* longTask
