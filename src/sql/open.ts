@@ -19,7 +19,7 @@ import * as Scope from "effect/Scope"
 import type { TaskIOError } from "../CheckMateError.ts"
 import * as deadline from "../internal/deadline.ts"
 import * as eventLoop from "../internal/eventLoop.ts"
-import { inScope } from "../internal/inContext.ts"
+import { inScope, type Restore } from "../internal/inContext.ts"
 import { duration } from "../internal/options.ts"
 import { settled } from "./calledOff.ts"
 import type { Database, Options, Rows } from "./database.ts"
@@ -131,11 +131,17 @@ export const make = Effect.fnUntraced(
         (cause) =>
           Effect.zipRight(Cause.isInterrupted(cause) ? settled(connection) : Effect.void, Effect.failCause(cause))
       )
+    /**
+     * A client of Postgres lends a connection out for ever where the wait for it is interrupted. Nobody else waits for that then,
+     * as with SQLite they would, for whatever transaction has the one connection.
+     */
+    const reserved = (restore: Restore) => dialect.name === "sqlite" ? restore(client.reserve) : client.reserve
     const onConnection = <A>(use: (connection: Connection) => Effect.Effect<A, SqlError>) =>
-      // Not interrupted while it waits for a connection, which clients would lend out for ever then.
       breathe(inTime(
         Effect.uninterruptibleMask((restore) =>
-          inScope(Effect.flatMap(client.reserve, (connection) => orSettled(connection, restore(use(connection)))))
+          inScope(
+            Effect.flatMap(reserved(restore), (connection) => orSettled(connection, restore(use(connection))))
+          )
         )
       ))
 

@@ -554,6 +554,26 @@ describe("a transaction of the caller's own", () => {
       }).pipe(Effect.provide(SqliteClient.layer({ filename: ":memory:" }))),
     300_000
   )
+
+  it.effect("keeps nobody on SQLite who waits for its end and is interrupted", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const { read } = yield* Sql.makeTaskIO()
+      const begun = yield* Effect.makeLatch()
+      const end = yield* Effect.makeLatch()
+      const transaction = yield* Effect.fork(sql.withTransaction(Effect.zipRight(begun.open, end.await)))
+      yield* begun.await
+      const reading = yield* Effect.fork(read("t", 0))
+      yield* Effect.repeatN(Effect.yieldNow(), 50)
+      yield* Fiber.interruptFork(reading)
+      yield* Effect.repeatN(Effect.yieldNow(), 50)
+      const ended = yield* Fiber.poll(reading)
+      yield* end.open
+      yield* Fiber.join(transaction)
+      expect(Option.isSome(ended)).toBe(true)
+      // The connection is there for whoever asks next.
+      expect(yield* read("t", 0)).toEqual([])
+    }).pipe(Effect.scoped, Effect.provide(SqliteClient.layer({ filename: ":memory:" }))))
 })
 
 describe("a transactional stage that runs another task", () => {
