@@ -144,6 +144,9 @@ const decodeMemo = Schema.decodeUnknownOption(Schema.parseJson(Schema.String))
 const placeOf = (kind: "record" | "memo" | "mail", taskId: string, position: number, key: string): string =>
   JSON.stringify(["checkmate", format, kind, taskId, position, key])
 
+/** How many records are opened at a time: as many as Node has threads for that. */
+const openedAtOnce = 4
+
 /** What keeps a text from being opened. */
 type Shut = DecryptionError | JournalVersionError
 
@@ -215,11 +218,12 @@ export const make = (
   Effect.map(makeRing(keys), (ring) => {
     const { open, seal } = sealer(ring, options.allowPlaintext ?? false)
 
-    /** All at once; of those that do not open, the first is told of. */
+    /** All; of those that do not open, the first is told of. */
     const openAll = (taskId: string, from: number, records: ReadonlyArray<string>) =>
       Effect.flatMap(
         Effect.forEach(records, (text, index) => Effect.either(open("record", taskId, from + index, text)), {
-          concurrency: "unbounded"
+          // Each is opened by another thread: until it is, everything else has its turn, which it has not where all begin first.
+          concurrency: openedAtOnce
         }),
         (opened) => Either.all(opened)
       )

@@ -1,8 +1,10 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Chunk, DateTime, Effect, Either, Option, Stream, TestClock } from "effect"
+import { Chunk, DateTime, Effect, Either, Option, Redacted, Stream, TestClock } from "effect"
 import { CheckMateEngine, Task, TaskIO } from "effect-checkmate"
+import * as Encrypted from "effect-checkmate/TaskIO/Encrypted"
 import { logged } from "../support/logs.ts"
 import { abc, engineOver, failing, Ledger, makeStore } from "../support/pipelines.ts"
+import { summaryOf } from "../support/summary.ts"
 
 /** A store, its engine, and a task in it that failed at its second stage. */
 const halfDone = Effect.gen(function*() {
@@ -173,6 +175,18 @@ describe("a long journal", () => {
       yield* Effect.scoped(Effect.flatMap(io.open("t"), (journal) => journal.append(events, Option.getOrThrow(task))))
       expect(yield* turnsOf(io.look("t"))).toBeGreaterThanOrEqual(9)
       expect(yield* io.read("t")).toEqual(events)
+    }))
+
+  it.effect("that is encrypted is opened piece by piece, too", () =>
+    Effect.gen(function*() {
+      const driver = yield* Encrypted.make(yield* makeStore, {
+        current: "k",
+        keys: { k: Redacted.make(new Uint8Array(32)) }
+      })
+      const records = ["first", ...Array.from({ length: 499 }, (_, index) => `${index}`)] as const
+      yield* Effect.scoped(Effect.flatMap(driver.open("t"), ({ append }) => append(0, records, summaryOf("t"))))
+      expect(yield* turnsOf(driver.read("t", 0))).toBeGreaterThan(50)
+      expect(yield* driver.read("t", 0)).toEqual(records)
     }))
 
   it.effect("is told where it is damaged, wherever that is", () =>
