@@ -29,17 +29,17 @@ const perTurn = { count: 1_000, characters: 1_000_000 }
 const partsOf = <A>(all: ReadonlyArray<A>, lengthOf: (one: A) => number): ReadonlyArray<ReadonlyArray<A>> => {
   const parts: Array<ReadonlyArray<A>> = []
   let start = 0
-  let length = 0
-  for (let index = 0; index < all.length; index++) {
-    length += lengthOf(all[index]!)
-    if (index > start && (index - start === perTurn.count || length > perTurn.characters)) {
+  let characters = 0
+  for (const [index, one] of all.entries()) {
+    const length = lengthOf(one)
+    if (index > start && (index - start === perTurn.count || characters + length > perTurn.characters)) {
       parts.push(all.slice(start, index))
       start = index
-      length = lengthOf(all[index]!)
+      characters = 0
     }
+    characters += length
   }
-  parts.push(start === 0 ? all : all.slice(start))
-  return parts
+  return [...parts, start === 0 ? all : all.slice(start)]
 }
 
 /** Goes through what may take seconds as a whole, in which an engine must go on to give signs of life. */
