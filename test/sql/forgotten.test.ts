@@ -30,6 +30,7 @@ for (const where of ["a statement", "the begin of a transaction", "the middle of
           expect(yield* read("t", 0)).toEqual(["{}"])
         }).pipe(Effect.scoped, Effect.provide(clientOf({ port }, { maxConnections: 1 })))
       }).pipe(Effect.scoped),
-    120_000
+    // Each waits most of its time.
+    { concurrent: true, timeout: 120_000 }
   )
 }
