@@ -962,6 +962,19 @@ describe("the lock", () => {
       expect([exit._tag, steps >= 12]).toEqual(["Success", true])
     })))
 
+  it.effect("forgets engines that have given no sign for a day, and no others", () =>
+    onSqlite(Effect.gen(function*() {
+      yield* heldBy({ boot: "another" }, farAhead)
+      const sql = yield* SqlClient.SqlClient
+      for (const hours of [23, 25]) {
+        yield* sql`insert into checkmate_engines
+          select ${`silent for ${hours} hours`}, 'silent', null, 1, (julianday('now', ${`-${hours} hours`}) - 2440587.5) * 86400000`
+      }
+      yield* Sql.makeBindLock()
+      const left = yield* sql`select id from checkmate_engines where name in ('silent', 'the other') order by id`
+      expect(left).toEqual([{ id: "other" }, { id: "silent for 23 hours" }])
+    })))
+
   it.effect("gives back, with its next sign of life, what it could not let go of, and takes back what was lost", () =>
     onSqlite(Effect.gen(function*() {
       const lock = yield* Sql.makeBindLock({ lease: "5 seconds" })
