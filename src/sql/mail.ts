@@ -40,8 +40,8 @@ export const mailOf = (
         ? Effect.void
         : tell(
           "acknowledge messages",
-          `delete from ${mail} where task_id = ? and ${dialect.among("id")}`,
-          [taskId, JSON.stringify(ids)],
+          `delete from ${mail} where ${dialect.among("id")}`,
+          [JSON.stringify(ids)],
           taskId
         ),
     waiting,
