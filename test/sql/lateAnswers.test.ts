@@ -9,6 +9,7 @@ import { clients, holders, withSettingOf } from "../support/saidInTurn.ts"
 
 const release = "delete from \"checkmate_locks"
 const look = "select l.engine"
+const bind = "insert into \"checkmate_locks"
 
 /** From one sign of life to the next. */
 const beat = "6 seconds"
@@ -111,6 +112,20 @@ describe("a lock in SQL", () => {
         yield* pass("1 second")
         yield* Fiber.join(again)
         yield* twice.goOn
+        expect(yield* holders).toHaveLength(1)
+      })
+    ))
+
+  it.scoped("is held by the row that was written for it, also where a sign of life comes before the answer to that", () =>
+    withSetting(({ holders, keep, lock, pass }) =>
+      Effect.gen(function*() {
+        const { acquire } = yield* lock
+        const { goOn, reached } = yield* keep(`answer to ${bind}`)
+        const binding = yield* Effect.fork(acquire("t"))
+        yield* reached
+        yield* pass(beat)
+        yield* goOn
+        yield* Fiber.join(binding)
         expect(yield* holders).toHaveLength(1)
       })
     ))
