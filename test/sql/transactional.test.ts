@@ -447,6 +447,22 @@ describe("a transaction whose beginning is not waited for to the end", () => {
     }))
 })
 
+describe("a transaction that is over", () => {
+  it.effect("is no more to a fiber that was begun in it and goes on: what that asks for is done by itself", () =>
+    Effect.gen(function*() {
+      const { open, read, transaction } = yield* Sql.makeTaskIO()
+      const { append } = yield* open("t")
+      const over = yield* Effect.makeLatch()
+      const later = over.await.pipe(
+        Effect.zipRight(append(0, ["{}"], summaryOf("t"))),
+        Effect.zipRight(read("t", 0))
+      )
+      const fiber = yield* Option.getOrThrow(Option.fromNullable(transaction))(Effect.forkDaemon(later))
+      yield* over.open
+      expect(yield* Fiber.join(fiber)).toEqual(["{}"])
+    }).pipe(Effect.scoped, Effect.provide(SqliteClient.layer({ filename: ":memory:" }))))
+})
+
 describe("a transaction of the caller's own", () => {
   it.effect("takes no part in what the engine writes, and cannot undo it", () =>
     Effect.gen(function*() {
