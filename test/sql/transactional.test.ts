@@ -461,6 +461,22 @@ describe("a transaction that is over", () => {
       yield* over.open
       expect(yield* Fiber.join(fiber)).toEqual(["{}"])
     }).pipe(Effect.scoped, Effect.provide(SqliteClient.layer({ filename: ":memory:" }))))
+
+  it.effect("takes one question to begin and one to commit it on Postgres, and none to give its connection back", () => {
+    const said: Array<string> = []
+    const noting = (self: typeof server) =>
+      answering(self, (text) =>
+        Effect.sync(() => {
+          said.push(text)
+        }))
+    return Effect.gen(function*() {
+      const { transaction } = yield* Sql.makeTaskIO({ prefix: "counted_" })
+      said.length = 0
+      yield* Option.getOrThrow(Option.fromNullable(transaction))(Effect.void)
+      // The commit is said in a way of its own, which is not noted.
+      expect(said).toEqual(["begin"])
+    }).pipe(Effect.scoped, (self) => Effect.suspend(() => Effect.provide(self, noting(server))))
+  })
 })
 
 describe("a transaction of the caller's own", () => {
