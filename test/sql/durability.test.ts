@@ -61,6 +61,17 @@ describe("SQLite", () => {
       yield* Effect.scoped(Sql.makeTaskIO())
       expect(yield* sql`pragma synchronous`).toEqual([{ synchronous: 2 }])
     }).pipe(Effect.provide(SqliteClient.layer({ filename: ":memory:" }))))
+
+  it.scoped("is full again after what a lock writes, which need not last, also where that failed", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const { acquire } = yield* Sql.makeBindLock()
+      yield* acquire("t")
+      expect(yield* sql`pragma synchronous`).toEqual([{ synchronous: 2 }])
+      yield* sql`drop table checkmate_locks`
+      expect(yield* Effect.flip(acquire("u"))).toMatchObject({ _tag: "BindLockError" })
+      expect(yield* sql`pragma synchronous`).toEqual([{ synchronous: 2 }])
+    }).pipe(Effect.provide(SqliteClient.layer({ filename: ":memory:" }))))
 })
 
 const Syncs = Schema.decodeUnknown(Schema.Tuple(Schema.Struct({ syncs: Schema.NumberFromString })))
