@@ -36,7 +36,7 @@ const clock = Clock.make()
 export const settled = (connection: Connection): Effect.Effect<void> =>
   Effect.suspend(() => {
     const lent = lentBy(connection)
-    if (lent === undefined || lent.readyForQuery) return Effect.void
+    if (lent === undefined) return Effect.void
     const isFree = Effect.sync(() => lent.readyForQuery)
     // Not waited for: what it is told of is the other end.
     const cut = Effect.forkDaemon(Effect.ignore(Effect.tryPromise(() => lent.end())))
