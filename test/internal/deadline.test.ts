@@ -41,6 +41,24 @@ describe("a deadline", () => {
       expect(yield* Fiber.join(fiber)).toBe("too late")
     }))
 
+  it.scoped("has nothing more to do with what has ended, or was given up", () =>
+    Effect.gen(function*() {
+      let given = 0
+      const inTime = yield* deadline.make(Duration.seconds(30), () => {
+        given += 1
+        return "too late"
+      })
+      yield* inTime(Effect.void)
+      yield* TestClock.adjust("60 seconds")
+      expect(given).toBe(0)
+      const stuck = yield* Effect.fork(Effect.flip(inTime(Effect.uninterruptible(Effect.never))))
+      yield* TestClock.adjust("60 seconds")
+      expect(yield* Fiber.join(stuck)).toBe("too late")
+      yield* TestClock.adjust("60 seconds")
+      expect(given).toBe(1)
+      expect(Array.from(yield* TestClock.sleeps())).toEqual([])
+    }))
+
   it.scoped("measures each from its own beginning", () =>
     Effect.gen(function*() {
       const inTime = yield* make
