@@ -1,7 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { filterAfterTurns } from "../../src/internal/eventLoop.ts"
-import { inTurn, type Turns } from "../../src/internal/inTurn.ts"
+import { inTurn, lineUp, type Turns } from "../../src/internal/inTurn.ts"
 
 /** Things that are done in turn, each of which takes a while, and what was begun so far. */
 const working = () => {
@@ -41,6 +41,28 @@ describe("what is done in turn", () => {
       yield* Fiber.await(others[0] ?? first)
       yield* Fiber.join(others[2] ?? first)
       expect(begun).toEqual(["d"])
+      expect(turns.size).toBe(0)
+    }))
+})
+
+describe("who stands in line for the length of a Scope", () => {
+  it.effect("can be interrupted, and is no more in the way of those behind", () =>
+    Effect.gen(function*() {
+      const turns: Turns = new Map()
+      const end = yield* Effect.makeLatch()
+      const first = yield* Effect.fork(Effect.scoped(Effect.zipRight(lineUp(turns, "t"), end.await)))
+      const [second, third] = yield* Effect.all([
+        Effect.fork(Effect.scoped(lineUp(turns, "t"))),
+        Effect.fork(Effect.scoped(lineUp(turns, "t")))
+      ])
+      yield* Effect.repeatN(Effect.yieldNow(), 5)
+      yield* Fiber.interruptFork(second)
+      yield* Effect.repeatN(Effect.yieldNow(), 5)
+      expect(second.unsafePoll()).not.toBeNull()
+      expect(third.unsafePoll()).toBeNull()
+      yield* end.open
+      yield* Fiber.join(first)
+      yield* Fiber.join(third)
       expect(turns.size).toBe(0)
     }))
 })

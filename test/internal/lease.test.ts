@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Clock, Effect, Fiber, Option } from "effect"
+import { Clock, Duration, Effect, Fiber, Option } from "effect"
 import * as Lease from "../../src/internal/lease.ts"
 
 /** A clock of which the two times are set by hand. */
@@ -52,6 +52,21 @@ describe("a lease", () => {
       expect(yield* isLostAfter(-3600, 11)).toBe(true)
       expect(yield* isLostAfter(11, 1)).toBe(true)
       expect(yield* isLostAfter(-3600, 9)).toBe(false)
+    }))
+
+  it.effect("has a beat's time left for a sign at least, also where none was given yet, or it is long over", () =>
+    Effect.gen(function*() {
+      const { clock, pass } = clocks()
+      yield* Effect.gen(function*() {
+        const leased = yield* Lease.make<void>("10 seconds", "10 seconds", "1 second")
+        const left = Effect.map(leased.left, Duration.toMillis)
+        expect(yield* left).toBe(2_000)
+        yield* leased.sign(Effect.void)
+        pass(3, 3)
+        expect(yield* left).toBe(7_001)
+        pass(60, 60)
+        expect(yield* left).toBe(2_000)
+      }).pipe(Effect.withClock(clock))
     }))
 
   it.effect("counts from before its last sign was given, and a sign that was slow does not make it older", () =>
