@@ -62,7 +62,7 @@ export const make = Effect.fnUntraced(function*<A, B, E>(
       if (one.key !== undefined) keys.add(one.key)
     }
     waiting = left
-    if (left.length === 0 && !closed) some.unsafeClose()
+    if (left.length === 0) some.unsafeClose()
     return group
   }
 
