@@ -170,22 +170,36 @@ describe("what is done in groups", () => {
       }))
   }
 
-  it.scoped("a defect is told to all of its group, and the next group is done", () =>
+  it.scoped("a defect is told to all of its group, once to who is alone, and the next group is done", () =>
     Effect.gen(function*() {
       let broken = true
+      let asked = 0
       const submit = yield* group.make<number, number, string>({
         limit: 10,
         keyOf: String,
         isAlone: () => false,
         together: (items) =>
-          Effect.suspend(() =>
-            broken ? Effect.die("broken") : Effect.succeed(items.map((item) => Effect.succeed(item)))
-          )
+          Effect.suspend(() => {
+            asked += 1
+            return broken ? Effect.die("broken") : Effect.succeed(items.map((item) => Effect.succeed(item)))
+          })
       })
       const exits = yield* Effect.forEach([1, 2], (item) => Effect.exit(submit(item)), { concurrency: "unbounded" })
       expect(exits).toMatchObject([{ cause: { defect: "broken" } }, { cause: { defect: "broken" } }])
+      asked = 0
+      expect(yield* Effect.exit(submit(3))).toMatchObject({ cause: { defect: "broken" } })
+      expect(asked).toBe(1)
       broken = false
       expect(yield* submit(3)).toBe(3)
+    }))
+
+  it.scoped("where company is not waited for, whoever asks alone has the answer at once, also after others", () =>
+    Effect.gen(function*() {
+      const submit = yield* group.whileBusy<number, number, never>({
+        limit: 10,
+        together: (items) => Effect.succeed(items.map((item) => Effect.succeed(item * 2)))
+      })
+      for (const item of [1, 2]) expect(Effect.runSync(submit(item))).toBe(item * 2)
     }))
 
   it.effect("what waits when the Scope is closed is still done", () =>

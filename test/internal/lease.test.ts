@@ -69,6 +69,36 @@ describe("a lease", () => {
       }).pipe(Effect.withClock(clock))
     }))
 
+  it.effect("is over for who holds a task and was not told, once it is held anew; a wait for that can be interrupted", () =>
+    Effect.gen(function*() {
+      const leased = yield* Lease.make<void>("10 seconds", "10 seconds", "1 second")
+      let tries = 0
+      let pauses = 0
+      const tryToHold = Effect.sync(() => ++tries % 3 === 0 ? Option.some(undefined) : Option.none())
+      const hold = leased.hold("t", tryToHold, (pause) => {
+        pauses += 1
+        return pause
+      })
+      const first = yield* hold
+      const told = yield* Effect.fork(first.lost.await)
+      const second = yield* hold
+      expect([tries, pauses]).toEqual([6, 4])
+      expect(yield* Fiber.join(told)).toContain("another engine took it over")
+      expect(second.lost.isSettled).toBe(false)
+    }).pipe(Effect.withClock(clocks().clock)))
+
+  it.effect("is another engine's whose sign changes, who is watched once for as long as it does not", () =>
+    Effect.gen(function*() {
+      const { seenAlive, staysSilent } = yield* Lease.make<void>("10 seconds", "10 seconds", "1 second")
+      const found = (sign: string) => Effect.succeedSome(sign)
+      expect(yield* staysSilent("other", "1", found("2"))).toBe(false)
+      expect(yield* staysSilent("other", "1", found("1"))).toBe(true)
+      expect(yield* staysSilent("other", "1", Effect.die("it is looked for again"))).toBe(true)
+      seenAlive("other")
+      expect(yield* staysSilent("other", "1", found("2"))).toBe(false)
+      expect(yield* staysSilent("other", "2", Effect.succeedNone)).toBe(true)
+    }).pipe(Effect.withClock(clocks().clock)))
+
   it.effect("counts from before its last sign was given, and a sign that was slow does not make it older", () =>
     Effect.gen(function*() {
       const { clock, pass } = clocks()
