@@ -45,6 +45,21 @@ const withFile = <A, E>(use: (filename: string) => Effect.Effect<A, E>) =>
 const memory: Layer.Layer<SqlClient.SqlClient, unknown> = SqliteClient.layer({ filename: ":memory:" })
 
 describe("the tables", () => {
+  it.effect("are left alone where they are up to date: nobody waits for a transaction then", () => {
+    const said: Array<string> = []
+    const noting = answering(memory, (text) =>
+      Effect.sync(() => {
+        said.push(text)
+      }))
+    return Effect.gen(function*() {
+      yield* Sql.makeTaskIO()
+      expect(said).toContain("begin immediate")
+      said.length = 0
+      yield* Sql.makeTaskIO()
+      expect(said).not.toContain("begin immediate")
+    }).pipe(Effect.scoped, Effect.provide(noting))
+  })
+
   const atOnce = (client: () => Layer.Layer<SqlClient.SqlClient, unknown>, options: Sql.Options) =>
     Effect.gen(function*() {
       const engines = yield* Effect.forEach(Array.from({ length: 6 }), () =>
