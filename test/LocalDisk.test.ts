@@ -8,6 +8,7 @@ import { abc, failing, Ledger } from "./support/pipelines.ts"
 import { localDisk } from "./support/platforms.ts"
 import { shaky } from "./support/shakyFiles.ts"
 import { summaryOf } from "./support/summary.ts"
+import { describeTurns } from "./support/turns.ts"
 
 const bytes = (text: string) => new TextEncoder().encode(text)
 
@@ -147,3 +148,12 @@ describe("LocalDisk", () => {
       expect(yield* problems).toEqual([true, "StaleWriterError"])
     }).pipe(Effect.scoped, Effect.provide(localDisk)))
 })
+
+const engine = Layer.unwrapScoped(
+  Effect.map(
+    Effect.flatMap(FileSystem.FileSystem, (fs) => fs.makeTempDirectoryScoped()),
+    (directory) => CheckMateEngine.layerFileSystem(directory)
+  )
+)
+
+describeTurns("LocalDisk", Layer.provide(engine, localDisk))

@@ -1,4 +1,11 @@
 import { SqliteClient } from "@effect/sql-sqlite-node"
+import { Layer } from "effect"
+import * as Sql from "effect-checkmate/sql"
 import { describeSqlContracts } from "../support/sqlContracts.ts"
+import { describeTurns } from "../support/turns.ts"
 
-describeSqlContracts("SQLite", SqliteClient.layer({ filename: ":memory:" }), ["arrivals"])
+const client = SqliteClient.layer({ filename: ":memory:" })
+
+describeSqlContracts("SQLite", client, ["arrivals"])
+
+describeTurns("SQLite", Layer.provide(Sql.layer(), client))
