@@ -8,7 +8,7 @@ import { abc, failing, Ledger } from "./support/pipelines.ts"
 import { localDisk } from "./support/platforms.ts"
 import { shaky } from "./support/shakyFiles.ts"
 import { summaryOf } from "./support/summary.ts"
-import { describeTurns } from "./support/turns.ts"
+import { describeTurns, turnsOf } from "./support/turns.ts"
 
 const bytes = (text: string) => new TextEncoder().encode(text)
 
@@ -90,13 +90,7 @@ describe("LocalDisk", () => {
       const open = (name: string) => fs.open(`${directory}/${name}`, { flag: "ax" })
       /** Whether the process came to do something else meanwhile. */
       const leftRoom = (file: FileSystem.File) =>
-        Effect.gen(function*() {
-          let turns = 0
-          const other = setImmediate(() => turns++)
-          yield* Effect.zipRight(file.writeAll(bytes("x")), file.sync)
-          clearImmediate(other)
-          return turns > 0
-        })
+        Effect.map(turnsOf(Effect.zipRight(file.writeAll(bytes("x")), file.sync)), (turns) => turns > 0)
       const one = yield* open("one")
       expect(yield* leftRoom(one)).toBe(false)
       yield* Effect.scoped(Effect.gen(function*() {

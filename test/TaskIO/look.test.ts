@@ -5,6 +5,7 @@ import * as Encrypted from "effect-checkmate/TaskIO/Encrypted"
 import { logged } from "../support/logs.ts"
 import { abc, engineOver, failing, Ledger, makeStore } from "../support/pipelines.ts"
 import { summaryOf } from "../support/summary.ts"
+import { turnsOf } from "../support/turns.ts"
 
 /** A store, its engine, and a task in it that failed at its second stage. */
 const halfDone = Effect.gen(function*() {
@@ -28,17 +29,6 @@ const longTask = Effect.gen(function*() {
   yield* Effect.scoped(Effect.flatMap(io.open("t"), (journal) => journal.append(events, Option.getOrThrow(task))))
   return { io, length: events.length }
 })
-
-/** How many turns the event loop has while something is done. */
-const turnsOf = <A, E, R>(self: Effect.Effect<A, E, R>) =>
-  Effect.gen(function*() {
-    let turns = 0
-    let next = setImmediate(function count() {
-      turns += 1
-      next = setImmediate(count)
-    })
-    return yield* Effect.ensuring(Effect.map(self, () => turns), Effect.sync(() => clearImmediate(next)))
-  })
 
 describe("a look at a journal", () => {
   it.effect("finds its records, its events, and what they fold to", () =>

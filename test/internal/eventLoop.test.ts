@@ -2,6 +2,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { Stage } from "effect-checkmate"
 import { breathing } from "../../src/internal/eventLoop.ts"
+import { turnsOf } from "../support/turns.ts"
 
 /** Keeps the process busy. */
 const compute = (milliseconds: number) =>
@@ -44,14 +45,7 @@ describe("questions that are answered at once", () => {
 
   it.effect("are answered at once however long that takes, where a test has the clock in its hand", () =>
     Effect.gen(function*() {
-      const breathe = breathing()
-      let turned = false
-      const next = setImmediate(() => {
-        turned = true
-      })
-      yield* Effect.repeatN(breathe(compute(1)), 30)
-      clearImmediate(next)
-      expect(turned).toBe(false)
+      expect(yield* turnsOf(Effect.repeatN(breathing()(compute(1)), 30))).toBe(0)
     }))
 
   it.live("let the event loop turn, however many there are, and whoever asks", () =>
