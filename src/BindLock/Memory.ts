@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import { TaskBoundError } from "../CheckMateError.ts"
+import { uninterruptible } from "../internal/region.ts"
 import type { Driver, Holder } from "./Driver.ts"
 
 const acquire = Effect.fnUntraced(function*(held: Map<string, Holder>, taskId: string) {
@@ -21,7 +22,7 @@ const acquire = Effect.fnUntraced(function*(held: Map<string, Holder>, taskId: s
   held.set(taskId, holder)
   yield* Scope.addFinalizer(yield* Effect.scope, Effect.sync(() => held.delete(taskId)))
   return { holder, lost: Effect.never }
-}, Effect.uninterruptible)
+}, uninterruptible)
 
 /**
  * A lock over a map. Every lock made knows only its own holders.

@@ -9,9 +9,7 @@ import * as FiberRef from "effect/FiberRef"
 import { identity } from "effect/Function"
 import * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
-
-/** Makes an effect as interruptible as its caller was. */
-export type Restore = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+import { Box, uninterruptibleMask } from "./region.ts"
 
 /** Says that the services an effect needs are in its fiber's context. */
 export function provided<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E>
@@ -58,9 +56,11 @@ export const inBackground = <A, E, R>(
 
 /** `Fiber.await` in fewer steps: a wait that is interrupted is not called off, and its answer is not heard. */
 export const exitOf = <A, E>(fiber: Fiber.RuntimeFiber<A, E>): Effect.Effect<Exit.Exit<A, E>> =>
-  Effect.async((resume) => {
-    fiber.addObserver((exit) => resume(Effect.succeed(exit)))
-  })
+  Effect.suspend(() => Effect.async(observing(new Box(fiber))))
+
+const observing =
+  <A, E>(box: Box<Fiber.RuntimeFiber<A, E>>) => (resume: (exit: Effect.Effect<Exit.Exit<A, E>>) => void): void =>
+    box.take()?.addObserver((exit) => resume(Effect.succeed(exit)))
 
 /** How an effect ended, and after how many nanoseconds. */
 export interface Ended<A, E> {
@@ -120,7 +120,7 @@ export const inSpan = <A, E, R>(
   name: string,
   attributes: Record<string, unknown>
 ): Effect.Effect<A, E, R> =>
-  Effect.uninterruptibleMask((restore) =>
+  uninterruptibleMask((restore) =>
     Effect.flatMap(
       spanned(restore(self), name, attributes, (outer, span) => Context.add(outer, Tracer.ParentSpan, span)),
       ({ exit }) => exit

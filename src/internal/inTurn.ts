@@ -2,8 +2,8 @@
 import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import * as Scope from "effect/Scope"
-import type { Restore } from "./inContext.ts"
 import { Once } from "./once.ts"
+import type { Restore } from "./region.ts"
 
 /**
  * What is being done, and what waits for that, in the order that it came in; each with what is settled once it has the turn. Not

@@ -33,7 +33,7 @@ import {
 import * as Failure from "../Failure.ts"
 import type * as Stage from "../Stage.ts"
 import * as attempt from "./attempt.ts"
-import type { Restore } from "./inContext.ts"
+import * as region from "./region.ts"
 import * as retry from "./retry.ts"
 import * as rollback from "./rollback.ts"
 import { commit, record, type Session, stageOf, write } from "./session.ts"
@@ -117,7 +117,7 @@ const runStage = <E, R>(
   session: Session,
   stage: Stage.Any<E, R>,
   values: Values,
-  restore: Restore
+  restore: region.Restore
 ): Effect.Effect<Values, E | RunStagesError, R> => {
   type Run = Effect.Effect<Values, E | RunStagesError, R>
   const position: attempt.Position = { state: Option.none() }
@@ -160,7 +160,7 @@ const inOrder = Effect.fnUntraced(function*<E, R>(
   checkMate: CheckMate.Any<E, R>,
   session: Session,
   given: Values,
-  restore: Restore
+  restore: region.Restore
 ): Effect.fn.Return<Values, E | RunStagesError, R> {
   // One object for the whole run: a stage costs the same however large the state has grown.
   const values: Record<string, unknown> = { ...given }
@@ -181,4 +181,4 @@ export const runStages = <E, R>(
   given: Values
 ): Effect.Effect<Values, E | RunStagesError, R> =>
   // Interrupted only where it works for the user, or waits.
-  Effect.uninterruptibleMask((restore) => inOrder(checkMate, session, given, restore))
+  region.uninterruptibleMask((restore) => inOrder(checkMate, session, given, restore))

@@ -22,9 +22,10 @@ import {
 import * as Stage from "../Stage.ts"
 import type * as Task from "../Task.ts"
 import type * as TaskIO from "../TaskIO.ts"
-import { exitOf, inScope, type Restore } from "./inContext.ts"
+import { exitOf, inScope } from "./inContext.ts"
 import { lineUp } from "./inTurn.ts"
 import { logInfo, logWarning } from "./log.ts"
+import * as region from "./region.ts"
 import type { Registry } from "./registry.ts"
 import {
   type AppendError,
@@ -116,6 +117,7 @@ export const whileTaken = <A, E, R>(
   takeUp: Effect.Effect<A, E, R>,
   again: (taken: E) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, R> => {
+  if (whenBound === "fail") return takeUp
   // A lock that is lost as often as it is got must not keep the processor busy.
   const waiting = Effect.zipRight(
     logInfo(`Task ${taskId} was taken over by another engine, and is waited for`),
@@ -127,7 +129,7 @@ export const whileTaken = <A, E, R>(
       (error) => error !== last && isTaken(taskId, error),
       (taken) => Effect.zipRight(waiting, Effect.suspend(() => orAgain(again(taken), taken)))
     )
-  return whenBound === "fail" ? takeUp : orAgain(takeUp)
+  return orAgain(takeUp)
 }
 
 /** Whether it is a stage, or a rollback, of a task that runs here that asks for something about its own task. */
@@ -154,7 +156,7 @@ const warnOfItself = (parts: Parts, taskId: string) =>
 /** How a fiber ended, which is waited for also where the wait is interrupted: then it is told first. */
 const seenToItsEnd = <A, E>(
   fiber: Fiber.RuntimeFiber<A, E>,
-  restore: Restore,
+  restore: region.Restore,
   whenInterrupted: Effect.Effect<void>
 ): Effect.Effect<Exit.Exit<A, E>> =>
   Effect.matchCauseEffect(restore(exitOf(fiber)), {
@@ -201,12 +203,12 @@ const supervise = Effect.fnUntraced(
     parts: Parts,
     session: Session,
     work: Effect.Effect<A, E, R>,
-    restore: Restore
+    restore: region.Restore
   ): Effect.fn.Return<Exit.Exit<A, E>, never, R> {
     const { outer, own } = yield* marksOf(session.taskId)
     const fiber = yield* parts.fork(Effect.zipRight(
       FiberRef.set(FiberRef.currentLogAnnotations, own),
-      Effect.interruptible(Effect.suspend(() => session.stopping === undefined ? work : Effect.interrupt))
+      region.interruptible(Effect.suspend(() => session.stopping === undefined ? work : Effect.interrupt))
     ))
     session.work = fiber
     parts.registry.enter({
@@ -258,7 +260,7 @@ const holding = Effect.fnUntraced(function*<A, E, R, E2, R2>(
   parts: Parts,
   taskId: string,
   { cancelled, found, over, whenBound, work }: Hold<A, E, R, E2, R2>,
-  restore: Restore
+  restore: region.Restore
 ): Effect.fn.Return<A, E | E2 | HoldError, R | R2 | Scope.Scope> {
   if (parts.registry.closing.isSettled) {
     return yield* Effect.dieMessage(
@@ -300,7 +302,7 @@ const holding = Effect.fnUntraced(function*<A, E, R, E2, R2>(
   // Forked first, so that work whose binding is lost already does not begin.
   if (binding.lost !== Effect.never) {
     watcher = yield* parts.fork(
-      Effect.interruptible(Effect.flatMap(binding.lost, (problem) => stopFor(held, { _tag: "Lost", problem })))
+      region.interruptible(Effect.flatMap(binding.lost, (problem) => stopFor(held, { _tag: "Lost", problem })))
     )
   }
   const exit = yield* supervise(parts, held, work(held), restore)
@@ -341,7 +343,7 @@ export const hold = <A, E, R, E2, R2>(
   taskId: string,
   options: Hold<A, E, R, E2, R2>
 ): Effect.Effect<A, E | E2 | HoldError, R | R2> => {
-  const held = Effect.uninterruptibleMask((restore) => inScope(holding(parts, taskId, options, restore)))
+  const held = region.uninterruptibleMask((restore) => inScope(holding(parts, taskId, options, restore)))
   const { outside } = parts.taskIO.driver
   return outside === undefined ? held : outside(held)
 }

@@ -23,6 +23,7 @@ import { checkDefinition, names, outputOf } from "./definition.ts"
 import { areTexts, sameJson, showValue } from "./json.ts"
 import { logInfo, logWarning } from "./log.ts"
 import * as metrics from "./metrics.ts"
+import * as region from "./region.ts"
 import * as rollback from "./rollback.ts"
 import { type Cancelled, commit, isEnding, isMidway, record, type Session, type Untimed } from "./session.ts"
 import { cancelledError, isTaken, type Parts, writeCancelled } from "./supervise.ts"
@@ -216,7 +217,7 @@ export const counted = <A, E, R>(
     const begun = (session: Session) => {
       counted = session
     }
-    return Effect.onExit(held(begun), (exit) => {
+    return region.onExit(held(begun), (exit) => {
       if (counted === undefined) return Effect.void
       const outcome = Exit.isSuccess(exit) ? "succeeded" : outcomeOf(taskId, exit.cause, isEnding(counted))
       return metrics.taskEnded(checkMate.name, outcome)
