@@ -31,7 +31,7 @@ import { type BindLockError, TaskBoundError } from "../CheckMateError.ts"
 import { lockError, problemOf } from "../internal/files.ts"
 import * as Lease from "../internal/lease.ts"
 import * as Identity from "../internal/processIdentity.ts"
-import type { Restore } from "../internal/region.ts"
+import { type Restore, uninterruptibleMask } from "../internal/region.ts"
 import type { Driver, FileSystemOptions } from "./Driver.ts"
 import * as Dead from "./FileSystem/dead.ts"
 import { holderOf, look, processOf } from "./FileSystem/engineFile.ts"
@@ -100,7 +100,7 @@ export const make = Effect.fnUntraced(
     })
 
     return {
-      acquire: (taskId) => Effect.uninterruptibleMask((restore) => acquiring(taskId, restore)),
+      acquire: (taskId) => uninterruptibleMask((restore) => acquiring(taskId, restore)),
       holder: Effect.fnUntraced(function*(taskId) {
         const lock = lockOf(taskId)
         const found = yield* Effect.mapError(look(fs, lock), lockError("look for who holds", lock, taskId))

@@ -4,6 +4,7 @@ import type * as FileSystem from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { BindLockError, TaskIOError } from "../CheckMateError.ts"
+import { uninterruptible } from "./region.ts"
 
 export const isNotFound = (error: PlatformError): boolean => error._tag === "SystemError" && error.reason === "NotFound"
 
@@ -36,7 +37,7 @@ export const lockError =
  * A write to an open file, waited for whoever is interrupted: it goes on in another thread all the same, and where the file
  * was closed meanwhile its number may be another file's, which would be written to.
  */
-export const written: <A, E, R>(write: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R> = Effect.uninterruptible
+export const written: <A, E, R>(write: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R> = uninterruptible
 
 /** Makes what stands in a file durable, whoever wrote it. */
 export const syncFile = (fs: FileSystem.FileSystem, file: string): Effect.Effect<void, PlatformError> =>

@@ -7,6 +7,7 @@ import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import * as eventLoop from "./eventLoop.ts"
 import { Once } from "./once.ts"
+import { onExit } from "./region.ts"
 
 interface Waiting<A, B, E> {
   readonly item: A
@@ -156,12 +157,10 @@ export const whileBusy = Effect.fnUntraced(function*<A, B, E>(
     together: (items) =>
       Effect.suspend(() => {
         atIt += 1
-        return Effect.ensuring(
-          options.together(items),
+        return onExit(options.together(items), () =>
           Effect.sync(() => {
             atIt -= 1
-          })
-        )
+          }))
       })
   })
 })

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import * as Scope from "effect/Scope"
 import { Once } from "./once.ts"
-import type { Restore } from "./region.ts"
+import { type Restore, uninterruptible, uninterruptibleMask } from "./region.ts"
 
 /**
  * What is being done, and what waits for that, in the order that it came in; each with what is settled once it has the turn. Not
@@ -37,7 +37,13 @@ export const inTurn = <A, E>(
   self: Effect.Effect<A, E>,
   restore: Restore = identity
 ): Effect.Effect<A, E> =>
-  Effect.uninterruptible(Effect.flatMap(take(turns, key, restore), (end) => Effect.ensuring(self, Effect.sync(end))))
+  uninterruptible(
+    Effect.flatMap(take(turns, key, restore), (end) =>
+      Effect.flatMap(Effect.exit(self), (exit) => {
+        end()
+        return exit
+      }))
+  )
 
 /** Makes what does one at a time of all that it is given. */
 export const oneAtATime = () => {
@@ -47,7 +53,7 @@ export const oneAtATime = () => {
 
 /** Waits for the turn, first come, first served, and has it for the length of the Scope. */
 export const lineUp = (turns: Turns, key: string): Effect.Effect<void, never, Scope.Scope> =>
-  Effect.uninterruptibleMask((restore) =>
+  uninterruptibleMask((restore) =>
     Effect.flatMap(
       take(turns, key, restore),
       (end) => Effect.flatMap(Effect.scope, (scope) => Scope.addFinalizer(scope, Effect.sync(end)))

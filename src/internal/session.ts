@@ -13,6 +13,7 @@ import * as Task from "../Task.ts"
 import type * as TaskEvent from "../TaskEvent.ts"
 import type * as TaskIO from "../TaskIO.ts"
 import { Once } from "./once.ts"
+import { uninterruptible } from "./region.ts"
 
 /** Why work is being interrupted. */
 export type Stop =
@@ -171,7 +172,7 @@ export const write = (session: Session, events: At): Effect.Effect<unknown, Appe
 
 /** Folds events in and writes all that is pending, durably, in one append. */
 export const commit = (session: Session, events: ReadonlyArray<Untimed> = []): Effect.Effect<unknown, AppendError> =>
-  Effect.uninterruptible(write(session, timed(events)))
+  uninterruptible(write(session, timed(events)))
 
 /** The status of a stage as it stands. */
 export const stageOf = (session: Session, name: string): Task.StageRecord =>

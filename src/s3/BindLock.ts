@@ -30,7 +30,7 @@ import { TaskBoundError } from "../CheckMateError.ts"
 import * as Lease from "../internal/lease.ts"
 import { nonce } from "../internal/nonce.ts"
 import * as Identity from "../internal/processIdentity.ts"
-import type { Restore } from "../internal/region.ts"
+import { type Restore, uninterruptibleMask } from "../internal/region.ts"
 import type { Client, Condition, Found } from "./client.ts"
 import { S3Failure, toBindLockError } from "./failure.ts"
 
@@ -283,7 +283,7 @@ export const make = Effect.fnUntraced(
     })
 
     return {
-      acquire: (taskId) => Effect.uninterruptibleMask((restore) => acquiring(taskId, restore)),
+      acquire: (taskId) => uninterruptibleMask((restore) => acquiring(taskId, restore)),
       holder: (taskId) =>
         Effect.gen(function*() {
           const lock = yield* client.get(lockOf(taskId))

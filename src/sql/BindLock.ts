@@ -33,7 +33,7 @@ import { inTurn, type Turns } from "../internal/inTurn.ts"
 import * as Lease from "../internal/lease.ts"
 import { nonce } from "../internal/nonce.ts"
 import * as Identity from "../internal/processIdentity.ts"
-import type { Restore } from "../internal/region.ts"
+import { type Restore, uninterruptibleMask } from "../internal/region.ts"
 import type { Database } from "./database.ts"
 import { problemOf } from "./failure.ts"
 import { type Engine, type Found, type LockRows, lockRowsOf } from "./lockRows.ts"
@@ -283,7 +283,7 @@ export const make = Effect.fnUntraced(
     const lock = yield* lockOf(database, options)
     yield* live(lock)
     return {
-      acquire: (taskId) => Effect.uninterruptibleMask((restore) => acquire(lock, taskId, restore)),
+      acquire: (taskId) => uninterruptibleMask((restore) => acquire(lock, taskId, restore)),
       holder: (taskId) => Effect.mapError(holder(lock, taskId), failureOf(database, "look for who holds", taskId))
     }
   }

@@ -21,7 +21,7 @@ import * as deadline from "../internal/deadline.ts"
 import * as eventLoop from "../internal/eventLoop.ts"
 import { inScope } from "../internal/inContext.ts"
 import { duration } from "../internal/options.ts"
-import type { Restore } from "../internal/region.ts"
+import { type Restore, uninterruptibleMask } from "../internal/region.ts"
 import { settled } from "./calledOff.ts"
 import type { Database, Options, Rows } from "./database.ts"
 import { type Dialect, namesOf } from "./dialect.ts"
@@ -139,7 +139,7 @@ export const make = Effect.fnUntraced(
     const reserved = (restore: Restore) => dialect.name === "sqlite" ? restore(client.reserve) : client.reserve
     const onConnection = <A>(use: (connection: Connection) => Effect.Effect<A, SqlError>) =>
       breathe(inTime(
-        Effect.uninterruptibleMask((restore) =>
+        uninterruptibleMask((restore) =>
           inScope(
             Effect.flatMap(reserved(restore), (connection) => orSettled(connection, restore(use(connection))))
           )
@@ -245,7 +245,7 @@ export const make = Effect.fnUntraced(
       outside,
       patiently: (self) => alone(Effect.catchAll(self, (error) => isPassing(error) ? again(self) : Effect.fail(error))),
       transaction: <A, E, R>(self: Effect.Effect<A, E, R>) =>
-        Effect.uninterruptibleMask((restore) => {
+        uninterruptibleMask((restore) => {
           const lent: Lent = { giveBack: Effect.void }
           return Effect.flatMap(restore(begun(lent)), ({ close, connection }) => {
             const own: Own = { client, connection, isOver: false }
