@@ -233,19 +233,16 @@ const boot = async () => {
   })
 }
 
-/** What a crash test of a small pipeline costs, in a process of its own, as it is and with the option of Node that helps it. */
+/** What a crash test of a small pipeline costs, in a process of its own. */
 const crashes = () => {
   const explore = program(new URL("crashes.ts", import.meta.url))
-  for (const options of [[], ["--no-allocation-site-pretenuring"]]) {
-    const out = execFileSync(process.execPath, [...options, explore], { encoding: "utf8" })
-    const { cuts, processes } = JSON.parse(out)
-    const figure = (value: number) => Math.round(value).toLocaleString("en")
-    row(
-      `crash kit, every cut and pair of cuts of 5 stages in memory${options.map((one) => `, node ${one}`).join("")}`,
-      `${figure(cuts)} cuts a second, ${figure(processes)} processes run`,
-      "thousands"
-    )
-  }
+  const { cuts, processes } = JSON.parse(execFileSync(process.execPath, [explore], { encoding: "utf8" }))
+  const figure = (value: number) => Math.round(value).toLocaleString("en")
+  row(
+    "crash kit, every cut and pair of cuts of 5 stages in memory",
+    `${figure(cuts)} cuts a second, ${figure(processes)} processes run`,
+    "thousands"
+  )
 }
 
 await memory()
