@@ -175,7 +175,8 @@ describe("a long journal", () => {
       })
       const records = ["first", ...Array.from({ length: 499 }, (_, index) => `${index}`)] as const
       yield* Effect.scoped(Effect.flatMap(driver.open("t"), ({ append }) => append(0, records, summaryOf("t"))))
-      expect(yield* turnsOf(driver.read("t", 0))).toBeGreaterThan(50)
+      // Hundreds or thousands, fewer on a machine that is busy; all at once it is one.
+      expect(yield* turnsOf(driver.read("t", 0))).toBeGreaterThan(5)
       expect(yield* driver.read("t", 0)).toEqual(records)
     }))
 
