@@ -7,7 +7,6 @@ import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import * as eventLoop from "./eventLoop.ts"
 import { Once } from "./once.ts"
-import { uninterruptibleMask } from "./region.ts"
 
 interface Waiting<A, B, E> {
   readonly item: A
@@ -155,14 +154,16 @@ export const whileBusy = Effect.fnUntraced(function*<A, B, E>(
     ...options,
     isAlone: () => atIt === 0,
     together: (items) =>
-      // Counted where it cannot be interrupted, or it would not be counted down.
-      uninterruptibleMask((restore) => {
-        atIt += 1
-        return Effect.flatMap(Effect.exit(restore(options.together(items))), (exit) => {
-          atIt -= 1
-          return exit
-        })
-      })
+      Effect.acquireUseRelease(
+        Effect.sync(() => {
+          atIt += 1
+        }),
+        () => options.together(items),
+        () =>
+          Effect.sync(() => {
+            atIt -= 1
+          })
+      )
   })
 })
 

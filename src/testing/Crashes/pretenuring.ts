@@ -12,7 +12,7 @@ import * as Predicate from "effect/Predicate"
 const off = "--no-allocation-site-pretenuring"
 const on = "--allocation-site-pretenuring"
 
-/** Sets an option of V8, where that can be had: in Node, of which others have that function, too, and throw. */
+/** Sets an option of V8, where that can be had: in Node. What stands in its place elsewhere may throw. */
 const setFlag = (flag: string): Effect.Effect<void> =>
   Effect.ignore(Effect.try(() => {
     const process: unknown = Reflect.get(globalThis, "process")
